@@ -1,0 +1,33 @@
+/**
+ * The configuration of a service, after flags, environment and file are merged and checked.
+ * `config.ts` makes one of these at the door; everything behind the door trusts it.
+ */
+export interface ResolvedConfig {
+  /** Absolute path of the entry file. */
+  readonly entry: string;
+  readonly args: readonly string[];
+  /** Working directory of the workers, absolute. */
+  readonly cwd: string;
+  readonly name: string;
+  /** Number of workers, at least 1 (`max` is already resolved). */
+  readonly workers: number;
+  readonly accept: "reactor" | "kernel";
+  readonly replay: "safe" | "idempotent" | "off";
+  readonly readyTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  /** 0: off. */
+  readonly stallLimitMs: number;
+  /** Memory of the whole service; 0: no limit known. */
+  readonly memoryLimitBytes: number;
+  readonly journalLimitBytes: number;
+  /** Variables added to the base environment, env files first, then `env` of the config file. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly nodeArgs: readonly string[];
+  /** Paths to watch; empty: off. */
+  readonly watch: readonly string[];
+  readonly portable: boolean;
+  readonly json: boolean;
+  readonly restartIntensity: { readonly restarts: number; readonly periodMs: number };
+  /** Absolute directory of control socket, pid file and log. */
+  readonly runtimeDir: string;
+}

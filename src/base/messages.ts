@@ -1,0 +1,153 @@
+/**
+ * The messages that keeper, reactor and workers send each other.
+ *
+ * ```
+ *   keeper  <== SOCK_SEQPACKET: KeeperToReactor / ReactorToKeeper ==>  reactor
+ *   reactor <== SOCK_SEQPACKET: ReactorToWorker / WorkerToReactor ==>  worker
+ * ```
+ * A packet is one byte of kind and a payload: `PACKET_JSON` carries one of the types below as
+ * UTF-8 JSON, the other kinds are binary and drawn in `ledger/README.md`. Descriptors travel with
+ * the packet that names them (`SCM_RIGHTS`), in the order in which the message lists them.
+ */
+import type { ResolvedConfig } from "./config-types.ts";
+
+export const PACKET_JSON = 1;
+/** Reactor to worker: rows of (slot, generation, listener, flags), a descriptor for each. */
+export const PACKET_CONNECTIONS = 2;
+/** Worker to reactor: rows of (slot, generation): the worker has closed them; drop the duplicate. */
+export const PACKET_CLOSED = 3;
+/** Worker to reactor: rows of (slot, generation): idle, given back, to be moved. */
+export const PACKET_RELEASED = 4;
+/** Worker to reactor: rows of (slot, generation) with a descriptor each: retain these. */
+export const PACKET_RETAIN = 5;
+/** Worker to reactor: rows of (slot, generation): state now lives in JavaScript only; drop the duplicate. */
+export const PACKET_OPAQUE = 6;
+/** Reactor to worker: (slot, generation, listener, flags, bytes, offset) and a part of a journal to replay. */
+export const PACKET_JOURNAL = 7;
+
+/** A listening or UDP socket that the service shares, as asked for by `server.listen` or `socket.bind`. */
+export interface ListenerSpec {
+  readonly kind: "tcp" | "unix" | "udp";
+  /** Host, or path of the unix socket; null for the unspecified address. */
+  readonly address: string | null;
+  readonly port: number;
+  readonly family: 4 | 6;
+  /** `UV_TCP_IPV6ONLY`, `UV_UDP_REUSEADDR` and the like, as Node passes them. */
+  readonly flags: number;
+  readonly backlog: number;
+  /** Tells apart several sockets with port 0, as node:cluster does. */
+  readonly index: number;
+  /** An inherited descriptor of the keeper's (socket activation), or -1. */
+  readonly fd: number;
+}
+
+export interface ExitInfo {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** A worker as the keeper knows it. `id` is never reused; `index` is its place, 0 to workers - 1. */
+export interface WorkerIdentity {
+  readonly id: number;
+  readonly index: number;
+  readonly generation: number;
+}
+
+export type KeeperToReactor =
+  /** Sent first. After it come `listener` and `worker` messages for what a former reactor left, then `begin`. */
+  | {
+      readonly type: "hello";
+      readonly config: ResolvedConfig;
+      readonly reactorRestarts: number;
+      readonly startedAt: string;
+      readonly keeperPid: number;
+    }
+  /** With 1 descriptor: the socket. `key` `control` is the control socket (unix, listening). */
+  | {
+      readonly type: "listener";
+      readonly key: string;
+      readonly id: number;
+      readonly spec: ListenerSpec | null;
+    }
+  /** With 1 descriptor: the reactor's end of the channel of a worker that runs. */
+  | ({ readonly type: "worker"; readonly pid: number } & WorkerIdentity)
+  | { readonly type: "begin" }
+  /** With 1 descriptor: the reactor's end of the new worker's channel. */
+  | { readonly type: "spawned"; readonly id: number; readonly pid: number }
+  | { readonly type: "spawn-failed"; readonly id: number; readonly message: string }
+  /** `output`: the last lines that it wrote, at most 4 KiB. */
+  | ({
+      readonly type: "exited";
+      readonly id: number;
+      readonly pid: number;
+      readonly output: string;
+    } & ExitInfo)
+  /** What the application sent with `process.send`. */
+  | { readonly type: "app-message"; readonly id: number; readonly message: unknown }
+  | { readonly type: "signal"; readonly signal: "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGQUIT" }
+  /** The answer to `reread`. */
+  | {
+      readonly type: "config";
+      readonly config: ResolvedConfig | null;
+      readonly error: string | null;
+    }
+  /** A watched file changed (`--watch`). */
+  | { readonly type: "changed"; readonly file: string }
+  /** The answer to `inherited`, with 1 descriptor when `ok`. */
+  | { readonly type: "inherited"; readonly fd: number; readonly ok: boolean };
+
+export type ReactorToKeeper =
+  /** The control socket answers and every adopted worker is known. */
+  | { readonly type: "ready" }
+  | ({
+      readonly type: "spawn";
+      readonly env: Readonly<Record<string, string>>;
+      readonly heapLimitBytes: number;
+    } & WorkerIdentity)
+  | { readonly type: "kill"; readonly id: number; readonly signal: string }
+  /** With 1 descriptor: keep it for the next reactor. */
+  | {
+      readonly type: "keep";
+      readonly key: string;
+      readonly id: number;
+      readonly spec: ListenerSpec | null;
+    }
+  | { readonly type: "drop"; readonly key: string }
+  /** Read configuration, env files again; `updateEnv` replaces the base environment. */
+  | { readonly type: "reread"; readonly updateEnv: Readonly<Record<string, string>> | null }
+  | { readonly type: "inherited"; readonly fd: number }
+  /** End the run: workers are gone or to be killed. */
+  | { readonly type: "finish"; readonly code: number; readonly reason: string };
+
+export type WorkerToReactor =
+  /** The preload runs and has attached to the ledger. */
+  | { readonly type: "attached"; readonly pid: number; readonly version: string }
+  | {
+      readonly type: "listen";
+      readonly sequence: number;
+      readonly spec: ListenerSpec;
+      readonly accounted: boolean;
+    }
+  | { readonly type: "unlisten"; readonly listener: number }
+  /** `process.send('ready')`, or the first server listens. */
+  | { readonly type: "ready" }
+  /** Nothing is left to drain: every connection moved or closed. */
+  | { readonly type: "drained" }
+  | { readonly type: "resynced" };
+
+export type ReactorToWorker =
+  /** Answer to `listen`: `errno` is 0 or negative (libuv's), with 1 descriptor for udp and kernel accept. */
+  | {
+      readonly type: "listening";
+      readonly sequence: number;
+      readonly listener: number;
+      readonly errno: number;
+      readonly sockname: Readonly<Record<string, string | number>>;
+      readonly accept: boolean;
+    }
+  /** Give idle connections back (`move`) or close them; finish what is busy; say `drained`. */
+  | { readonly type: "drain"; readonly move: boolean }
+  /** A new reactor: send every retained descriptor again (`PACKET_RETAIN`), then `resynced`. */
+  | { readonly type: "resync" }
+  /** Slots that the worker may use for connections that it accepts itself (`--accept kernel`). */
+  | { readonly type: "grant"; readonly slots: readonly number[] };
