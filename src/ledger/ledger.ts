@@ -1,0 +1,117 @@
+/** The ledger: one memory file, mapped by keeper, reactor and workers. Layout in `layout.ts`. */
+import { HoldfastError } from "../base/mod.ts";
+import { createMemoryFile, mapMemoryFile } from "../os/mod.ts";
+import { ConnectionTable } from "./connection-table.ts";
+import { JournalArena } from "./journal.ts";
+import {
+  COMMITTED,
+  HEADER,
+  HEADER_BYTES,
+  LAYOUT_VERSION,
+  LEDGER_MAGIC,
+  TOTALS,
+  ledgerBytes,
+} from "./layout.ts";
+import type { CommittedName, LedgerShape, TotalName } from "./layout.ts";
+import { WorkerTable } from "./worker-table.ts";
+
+/** Bounds of a shape; a header outside them is not a ledger of ours. */
+const CONNECTIONS_MAX = 1 << 20;
+const WORKERS_MAX = 1024;
+
+/** Views over the memory of one ledger. */
+export class Ledger {
+  readonly shape: LedgerShape;
+  readonly connections: ConnectionTable;
+  readonly workers: WorkerTable;
+  readonly #memory: ArrayBuffer;
+  readonly #i32: Int32Array;
+  readonly #f64: Float64Array;
+
+  private constructor(memory: ArrayBuffer, shape: LedgerShape) {
+    this.#memory = memory;
+    this.shape = shape;
+    this.connections = new ConnectionTable(memory, shape);
+    this.workers = new WorkerTable(memory, shape);
+    this.#i32 = new Int32Array(memory, 0, HEADER_BYTES >> 2);
+    this.#f64 = new Float64Array(memory, 0, HEADER_BYTES >> 3);
+  }
+
+  /** Makes a memory file for a new ledger and writes its header. Returns the descriptor. */
+  static create(shape: LedgerShape): number {
+    const bytes = ledgerBytes(shape);
+    const fd = createMemoryFile("holdfast-ledger", bytes);
+    const header = new DataView(mapMemoryFile(fd, HEADER_BYTES));
+    header.setUint32(HEADER.version, LAYOUT_VERSION, true);
+    header.setUint32(HEADER.connectionsMax, shape.connectionsMax, true);
+    header.setUint32(HEADER.workersMax, shape.workersMax, true);
+    header.setFloat64(HEADER.bytes, bytes, true);
+    header.setUint32(HEADER.magic, LEDGER_MAGIC, true);
+    return fd;
+  }
+
+  /**
+   * Maps the ledger behind a descriptor.
+   * @throws HoldfastError ERR_HOLDFAST_LEDGER when it is not a ledger of this layout version.
+   */
+  static attach(fd: number): Ledger {
+    const header = new DataView(mapMemoryFile(fd, HEADER_BYTES));
+    const version = header.getUint32(HEADER.version, true);
+    const shape = {
+      connectionsMax: header.getUint32(HEADER.connectionsMax, true),
+      workersMax: header.getUint32(HEADER.workersMax, true),
+    };
+    if (header.getUint32(HEADER.magic, true) !== LEDGER_MAGIC || version !== LAYOUT_VERSION) {
+      throw new HoldfastError(
+        "ERR_HOLDFAST_LEDGER",
+        `Cannot attach to the ledger on descriptor ${fd}: it has layout version ${version}, this ` +
+          `is ${LAYOUT_VERSION}. Run every part of Holdfast from one installation.`,
+      );
+    }
+    const isSane =
+      shape.connectionsMax <= CONNECTIONS_MAX &&
+      shape.workersMax <= WORKERS_MAX &&
+      header.getFloat64(HEADER.bytes, true) === ledgerBytes(shape);
+    if (!isSane) {
+      throw new HoldfastError(
+        "ERR_HOLDFAST_LEDGER",
+        `Cannot attach to the ledger on descriptor ${fd}: its header names impossible sizes. ` +
+          `It was damaged or is not a ledger; start the service again.`,
+      );
+    }
+    return new Ledger(mapMemoryFile(fd, ledgerBytes(shape)), shape);
+  }
+
+  /** The arena of a worker row. Makes a new list of free blocks: only the row's worker may allocate. */
+  arena(row: number): JournalArena {
+    return new JournalArena(this.#memory, this.shape, row);
+  }
+
+  total(name: TotalName): number {
+    return this.#f64[(HEADER.totals >> 3) + TOTALS.indexOf(name)] ?? 0;
+  }
+
+  /** Adds to a counter. Written by the reactor only. */
+  count(name: TotalName, by = 1): void {
+    this.#f64[(HEADER.totals >> 3) + TOTALS.indexOf(name)] = this.total(name) + by;
+  }
+
+  /** What the reactor that ran last had decided. */
+  committed(name: CommittedName): number {
+    return this.#i32[(HEADER.committed >> 2) + COMMITTED.indexOf(name)] ?? 0;
+  }
+
+  /** Written by the reactor only. */
+  commit(name: CommittedName, value: number): void {
+    this.#i32[(HEADER.committed >> 2) + COMMITTED.indexOf(name)] = value;
+  }
+
+  /** One more than the highest slot ever used: where a scan may stop. */
+  get connectionsTop(): number {
+    return Math.min(this.#i32[HEADER.connectionsTop >> 2] ?? 0, this.shape.connectionsMax);
+  }
+
+  set connectionsTop(top: number) {
+    this.#i32[HEADER.connectionsTop >> 2] = top;
+  }
+}

@@ -1,0 +1,13 @@
+/** The ledger: shared memory in which all work in flight is written down. See `README.md`. */
+export { CONNECTION_STATES, STATE } from "./connection-state.ts";
+export type { ConnectionState } from "./connection-state.ts";
+export { ConnectionTable, FLAG_JOURNAL_SHORT } from "./connection-table.ts";
+export type { ConnectionSnapshot } from "./connection-table.ts";
+export { BLOCK_PAYLOAD_BYTES, JournalArena } from "./journal.ts";
+export { INBOX_BYTES } from "./layout.ts";
+export type { LedgerShape, TotalName } from "./layout.ts";
+export { Ledger } from "./ledger.ts";
+export { scanRequests } from "./request-scan.ts";
+export type { RequestScan, ScannedRequest } from "./request-scan.ts";
+export { WorkerTable } from "./worker-table.ts";
+export type { WorkerSnapshot } from "./worker-table.ts";

@@ -1,0 +1,38 @@
+/** The operating system as typed functions. Linux; loaded on first use. */
+export { decodeAddress, encodeAddress, UNIX_PATH_BYTES_MAX } from "./address.ts";
+export type { SocketAddress } from "./address.ts";
+export { closeDescriptor, duplicate, flock, setCloseOnExec, setNonBlocking } from "./descriptors.ts";
+export { libc, stableBuffer } from "./libc.ts";
+export type { Watch, WatchEvents } from "./libc.ts";
+export {
+  DESCRIPTORS_PER_PACKET_MAX,
+  PACKET_BYTES_MAX,
+  PacketChannel,
+  socketPair,
+} from "./packet-channel.ts";
+export type { PacketListener } from "./packet-channel.ts";
+export {
+  becomeSubreaper,
+  machineNowMs,
+  reapProcess,
+  setParentDeathSignal,
+  signalProcess,
+} from "./processes.ts";
+export { createMemoryFile, mapMemoryFile } from "./shared-memory.ts";
+export {
+  acceptConnection,
+  discardBytes,
+  localAddress,
+  openSocket,
+  peerAddress,
+  resetConnection,
+  sendBytes,
+  shutdownBoth,
+  shutdownWrite,
+} from "./sockets.ts";
+export type { SocketRequest } from "./sockets.ts";
+export { EAGAIN, EMFILE, ENFILE, errnoName, SystemCallError } from "./system-call-error.ts";
+export { TCP_CLOSE_WAIT, TCP_ESTABLISHED, TcpCountReader } from "./tcp-state.ts";
+export type { TcpCounts } from "./tcp-state.ts";
+export { ProcessMeter, readChildren, readProcessMemory, readProcessStat } from "./proc.ts";
+export type { ProcessMemory, ProcessStat, ProcessUsage } from "./proc.ts";

@@ -1,0 +1,57 @@
+/**
+ * Heartbeats: which workers make progress. A worker writes the time into the ledger every 100 ms
+ * from its event loop; one whose loop is held up does not.
+ *
+ * A silence counts only while the reactor itself was awake: if the machine, the container or the
+ * reactor slept, nobody's heartbeat was late.
+ */
+import { SLUGGISH_MS } from "./placement.ts";
+import type { WorkerLink } from "./worker-link.ts";
+
+/** How often `tick` is called. */
+export const TICK_MS = 100;
+/** A gap between two ticks beyond this is the reactor's own sleep, not the workers'. */
+const TICK_GAP_MAX_MS = 3 * TICK_MS;
+
+/** What a tick found. */
+export interface HeartbeatFindings {
+  /** Silent for longer than the stall limit: to be frozen. */
+  readonly stalled: WorkerLink[];
+  /** Take nothing out of their channels at the moment. */
+  readonly sluggish: WorkerLink[];
+}
+
+/** See the file's docstring. */
+export class Heartbeats {
+  /** For each worker: the heartbeat that was last seen, and for how long (awake) it has stood still. */
+  readonly #seen: Map<number, { beat: number; silentMs: number }> = new Map();
+  #lastTickMs: number;
+
+  constructor(nowMs: number) {
+    this.#lastTickMs = nowMs;
+  }
+
+  /** Looks at every worker that has run its preload; `stallLimitMs` 0 means none is ever stalled. */
+  tick(nowMs: number, links: Iterable<WorkerLink>, stallLimitMs: number): HeartbeatFindings {
+    const awakeMs = Math.min(nowMs - this.#lastTickMs, TICK_GAP_MAX_MS);
+    this.#lastTickMs = nowMs;
+    const findings: HeartbeatFindings = { stalled: [], sluggish: [] };
+    for (const link of links) {
+      const beat = link.heartbeatMs;
+      const seen = this.#seen.get(link.id);
+      if (seen === undefined || seen.beat !== beat) {
+        this.#seen.set(link.id, { beat, silentMs: 0 });
+        continue;
+      }
+      if (beat === 0) continue; // not attached yet: the ready timeout is for that
+      seen.silentMs += awakeMs;
+      if (stallLimitMs > 0 && seen.silentMs > stallLimitMs) findings.stalled.push(link);
+      else if (seen.silentMs > SLUGGISH_MS) findings.sluggish.push(link);
+    }
+    return findings;
+  }
+
+  forget(workerId: number): void {
+    this.#seen.delete(workerId);
+  }
+}

@@ -1,0 +1,99 @@
+/** What the ledger shows of the work in flight: read by anybody, asked of nobody. */
+import { readFileSync } from "node:fs";
+import { STATE, scanRequests } from "../ledger/mod.ts";
+import type { JournalArena, Ledger } from "../ledger/mod.ts";
+import { machineNowMs } from "../os/mod.ts";
+import type { Retention } from "./retention.ts";
+import type { OldestRequest, StatusTotals, WorkerFigures } from "./status.ts";
+import type { WorkerLink } from "./worker-link.ts";
+
+/** Longer paths are cut in a status. */
+const PATH_CHARACTERS_MAX = 200;
+
+function openFilesMax(): number {
+  const limits = readFileSync("/proc/self/limits", "utf8");
+  return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 0);
+}
+
+/** See the file's docstring. */
+export class Observation {
+  readonly descriptorsMax: number = openFilesMax();
+  readonly #ledger: Ledger;
+  readonly #retention: Retention;
+  readonly #links: ReadonlyMap<number, WorkerLink>;
+  readonly #arenas: Map<number, JournalArena> = new Map();
+
+  constructor(ledger: Ledger, retention: Retention, links: ReadonlyMap<number, WorkerLink>) {
+    this.#ledger = ledger;
+    this.#retention = retention;
+    this.#links = links;
+  }
+
+  /** What the row of a worker says. */
+  figures(link: WorkerLink | undefined): WorkerFigures | null {
+    if (link === undefined) return null;
+    const row = this.#ledger.workers.snapshot(link.row);
+    return {
+      connections: link.owned - link.granted,
+      inFlight: Math.max(0, row.inFlight),
+      oldest: this.#oldest(link),
+      requests: row.requests,
+      loopLagMs: Math.round(Math.max(row.loopLagMs, this.#silenceMs(link))),
+      heapLimitBytes: this.#ledger.workers.float(link.row, "heapLimitBytes"),
+    };
+  }
+
+  /** Counters since the service started, workers that have gone included. */
+  totals(restarts: number): StatusTotals {
+    const ledger = this.#ledger;
+    let requests = ledger.total("requestsOfGoneWorkers");
+    let journalFull = ledger.total("journalFullOfGoneWorkers");
+    for (const link of this.#links.values()) {
+      requests += ledger.workers.float(link.row, "requests");
+      journalFull += ledger.workers.int(link.row, "journalFull");
+    }
+    return {
+      accepted: ledger.total("accepted"),
+      moved: ledger.total("moved"),
+      replayed: ledger.total("replayed"),
+      refused: ledger.total("refused"),
+      aborted: ledger.total("aborted"),
+      restarts,
+      requests,
+      requestsOfDeath: ledger.total("requestsOfDeath"),
+      journalFull,
+    };
+  }
+
+  /** How far behind its next heartbeat a worker is. */
+  #silenceMs(link: WorkerLink): number {
+    const beat = link.heartbeatMs;
+    return beat === 0 ? 0 : Math.max(0, machineNowMs() - beat - 100);
+  }
+
+  #oldest(link: WorkerLink): OldestRequest | null {
+    const { connections } = this.#ledger;
+    let oldestSlot = -1;
+    let oldestAt = Infinity;
+    this.#retention.forEachOwned(link.id, (slot, state) => {
+      const at = connections.requestAtMs(slot);
+      if (state !== STATE.busy || at <= 0 || at >= oldestAt) return;
+      oldestAt = at;
+      oldestSlot = slot;
+    });
+    if (oldestSlot < 0) return null;
+    const ageMs = Math.max(0, Math.round(machineNowMs() - oldestAt));
+    const { journalBlock, journalBytes, journalFrom, quiescentRead } = connections.snapshot(oldestSlot);
+    const bytes = this.#arena(link.row).read(journalBlock, journalBytes);
+    const request = bytes === null ? undefined : scanRequests(bytes.subarray(Math.max(0, quiescentRead - journalFrom))).requests[0];
+    // a body past the journal's limit: the head is gone, the age is not
+    if (request === undefined) return { method: "?", path: "?", ageMs };
+    return { method: request.method, path: request.target.slice(0, PATH_CHARACTERS_MAX), ageMs };
+  }
+
+  #arena(row: number): JournalArena {
+    const arena = this.#arenas.get(row) ?? this.#ledger.arena(row);
+    this.#arenas.set(row, arena);
+    return arena;
+  }
+}

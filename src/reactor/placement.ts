@@ -1,0 +1,33 @@
+/**
+ * Placement: which worker a connection goes to. The least loaded healthy one by what the ledger
+ * says; requests in flight and connections on their way count alike, a late event loop counts as
+ * work that is not visible yet, and among equals the one with fewer connections gets it.
+ */
+import type { WorkerLink } from "./worker-link.ts";
+
+/** A heartbeat (every 100 ms) that is this late means that the worker is not taking anything now. */
+export const SLUGGISH_MS = 300;
+/** Event-loop lag that counts as one request in flight. */
+const LAG_MS_PER_REQUEST = 10;
+
+/** Load in requests; `nowMs` on the machine's clock. */
+export function loadOf(link: WorkerLink, nowMs: number): number {
+  const silentMs = nowMs - link.heartbeatMs;
+  const sluggish = silentMs > SLUGGISH_MS ? 1e6 + silentMs : 0;
+  return link.inFlight + link.waiting + Math.floor(link.loopLagMs / LAG_MS_PER_REQUEST) + sluggish;
+}
+
+/** The worker for a connection of `listener`; null when none is fed, serves it and takes packets. */
+export function place(links: Iterable<WorkerLink>, listener: number, nowMs: number): WorkerLink | null {
+  let best: WorkerLink | null = null;
+  let bestLoad = Infinity;
+  for (const link of links) {
+    if (!link.isFed || !link.listeners.has(listener) || link.channel.isFull) continue;
+    const load = loadOf(link, nowMs);
+    const isBetter = load < bestLoad || (load === bestLoad && link.owned < (best?.owned ?? 0));
+    if (!isBetter) continue;
+    best = link;
+    bestLoad = load;
+  }
+  return best;
+}

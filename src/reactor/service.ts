@@ -1,0 +1,538 @@
+/**
+ * The reactor's whole: keeper, workers, listeners, retention, supervision and control, wired to each
+ * other. What each of them does is in its own file; this one only passes on.
+ *
+ * ```
+ *   keeper ==> onKeeper --> supervisor <--> links --> workers
+ *                             |  recover      ^ connections, drain
+ *   listeners --> retention --+---------------+
+ *   control socket --> supervisor, status
+ * ```
+ */
+import { join } from "node:path";
+import {
+  PACKET_CLOSED,
+  PACKET_JSON,
+  PACKET_OPAQUE,
+  PACKET_RELEASED,
+  PACKET_RETAIN,
+  VERSION,
+} from "../base/mod.ts";
+import type {
+  KeeperToReactor,
+  ReactorToKeeper,
+  ResolvedConfig,
+  WorkerIdentity,
+  WorkerToReactor,
+} from "../base/mod.ts";
+import type { Ledger } from "../ledger/mod.ts";
+import { PacketChannel, ProcessMeter, closeDescriptor, machineNowMs, readProcessStat } from "../os/mod.ts";
+import type { ControlledService } from "./control-routes.ts";
+import { Heartbeats, TICK_MS } from "./heartbeats.ts";
+import { Listeners } from "./listeners.ts";
+import { Observation } from "./observation.ts";
+import type { OperationResult, ProgressListener } from "./operation.ts";
+import { Recovery } from "./recovery.ts";
+import { Retention } from "./retention.ts";
+import { freeze } from "./freeze.ts";
+import { assembleStatus } from "./status.ts";
+import type { Status } from "./status.ts";
+import { Supervisor } from "./supervisor.ts";
+import type { AdoptedWorker, LogFields, SupervisorPorts } from "./supervisor-types.ts";
+import { WorkerLink } from "./worker-link.ts";
+
+/** Slots that a worker may hold for its own accepting; refilled when half of them are used. */
+const GRANT_SLOTS = 256;
+/** CPU and memory of the workers are looked at once a second. */
+const TICKS_PER_METERING = 10;
+/** What the ledger's `phase` of a worker row means. */
+const PHASES = ["none", "starting", "ready", "draining", "stopping"] as const;
+type Phase = (typeof PHASES)[number];
+
+export type Hello = Extract<KeeperToReactor, { type: "hello" }>;
+export type Log = (level: "debug" | "info" | "warn" | "error", message: string, fields: LogFields) => void;
+
+/** See the file's docstring. */
+export class Service {
+  readonly ledger: Ledger;
+  readonly hello: Hello;
+  readonly links: Map<number, WorkerLink> = new Map();
+  readonly retention: Retention;
+  readonly listeners: Listeners;
+  readonly supervisor: Supervisor;
+  config: ResolvedConfig;
+  pausedReason: string | null = null;
+  readonly #keeper: PacketChannel;
+  readonly #log: Log;
+  readonly #recovery: Recovery;
+  readonly #heartbeats: Heartbeats = new Heartbeats(machineNowMs());
+  readonly #heapLimit: (workers: number) => number;
+  /** Rows of workers that were asked for and have no process yet. */
+  readonly #claimed: Map<number, { readonly identity: WorkerIdentity; readonly row: number }> = new Map();
+  readonly #adopted: AdoptedWorker[] = [];
+  #reread: ((answer: Extract<KeeperToReactor, { type: "config" }>) => void) | null = null;
+  readonly #inherited: Map<number, ((fd: number | null) => void)[]> = new Map();
+  readonly #meter: ProcessMeter = new ProcessMeter();
+  readonly #observation: Observation;
+  #ticks = 0;
+  #isOrphan = false;
+
+  constructor(
+    ledger: Ledger,
+    keeper: PacketChannel,
+    hello: Hello,
+    log: Log,
+    heapLimit: (workers: number) => number,
+  ) {
+    this.ledger = ledger;
+    this.hello = hello;
+    this.config = hello.config;
+    this.#keeper = keeper;
+    this.#log = log;
+    this.#heapLimit = heapLimit;
+    this.retention = new Retention(ledger, this.links);
+    this.#observation = new Observation(ledger, this.retention, this.links);
+    this.#recovery = new Recovery(ledger, this.retention, () => this.config.replay);
+    this.listeners = new Listeners({
+      acceptsInKernel: hello.config.accept === "kernel",
+      accepted: (fd, listener) => this.retention.accept(fd, listener),
+      flush: () => this.retention.flush(),
+      hasRoom: () => !this.retention.isFull,
+      keep: (key, id, spec, fd) => this.#tell({ type: "keep", key, id, spec }, [fd]),
+      drop: (key) => this.#tell({ type: "drop", key }),
+      paused: (reason) => this.#paused(reason),
+    });
+    const { readyTimeoutMs, drainTimeoutMs, restartIntensity, workers, entry } = hello.config;
+    this.supervisor = new Supervisor(
+      { readyTimeoutMs, drainTimeoutMs, restartIntensity, workers, entry },
+      this.#ports(),
+    );
+  }
+
+  /** Everything that a former reactor left is known: go on with it, or start. */
+  begin(): void {
+    const lost = this.retention.adoptTable();
+    if (lost > 0) {
+      this.ledger.count("aborted", lost);
+      this.#log("warn", "connections were lost with the former reactor", { connections: lost });
+    }
+    for (const link of this.links.values()) {
+      this.listeners.adoptUser(link);
+      link.send({ type: "resync" });
+    }
+    if (this.hello.reactorRestarts === 0) this.supervisor.boot();
+    else this.#adopt();
+    setInterval(() => this.#tick(), TICK_MS);
+    this.#tell({ type: "ready" });
+  }
+
+  /** A message of the keeper's, with its descriptors. */
+  onKeeper(message: KeeperToReactor, descriptors: readonly number[]): void {
+    const [fd = -1] = descriptors;
+    switch (message.type) {
+      case "listener":
+        if (message.spec !== null) this.listeners.adopt(message.key, message.id, message.spec, fd);
+        break;
+      case "worker":
+        this.#adoptWorker(message, message.pid, fd);
+        break;
+      case "spawned":
+        this.#spawned(message.id, message.pid, fd);
+        break;
+      case "spawn-failed":
+        this.#unclaim(message.id);
+        this.supervisor.spawnFailed(message.id, message.message);
+        break;
+      case "exited":
+        this.#exited(message);
+        break;
+      case "app-message":
+        if (message.message === "ready") this.#ready(message.id);
+        break;
+      case "signal":
+        this.#signalled(message.signal);
+        break;
+      case "config":
+        this.#reread?.(message);
+        break;
+      case "changed":
+        this.#changed(message.file);
+        break;
+      case "inherited":
+        this.#inherited.get(message.fd)?.forEach((take) => take(message.ok ? fd : null));
+        this.#inherited.delete(message.fd);
+        break;
+      case "hello":
+      case "begin":
+        break; // main.ts has seen to these
+    }
+  }
+
+  /** The keeper has died: nobody restarts anything any more. */
+  keeperLost(): void {
+    this.#log("error", "the keeper has died: finishing what is in flight, then ending", {});
+    this.#isOrphan = true;
+    if (this.supervisor.phase === "ended") process.exit(0);
+    this.listeners.stop();
+    this.supervisor.keeperLost();
+  }
+
+  /** `holdfast reload`: configuration is read again, then every worker is replaced. */
+  async reload(
+    updateEnv: Readonly<Record<string, string>> | null,
+    onProgress: ProgressListener,
+  ): Promise<OperationResult> {
+    if (this.#reread !== null) {
+      return { ok: false, message: "another reload reads the configuration", refused: "busy" };
+    }
+    const { promise, resolve } = Promise.withResolvers<Extract<KeeperToReactor, { type: "config" }>>();
+    this.#reread = resolve;
+    this.#tell({ type: "reread", updateEnv });
+    const { config, error } = await promise;
+    this.#reread = null;
+    if (config === null) return { ok: false, message: `the configuration is wrong: ${error ?? ""}` };
+    this.config = config;
+    this.supervisor.configure(config);
+    return this.supervisor.reload(onProgress, config.workers);
+  }
+
+  /** `holdfast stop`, or a signal. */
+  stop(isNow: boolean, code?: number): Promise<OperationResult> {
+    this.listeners.stop();
+    this.retention.flush();
+    return this.supervisor.stop(isNow, code);
+  }
+
+  /** What the control socket offers. */
+  controlled(): ControlledService {
+    return {
+      status: () => this.#status(),
+      reload: (updateEnv, onProgress) => this.reload(updateEnv, onProgress),
+      restart: (index, onProgress) => this.supervisor.restart(index, onProgress),
+      scale: (workers, onProgress) => this.supervisor.scale(workers, onProgress),
+      stop: (isNow) => this.stop(isNow),
+      logPath: join(this.config.runtimeDir, `${this.config.name}.log`),
+    };
+  }
+
+  /** Ends without a word, as the last thing. */
+  destroy(): void {
+    this.#recovery.destroy();
+  }
+
+  #tell(message: ReactorToKeeper, descriptors: readonly number[] = []): void {
+    this.#keeper.sendJson(message, descriptors);
+  }
+
+  #ports(): SupervisorPorts {
+    return {
+      now: () => performance.now(),
+      spawn: (worker) => this.#spawn(worker),
+      feed: (id) => this.#feed(id),
+      drain: (id, move) => this.#drainWorker(id, move),
+      recover: (id) => this.#recoverStalled(id),
+      signal: (id, signal) => {
+        if (signal === "SIGTERM") this.#setPhase(id, "stopping");
+        this.#tell({ type: "kill", id, signal });
+      },
+      commit: ({ generation, workers, stopping }) => {
+        this.ledger.commit("generation", generation);
+        this.ledger.commit("workers", workers);
+        this.ledger.commit("stopping", stopping ? 1 : 0);
+      },
+      finish: (code, reason) => {
+        this.retention.closeWaiting();
+        this.#tell({ type: "finish", code, reason });
+        if (this.#isOrphan) process.exit(code);
+      },
+      log: this.#log,
+    };
+  }
+
+  #adopt(): void {
+    const stopping = this.ledger.committed("stopping") !== 0;
+    this.supervisor.adopt(this.#adopted, {
+      generation: this.ledger.committed("generation"),
+      lastId: this.ledger.committed("lastId"),
+      lastGeneration: this.ledger.committed("lastGeneration"),
+    });
+    if (stopping) void this.stop(false); // resolves when the process ends
+  }
+
+  #adoptWorker(identity: WorkerIdentity, pid: number, fd: number): void {
+    const row = this.ledger.workers.find(identity.id);
+    if (row < 0) {
+      closeDescriptor(fd);
+      return;
+    }
+    this.#link(identity, pid, row, fd);
+    const phase = PHASES[this.ledger.workers.int(row, "phase")] ?? "starting";
+    const { id, index, generation } = identity;
+    if (phase !== "none") this.#adopted.push({ id, index, generation, pid, phase });
+  }
+
+  #spawn(worker: WorkerIdentity): void {
+    const row = this.ledger.workers.claim(worker.id, worker.index, worker.generation);
+    if (row < 0) {
+      queueMicrotask(() => this.supervisor.spawnFailed(worker.id, "the ledger has no row left"));
+      return;
+    }
+    this.ledger.commit("lastId", Math.max(worker.id, this.ledger.committed("lastId")));
+    this.ledger.commit("lastGeneration", Math.max(worker.generation, this.ledger.committed("lastGeneration")));
+    this.#claimed.set(worker.id, { identity: worker, row });
+    this.ledger.workers.setFloat(row, "startedAtMs", machineNowMs());
+    const heapLimitBytes = this.#heapLimit(this.config.workers);
+    this.ledger.workers.setFloat(row, "heapLimitBytes", heapLimitBytes);
+    this.#tell({ type: "spawn", ...worker, env: this.config.env, heapLimitBytes });
+  }
+
+  #spawned(id: number, pid: number, fd: number): void {
+    const claimed = this.#claimed.get(id);
+    this.#claimed.delete(id);
+    if (claimed === undefined) {
+      closeDescriptor(fd);
+      return;
+    }
+    this.ledger.workers.setInt(claimed.row, "pid", pid);
+    this.#link(claimed.identity, pid, claimed.row, fd);
+    this.#setPhase(id, "starting");
+    this.supervisor.spawned(id, pid);
+  }
+
+  #unclaim(id: number): void {
+    const row = this.#claimed.get(id)?.row;
+    if (row !== undefined) this.ledger.workers.clear(row);
+    this.#claimed.delete(id);
+  }
+
+  #link(identity: WorkerIdentity, pid: number, row: number, fd: number): void {
+    const channel = new PacketChannel(fd);
+    const link = new WorkerLink(identity, pid, row, channel, this.ledger.workers);
+    this.links.set(identity.id, link);
+    channel.onPacket((kind, payload, descriptors) => this.#onWorker(link, kind, payload, descriptors));
+  }
+
+  #onWorker(link: WorkerLink, kind: number, payload: Buffer, descriptors: number[]): void {
+    if (kind === PACKET_JSON) {
+      // our own preload, of the same version: the ledger's version was compared
+      this.#onWorkerMessage(link, JSON.parse(payload.toString()) as WorkerToReactor);
+      return;
+    }
+    const rows = new Uint32Array(Uint8Array.from(payload).buffer, 0, payload.length >> 2);
+    switch (kind) {
+      case PACKET_CLOSED:
+        this.retention.closed(rows);
+        this.#refillGrant(link);
+        break;
+      case PACKET_OPAQUE:
+        this.retention.opaque(rows);
+        break;
+      case PACKET_RELEASED:
+        this.ledger.count("moved", this.retention.released(rows));
+        break;
+      case PACKET_RETAIN:
+        this.retention.retained(link, rows, descriptors);
+        this.#countKernelAccepts(link, rows.length / 2);
+        break;
+      default:
+        descriptors.forEach(closeDescriptor);
+    }
+  }
+
+  #onWorkerMessage(link: WorkerLink, message: WorkerToReactor): void {
+    switch (message.type) {
+      case "listen":
+        this.#listen(link, message);
+        break;
+      case "unlisten":
+        this.listeners.unlisten(link, message.listener);
+        break;
+      case "ready":
+        this.#ready(link.id);
+        break;
+      case "drained":
+        this.supervisor.drained(link.id);
+        break;
+      case "attached":
+      case "resynced":
+        break;
+    }
+  }
+
+  #listen(link: WorkerLink, message: Extract<WorkerToReactor, { type: "listen" }>): void {
+    const wanted = message.spec.fd;
+    if (wanted < 0) {
+      this.listeners.listen(link, message, null);
+      return;
+    }
+    const takers = this.#inherited.get(wanted) ?? [];
+    takers.push((fd) => this.listeners.listen(link, message, fd ?? -9)); // EBADF
+    this.#inherited.set(wanted, takers);
+    if (takers.length === 1) this.#tell({ type: "inherited", fd: wanted });
+  }
+
+  #ready(id: number): void {
+    if (this.links.get(id) === undefined) return;
+    this.#setPhase(id, "ready");
+    this.supervisor.ready(id);
+  }
+
+  #feed(id: number): void {
+    const link = this.links.get(id);
+    if (link === undefined) return;
+    link.isFed = true;
+    this.#refillGrant(link);
+    this.retention.placeWaiting();
+  }
+
+  #drainWorker(id: number, move: boolean): void {
+    const link = this.links.get(id);
+    if (link === undefined) return;
+    link.isFed = false;
+    this.#setPhase(id, "draining");
+    this.retention.flush();
+    link.send({ type: "drain", move });
+  }
+
+  /** The supervisor has had it frozen: its connections go on elsewhere while it is killed. */
+  #recoverStalled(id: number): void {
+    const link = this.links.get(id);
+    if (link === undefined) return;
+    link.isFed = false;
+    freeze(link.pid, (isFrozen) => {
+      if (isFrozen && this.links.has(id)) this.#recover(link, link.hasStalled);
+      this.supervisor.recovered(id);
+    });
+  }
+
+  #exited(message: Extract<KeeperToReactor, { type: "exited" }>): void {
+    this.#unclaim(message.id);
+    const link = this.links.get(message.id);
+    if (link !== undefined) {
+      link.isFed = false;
+      this.links.delete(message.id);
+      this.#recover(link, link.hasStalled);
+      link.channel.close();
+      this.listeners.forget(link.id);
+      this.#heartbeats.forget(link.id);
+      const { workers } = this.ledger;
+      this.ledger.count("requestsOfGoneWorkers", workers.float(link.row, "requests"));
+      this.ledger.count("journalFullOfGoneWorkers", workers.int(link.row, "journalFull"));
+      workers.clear(link.row);
+    }
+    const { code, signal } = message;
+    this.supervisor.exited(message.id, { code, signal }, message.output);
+  }
+
+  #recover(link: WorkerLink, hasStalled: boolean): void {
+    const summary = this.#recovery.recover(link, hasStalled);
+    const { moved, replayed, refused, aborted, opaque, requestsOfDeath, milliseconds } = summary;
+    if (moved + replayed + refused + aborted + opaque > 0) {
+      const ms = Math.round(milliseconds);
+      const fields = { worker: link.index, pid: link.pid, moved, replayed, refused, aborted, opaque, ms };
+      this.#log("info", "recovered the connections of a worker", fields);
+    }
+    for (const { method, target } of requestsOfDeath) {
+      this.#log("error", "request of death: it is refused and never tried again", { method, target });
+    }
+  }
+
+  #signalled(signal: string): void {
+    if (signal === "SIGHUP") {
+      void this.reload(null, () => undefined).then((result) => {
+        this.#log(result.ok ? "info" : "error", `reload: ${result.message}`, {});
+      });
+      return;
+    }
+    void this.stop(false); // resolves when the process ends
+  }
+
+  #changed(file: string): void {
+    this.#log("info", "a watched file has changed: reloading", { file });
+    void this.reload(null, () => undefined).then((result) => {
+      if (!result.ok) this.#log("warn", `reload: ${result.message}`, { file });
+    });
+  }
+
+  #paused(reason: string | null): void {
+    if (reason !== null && this.pausedReason === null) {
+      this.#log("warn", `accepting pauses: ${reason}; connections wait in the kernel`, {
+        connections: this.retention.count,
+      });
+    }
+    this.pausedReason = reason;
+  }
+
+  #setPhase(id: number, phase: Phase): void {
+    const link = this.links.get(id);
+    if (link !== undefined) this.ledger.workers.setInt(link.row, "phase", PHASES.indexOf(phase));
+  }
+
+  #refillGrant(link: WorkerLink): void {
+    if (this.config.accept !== "kernel" || !link.isFed || link.granted > GRANT_SLOTS / 2) return;
+    this.retention.grant(link, GRANT_SLOTS - link.granted);
+  }
+
+  #countKernelAccepts(link: WorkerLink, count: number): void {
+    if (link.granted === 0) return; // a resync: these were counted when they came
+    link.granted = Math.max(0, link.granted - count);
+    link.owned += count;
+    this.ledger.count("accepted", count);
+    this.#refillGrant(link);
+  }
+
+  #status(): Status {
+    const { config, hello, ledger } = this;
+    return assembleStatus({
+      service: {
+        name: config.name,
+        version: VERSION,
+        pid: hello.keeperPid,
+        reactorPid: process.pid,
+        reactorRestarts: hello.reactorRestarts,
+        mode: "full",
+        accept: config.accept,
+        startedAt: hello.startedAt,
+        entry: config.entry,
+      },
+      supervisor: this.supervisor,
+      nowMs: Date.now(),
+      acceptPaused: this.pausedReason === null ? null : `accepting pauses: ${this.pausedReason}`,
+      notes: [],
+      listeners: this.listeners.describe(),
+      totals: this.#observation.totals(this.supervisor.restarts),
+      limits: {
+        connections: this.retention.count,
+        connectionsMax: ledger.shape.connectionsMax,
+        descriptorsMax: this.#observation.descriptorsMax,
+      },
+      figures: ({ id }) => this.#observation.figures(this.links.get(id)),
+      usage: (pid) => this.#meter.of(pid),
+    });
+  }
+
+  #tick(): void {
+    const { stallLimitMs } = this.config;
+    const findings = this.#heartbeats.tick(machineNowMs(), this.links.values(), stallLimitMs);
+    for (const link of findings.stalled) {
+      // stopped from outside: then what it was executing is not to blame
+      link.hasStalled ||= readProcessStat(link.pid)?.state !== "T";
+      this.supervisor.stalled(link.id);
+    }
+    for (const link of findings.sluggish) {
+      if (link.waiting > 0) this.retention.takeBack(link);
+    }
+    this.retention.sweep();
+    this.#recovery.tick();
+    this.supervisor.tick();
+    this.#ticks += 1;
+    if (this.#ticks % TICKS_PER_METERING === 0) this.#measure();
+    const isSettled = this.supervisor.state === "running";
+    if (isSettled) this.listeners.closeUnused();
+  }
+
+  #measure(): void {
+    const pids = [...this.links.values()].map((link) => link.pid);
+    this.#meter.update(pids, performance.now());
+  }
+}

@@ -1,0 +1,66 @@
+/** A running worker as the reactor sees it: its channel, its row in the ledger, what it serves. */
+import type { ReactorToWorker, WorkerIdentity } from "../base/mod.ts";
+import type { WorkerTable } from "../ledger/mod.ts";
+import type { PacketChannel } from "../os/mod.ts";
+
+/** See the file's docstring. */
+export class WorkerLink implements WorkerIdentity {
+  readonly id: number;
+  readonly index: number;
+  readonly generation: number;
+  readonly pid: number;
+  readonly row: number;
+  readonly channel: PacketChannel;
+  /** Numbers of the listeners that it has servers for. */
+  readonly listeners: Set<number> = new Set();
+  /** Whether new connections may be placed on it. */
+  isFed = false;
+  /** Connections that it owns by the reactor's count. */
+  owned = 0;
+  /** It made no progress although nobody had stopped it. */
+  hasStalled = false;
+  /** Slots granted for its own accepting (kernel mode) and not used yet. */
+  granted = 0;
+  readonly #workers: WorkerTable;
+
+  constructor(
+    identity: WorkerIdentity,
+    pid: number,
+    row: number,
+    channel: PacketChannel,
+    workers: WorkerTable,
+  ) {
+    this.id = identity.id;
+    this.index = identity.index;
+    this.generation = identity.generation;
+    this.pid = pid;
+    this.row = row;
+    this.channel = channel;
+    this.#workers = workers;
+  }
+
+  get inFlight(): number {
+    return this.#workers.int(this.row, "inFlight");
+  }
+
+  get heartbeatMs(): number {
+    return this.#workers.float(this.row, "heartbeatMs");
+  }
+
+  get loopLagMs(): number {
+    return this.#workers.float(this.row, "loopLagMs");
+  }
+
+  /** Connections in its channel that it has not taken out yet. */
+  get waiting(): number {
+    return this.#workers.float(this.row, "sent") - this.#workers.float(this.row, "received");
+  }
+
+  countSent(): void {
+    this.#workers.setFloat(this.row, "sent", this.#workers.float(this.row, "sent") + 1);
+  }
+
+  send(message: ReactorToWorker, descriptors: readonly number[] = []): boolean {
+    return this.channel.sendJson(message, descriptors);
+  }
+}

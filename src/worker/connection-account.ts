@@ -1,0 +1,442 @@
+/**
+ * The account of one HTTP/1.1 connection: writes into the ledger, as it happens, what the reactor
+ * needs to go on with the connection if this process dies at the next instruction.
+ *
+ * ```
+ *   kernel --read--> inbox (in the ledger) --> journal blocks --> Node's parser --> application
+ *                    ^ onRead: attributes        ^ kept until settled                   |
+ *   kernel <--write-- response <-------- beforeWrite: where the response will end ------+
+ *   settled: every request answered and the last byte read was the end of one: new quiescent point
+ * ```
+ * Order matters everywhere here: what is stored before a system call is what the reactor can rely
+ * on after a death inside it. See the exactness rule in DESIGN and `reactor/verdict.ts`.
+ */
+import { BLOCK_PAYLOAD_BYTES, FLAG_JOURNAL_SHORT, STATE, scanRequests } from "../ledger/mod.ts";
+import type { ConnectionTable, JournalArena } from "../ledger/mod.ts";
+import { shutdownBoth } from "../os/mod.ts";
+import type { Account, HeldStreamHandle, HttpSocket, Response } from "./node-internals.ts";
+
+/** What an account needs of its worker. */
+export interface AccountHost {
+  readonly connections: ConnectionTable;
+  readonly arena: JournalArena;
+  readonly journalLimitBytes: number;
+  nowMs(): number;
+  /** Slot + 1 whose bytes lie in the inbox, or 0. */
+  setInboxSlot(value: number): void;
+  /** Slot + 1 whose bytes are being acted on, or 0: if this process never comes back, it was that. */
+  setExecuting(value: number): void;
+  countJournalFull(): void;
+  requestBegan(): void;
+  requestsEnded(count: number): void;
+  /** A busy connection became idle: a draining worker gives it back. */
+  settled(account: ConnectionAccount): void;
+  /** State lives in JavaScript only from now on. */
+  becameOpaque(account: ConnectionAccount): void;
+  closed(account: ConnectionAccount): void;
+}
+
+/** The request side that the account looks at. */
+export interface Request {
+  readonly complete: boolean;
+  readonly method?: string | undefined;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+}
+
+const LAST_CHUNK = "0\r\n\r\n";
+const CR = 13;
+const LF = 10;
+
+function endsWithEmptyLine(bytes: Buffer, length: number): boolean {
+  return (
+    length >= 4 &&
+    bytes[length - 1] === LF &&
+    bytes[length - 2] === CR &&
+    bytes[length - 3] === LF &&
+    bytes[length - 4] === CR
+  );
+}
+
+type Piece = string | Uint8Array;
+
+/** Bytes of what `writev` is given: buffers, or (piece, encoding) pairs. */
+function chunksBytes(chunks: readonly unknown[], allBuffers: boolean): number {
+  let bytes = 0;
+  const step = allBuffers ? 1 : 2;
+  for (let index = 0; index < chunks.length; index += step) {
+    const piece = chunks[index] as Piece; // net.Socket gives strings and buffers only
+    if (typeof piece !== "string") bytes += piece.byteLength;
+    else if (chunks[index + 1] === "latin1") bytes += piece.length;
+    else bytes += Buffer.byteLength(piece, chunks[index + 1] as BufferEncoding); // as Writable has it
+  }
+  return bytes;
+}
+
+/** See the file's docstring. One for each connection of an http server; opaque ones keep only their slot. */
+export class ConnectionAccount implements Account {
+  readonly slot: number;
+  readonly generation: number;
+  readonly #host: AccountHost;
+  readonly #handle: HeldStreamHandle;
+  /** Kernel counts when this process received the descriptor: its own counts start at 0. */
+  readonly #baseRead: number;
+  readonly #baseWritten: number;
+  /** Kernel read count up to which bytes are accounted for. */
+  #read: number;
+  #isOpaque = false;
+  #isClosed = false;
+  #isReleased = false;
+  /** Node's own `onread`. */
+  #forward: (arrayBuffer?: ArrayBuffer) => unknown = () => undefined;
+  #begun = 0;
+  #answered = 0;
+  #lastRequest: Request | null = null;
+  /** Kernel read count at the end of the only request since the quiescent point; -1: not known. */
+  #requestEnd = -1;
+  #predicted: Response | null = null;
+  #journalFirst = -1;
+  #journalLast = -1;
+  #journalBytes = 0;
+  #isShort = false;
+  #adoptedTimeout = false;
+
+  constructor(host: AccountHost, handle: HeldStreamHandle, slot: number, replayBytes: number) {
+    this.#host = host;
+    this.#handle = handle;
+    this.slot = slot;
+    this.generation = host.connections.generation(slot);
+    // bytes to be replayed have left the kernel already, and will be delivered as if just read
+    this.#read = host.connections.quiescentRead(slot);
+    this.#baseRead = this.#read + replayBytes;
+    this.#baseWritten = host.connections.quiescentWritten(slot);
+    handle.account = this;
+  }
+
+  get handle(): HeldStreamHandle {
+    return this.#handle;
+  }
+
+  get isOpaque(): boolean {
+    return this.#isOpaque;
+  }
+
+  get isReleased(): boolean {
+    return this.#isReleased;
+  }
+
+  get isIdle(): boolean {
+    return !this.#isOpaque && !this.#isClosed && this.#host.connections.state(this.slot) === STATE.idle;
+  }
+
+  /** The socket exists: from now on its reads come here first. */
+  attach(): void {
+    this.#forward = this.#handle.onread;
+    this.#handle.useUserBuffer(this.#host.arena.inbox);
+    this.#handle.onread = (arrayBuffer) => this.#onRead(arrayBuffer);
+  }
+
+  /** As Node's keep-alive timeout does between requests; a moved connection starts in that pause. */
+  startKeepAliveTimeout(timeoutMs: number): void {
+    if (timeoutMs <= 0) return;
+    this.#handle.owner?.setTimeout(timeoutMs);
+    this.#adoptedTimeout = true;
+  }
+
+  /** Delivers the journal of a request that another worker has died with. */
+  replay(bytes: Buffer): void {
+    const socket = this.#handle.owner;
+    if (socket === undefined || this.#isClosed) return;
+    this.#accountFor(bytes, bytes.length, false);
+    this.#host.setExecuting(this.slot + 1);
+    socket.emit("data", bytes);
+    this.#host.setExecuting(0);
+    this.#afterDelivery(socket, bytes, bytes.length);
+  }
+
+  /** Everything about this connection lives in JavaScript from now on. */
+  becomeOpaque(): void {
+    if (this.#isOpaque || this.#isClosed) return;
+    this.#isOpaque = true;
+    this.#releaseJournal();
+    this.#host.connections.enter(this.slot, "opaque");
+    this.#host.requestsEnded(this.#begun - this.#answered);
+    this.#begun = this.#answered = 0;
+    this.#host.becameOpaque(this);
+  }
+
+  /** A request head was parsed (diagnostics channel `http.server.request.start`). */
+  requestBegan(request: Request): void {
+    if (this.#isOpaque) return;
+    this.#begun += 1;
+    this.#lastRequest = request;
+    this.#host.requestBegan();
+  }
+
+  /** A response has been handed to the kernel (`http.server.response.finish`). */
+  responseFinished(): void {
+    if (this.#isOpaque || this.#isClosed) return;
+    this.#answered += 1;
+    this.#host.requestsEnded(1);
+    this.#settleIfDone();
+  }
+
+  /** Asks that the response in flight be the last on this connection. */
+  closeAfterResponse(): void {
+    const response = this.#handle.owner?._httpMessage;
+    if (response && !response.headersSent) response.shouldKeepAlive = false;
+  }
+
+  /**
+   * Gives an idle connection back: the descriptor is closed here without a word to the peer, and the
+   * reactor's duplicate goes to another worker. False when bytes have come meanwhile.
+   */
+  release(): boolean {
+    const socket = this.#handle.owner;
+    if (!this.isIdle || socket === undefined || socket.writableLength > 0) return false;
+    this.#handle.readStop();
+    const isQuiet = this.#baseRead + this.#handle.bytesRead === this.#read;
+    if (!isQuiet || !this.#host.connections.exchange(this.slot, this.generation, "idle", "released")) {
+      this.#handle.readStart();
+      return false;
+    }
+    this.#isReleased = true;
+    socket.destroy();
+    return true;
+  }
+
+  beforeClose(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (!this.#isReleased) {
+      this.#host.connections.enter(this.slot, "closed");
+      // the reactor holds a duplicate: the kernel would say nothing to the peer until that is closed
+      if (!this.#isOpaque && this.#handle.fd >= 0) shutdownBoth(this.#handle.fd);
+    }
+    this.#releaseJournal();
+    if (!this.#isOpaque) this.#host.requestsEnded(this.#begun - this.#answered);
+    this.#host.closed(this);
+  }
+
+  beforeWrite(text: string | null, chunks: readonly unknown[] | null, allBuffers: boolean): void {
+    if (this.#isOpaque) return;
+    const response = this.#handle.owner?._httpMessage;
+    if (!response) return; // written to the socket by hand: the counts will tell, and nobody guesses
+    if (response !== this.#predicted) {
+      if (response._header === null) {
+        this.#noteInterim(text);
+        return;
+      }
+      this.#predicted = response;
+      const length = response._hasBody ? response._contentLength : 0;
+      if (length !== null && !(response._hasBody && response.chunkedEncoding)) {
+        this.#setResponseEnd(response._header.length + length);
+        return;
+      }
+    }
+    if (response.chunkedEncoding && response._hasBody) {
+      this.#noteChunk(response, text, chunks, allBuffers);
+    }
+  }
+
+  /** The last chunk is about to be written: now the end is known. */
+  #noteChunk(
+    response: Response,
+    text: string | null,
+    chunks: readonly unknown[] | null,
+    allBuffers: boolean,
+  ): void {
+    const last = chunks === null ? text : allBuffers ? null : chunks[chunks.length - 2];
+    if (typeof last !== "string" || !last.startsWith("0\r\n")) return;
+    const isEnd = last === LAST_CHUNK || last === `0\r\n${response._trailer}\r\n`;
+    if (isEnd) this.#setResponseEnd(chunks === null ? last.length : chunksBytes(chunks, allBuffers));
+  }
+
+  /** `remaining` bytes from now complete the response that is being written. */
+  #setResponseEnd(remaining: number): void {
+    const written = this.#baseWritten + this.#handle.bytesWritten;
+    this.#host.connections.setResponseEnd(this.slot, written + remaining, this.#answered + 1);
+  }
+
+  /** A `1xx`: it may be repeated, so it does not count as the beginning of the response. */
+  #noteInterim(text: string | null): void {
+    const { connections } = this.#host;
+    const written = this.#baseWritten + this.#handle.bytesWritten;
+    if (written !== connections.quiescentWritten(this.slot)) {
+      connections.settle(this.slot, connections.quiescentRead(this.slot), written);
+    }
+    if (text !== null) connections.setInterimBytes(this.slot, text.length);
+  }
+
+  #onRead(arrayBuffer?: ArrayBuffer): unknown {
+    const handle = this.#handle;
+    const before = this.#read;
+    const bytes = this.#baseRead + handle.bytesRead - before;
+    const socket = handle.owner;
+    // the end of the stream, an error
+    if (bytes <= 0 || socket === undefined) return this.#forward.call(handle, arrayBuffer);
+    const { inbox } = this.#host.arena;
+    if (this.#isOpaque) {
+      this.#read = before + bytes;
+      return this.#forward.call(handle, this.#copyOfInbox(bytes));
+    }
+    this.#host.setInboxSlot(this.slot + 1);
+    this.#accountFor(inbox, bytes, true);
+    const endsRequest = endsWithEmptyLine(inbox, bytes);
+    const chunk = Buffer.allocUnsafe(bytes);
+    inbox.copy(chunk, 0, 0, bytes);
+    inbox[0] = 0;
+    this.#host.setInboxSlot(0);
+    if (socket.destroyed) return undefined;
+    this.#host.setExecuting(this.slot + 1);
+    if (socket.readableFlowing === true && socket.readableLength === 0) {
+      // what Readable.push does for a flowing stream, without its bookkeeping
+      socket._unrefTimer();
+      socket.emit("data", chunk);
+    } else {
+      const copy = chunk.buffer.slice(chunk.byteOffset, chunk.byteOffset + bytes);
+      this.#forward.call(handle, copy as ArrayBuffer); // a Buffer is never backed by shared memory
+    }
+    this.#host.setExecuting(0);
+    this.#afterDelivery(socket, endsRequest ? null : chunk, bytes);
+    return undefined;
+  }
+
+  #copyOfInbox(bytes: number): ArrayBuffer {
+    const copy = new ArrayBuffer(bytes);
+    new Uint8Array(copy).set(this.#host.arena.inbox.subarray(0, bytes));
+    return copy;
+  }
+
+  /** Bytes are in our hands: into the journal, before anybody acts on them. */
+  #accountFor(source: Buffer, bytes: number, isInbox: boolean): void {
+    const { connections } = this.#host;
+    if (connections.state(this.slot) === STATE.idle) {
+      connections.setRequestAtMs(this.slot, this.#host.nowMs());
+      connections.enter(this.slot, "busy");
+      if (this.#adoptedTimeout) {
+        this.#adoptedTimeout = false;
+        const server = (this.#handle.owner as { server?: { timeout?: number } } | undefined)?.server;
+        this.#handle.owner?.setTimeout(server?.timeout ?? 0);
+      }
+    }
+    if (!this.#isShort) this.#append(source, bytes, isInbox);
+    this.#read += bytes;
+  }
+
+  #append(source: Buffer, bytes: number, isInbox: boolean): void {
+    const { arena, connections, journalLimitBytes } = this.#host;
+    if (this.#journalBytes + bytes > journalLimitBytes) {
+      this.#giveUpJournal();
+      return;
+    }
+    if (this.#journalFirst < 0) {
+      this.#journalFirst = this.#journalLast = arena.allocate(-1);
+      if (this.#journalFirst < 0) {
+        this.#host.countJournalFull();
+        this.#giveUpJournal();
+        return;
+      }
+      connections.setJournal(this.slot, this.#read, 0, this.#journalFirst);
+    }
+    for (let done = 0; done < bytes;) {
+      const at = (this.#journalBytes + done) % BLOCK_PAYLOAD_BYTES;
+      if (at === 0 && this.#journalBytes + done > 0) {
+        this.#journalLast = arena.allocate(this.#journalLast);
+        if (this.#journalLast < 0) {
+          this.#host.countJournalFull();
+          this.#giveUpJournal();
+          return;
+        }
+      }
+      const part = Math.min(bytes - done, BLOCK_PAYLOAD_BYTES - at);
+      if (isInbox) arena.copyFromInbox(done, done + part, this.#journalLast, at);
+      else arena.write(source.subarray(done, done + part), this.#journalLast, at);
+      done += part;
+    }
+    this.#journalBytes += bytes;
+    connections.setJournalBytes(this.slot, this.#journalBytes);
+  }
+
+  #giveUpJournal(): void {
+    const { connections } = this.#host;
+    connections.setFlags(this.slot, connections.flags(this.slot) | FLAG_JOURNAL_SHORT);
+    this.#isShort = true;
+    this.#releaseJournal();
+  }
+
+  #releaseJournal(): void {
+    if (this.#journalFirst < 0) return;
+    this.#host.connections.setJournalBytes(this.slot, 0);
+    this.#host.arena.release(this.#journalFirst);
+    this.#journalFirst = this.#journalLast = -1;
+    this.#journalBytes = 0;
+  }
+
+  /** Node's parser has seen the bytes. `chunk` is null when they end with an empty line. */
+  #afterDelivery(socket: HttpSocket, chunk: Buffer | null, bytes: number): void {
+    if (this.#isClosed) return;
+    if (socket.parser === null && !socket.destroyed) {
+      this.becomeOpaque();
+      return;
+    }
+    if (this.#begun === 1 && this.#requestEnd < 0) this.#noteRequestEnd(chunk, bytes);
+    if (this.#begun > 0 && this.#begun === this.#answered) this.#settleIfDone();
+  }
+
+  /**
+   * Where the only request since the quiescent point ends, as soon as the bytes say so. Bytes behind
+   * a complete request would be the beginning of another head, which cannot end with an empty line
+   * without being a second request; so an empty line at the end of what was read is the end.
+   */
+  #noteRequestEnd(chunk: Buffer | null, bytes: number): void {
+    const request = this.#lastRequest;
+    if (request === null) return;
+    if (chunk === null) {
+      if (request.complete) this.#requestEnd = this.#read;
+      return;
+    }
+    const start = this.#host.connections.quiescentRead(this.slot);
+    const length = request.headers["content-length"];
+    if (typeof length !== "string" || this.#read - start !== bytes) return;
+    const head = chunk.indexOf("\r\n\r\n", 0, "latin1");
+    if (head >= 0) this.#requestEnd = start + head + 4 + Number(length);
+  }
+
+  /** Every request answered, and read to its end: a quiescent point. */
+  #settleIfDone(): void {
+    if (this.#begun === 0 || this.#answered !== this.#begun) return;
+    if (this.#lastRequest?.complete !== true || this.#isClosed) return;
+    const end = this.#begun === 1 && this.#requestEnd >= 0 ? this.#requestEnd : this.#endByScan();
+    if (end < 0) {
+      this.becomeOpaque();
+      return;
+    }
+    const { connections } = this.#host;
+    connections.settle(this.slot, end, this.#baseWritten + this.#handle.bytesWritten);
+    this.#begun = this.#answered = 0;
+    this.#requestEnd = -1;
+    this.#lastRequest = null;
+    if (end < this.#read) return; // the beginning of the next request is here already
+    this.#releaseJournal();
+    if (this.#isShort) {
+      this.#isShort = false;
+      connections.setFlags(this.slot, connections.flags(this.slot) & ~FLAG_JOURNAL_SHORT);
+    }
+    connections.setDeaths(this.slot, 0);
+    connections.enter(this.slot, "idle");
+    this.#host.settled(this);
+  }
+
+  /** The slow way: reads the journal again. -1 when that does not tell. */
+  #endByScan(): number {
+    if (this.#isShort) return -1;
+    const { arena, connections } = this.#host;
+    const start = connections.quiescentRead(this.slot);
+    const bytes = arena.read(this.#journalFirst, this.#journalBytes);
+    if (bytes === null) return -1;
+    const journalFrom = this.#read - this.#journalBytes;
+    const { requests, isClear } = scanRequests(bytes.subarray(start - journalFrom));
+    const last = requests[this.#begun - 1];
+    return isClear && last !== undefined && last.end >= 0 ? start + last.end : -1;
+  }
+}

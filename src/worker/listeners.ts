@@ -1,0 +1,294 @@
+/**
+ * The listening sockets of this worker's servers. The descriptors are the reactor's; a server here
+ * gets a handle that looks like a listening one and is told of connections by `onconnection`, so
+ * that `net.Server` does its own accounting (as node:cluster's workers do).
+ *
+ * ```
+ *   server.listen --> cluster._getServer --> "listen" --> reactor: bind, listen
+ *   server        <-- faux handle        <-- "listening" (errno, sockname)
+ *   server        <-- onconnection(handle of the received descriptor) <-- PACKET_CONNECTIONS
+ * ```
+ */
+import type { Server as HttpServer } from "node:http";
+import type { Server } from "node:net";
+import type { ListenerSpec, ReactorToWorker } from "../base/mod.ts";
+import { acceptConnection, closeDescriptor, libc } from "../os/mod.ts";
+import type { Watch } from "../os/mod.ts";
+import { ConnectionAccount } from "./connection-account.ts";
+import { heldClass } from "./held-handle.ts";
+import type { HeldClass } from "./held-handle.ts";
+import { handleClassOf, supportsAccounting } from "./node-internals.ts";
+import type {
+  DatagramHandle,
+  ListeningHandle,
+  ServerCallback,
+  ServerQuery,
+} from "./node-internals.ts";
+import type { WorkerContext } from "./worker-context.ts";
+
+/** setInterval's longest delay: a timer that only keeps the event loop alive, as a listening handle does. */
+const LONGEST_DELAY_MS = 0x7fff_ffff;
+/** Connections taken in one turn in kernel mode; more would keep the other workers idle. */
+const ACCEPTS_PER_TURN_MAX = 16;
+
+interface Pending {
+  readonly server: Server | null;
+  readonly spec: ListenerSpec;
+  readonly accounted: boolean;
+  readonly callback: ServerCallback;
+  /** The index of the socket may be used again. */
+  readonly forget: () => void;
+}
+
+interface Listening {
+  readonly handle: ListeningHandle;
+  readonly server: Server;
+  readonly accounted: boolean;
+  readonly kind: "tcp" | "unix" | "udp";
+}
+
+type ListeningMessage = Extract<ReactorToWorker, { type: "listening" }>;
+
+function specOf(query: ServerQuery, index: number): ListenerSpec {
+  const isUdp = query.addressType === "udp4" || query.addressType === "udp6";
+  return {
+    kind: isUdp ? "udp" : query.addressType === -1 ? "unix" : "tcp",
+    address: query.address,
+    port: typeof query.port === "number" && query.port > 0 ? query.port : 0,
+    family: query.addressType === 6 || query.addressType === "udp6" ? 6 : 4,
+    flags: query.flags ?? 0,
+    backlog: query.backlog !== undefined && query.backlog > 0 ? query.backlog : 511,
+    index,
+    fd: query.fd ?? -1,
+  };
+}
+
+/** Node's http server class. Loaded when somebody listens: a script that does not never pays for it. */
+function isHttpServer(server: Server | null): server is HttpServer {
+  return server instanceof process.getBuiltinModule("node:http").Server;
+}
+
+/** The class of dgram's handle, taken from a socket of Node's own. */
+function datagramHandleClass(): new () => DatagramHandle {
+  const socket = process.getBuiltinModule("node:dgram").createSocket("udp4");
+  const key = Object.getOwnPropertySymbols(socket).find((symbol) => symbol.description === "state symbol");
+  // lib/internal/dgram.js: the state holds the handle
+  const state = (socket as unknown as Record<symbol, { handle: DatagramHandle }>)[key ?? Symbol.iterator];
+  const handleClass = state?.handle.constructor as new () => DatagramHandle;
+  socket.close();
+  return handleClass;
+}
+
+/** All listeners of a worker, by the reactor's number. */
+export class Listeners {
+  readonly #context: WorkerContext;
+  readonly #pending: Map<number, Pending> = new Map();
+  readonly #listening: Map<number, Listening> = new Map();
+  readonly #indexes: Map<string, Set<number>> = new Map();
+  readonly #classes: Map<string, HeldClass> = new Map();
+  readonly #granted: number[] = [];
+  readonly #watches: Set<Watch> = new Set();
+  #sequence = 0;
+  #onListening: () => void;
+
+  /** `onListening` is called when the first server listens. */
+  constructor(context: WorkerContext, onListening: () => void) {
+    this.#context = context;
+    this.#onListening = onListening;
+  }
+
+  /** `cluster._getServer`: asks the reactor for the socket; the answer comes by `answered`. */
+  getServer(server: Server | null, query: ServerQuery, callback: ServerCallback): void {
+    const key = `${query.address}:${query.port}:${query.addressType}:${query.fd ?? -1}`;
+    const used = this.#indexes.get(key) ?? new Set<number>();
+    this.#indexes.set(key, used);
+    let index = 0;
+    while (used.has(index)) index += 1;
+    used.add(index);
+    const spec = specOf(query, index);
+    const accounted = spec.kind === "tcp" && isHttpServer(server);
+    const sequence = (this.#sequence += 1);
+    const forget = (): void => void used.delete(index);
+    this.#pending.set(sequence, {
+      server,
+      spec,
+      accounted,
+      callback,
+      forget,
+    });
+    this.#context.awaitAnswer(true);
+    this.#context.send({ type: "listen", sequence, spec, accounted });
+  }
+
+  /** The reactor's answer to a `listen`. */
+  answered(message: ListeningMessage, descriptors: readonly number[]): void {
+    const pending = this.#pending.get(message.sequence);
+    this.#pending.delete(message.sequence);
+    this.#context.awaitAnswer(this.#pending.size > 0);
+    if (pending === undefined) {
+      descriptors.forEach(closeDescriptor);
+      return;
+    }
+    const [descriptor = -1] = descriptors;
+    if (pending.spec.kind === "udp") this.#answerDatagram(pending, message, descriptor);
+    else this.#answerStream(pending, message, descriptor);
+  }
+
+  /** A connection that the reactor has placed here. */
+  receive(fd: number, slot: number, generation: number, listener: number, journal: Buffer | null): void {
+    const { connections } = this.#context;
+    this.#context.countReceived();
+    if (!connections.exchange(slot, generation, "handed", "idle")) {
+      closeDescriptor(fd); // taken back meanwhile: nothing is said to the peer
+      return;
+    }
+    if (!this.#listening.has(listener)) {
+      closeDescriptor(fd);
+      this.#context.giveBack(slot);
+      return;
+    }
+    this.#open(fd, slot, listener, journal);
+  }
+
+  /** Slots for connections that this worker accepts itself. */
+  grant(slots: readonly number[]): void {
+    this.#granted.push(...slots);
+  }
+
+  /** Kernel mode: leaves what comes now to the other workers. */
+  stopAccepting(): void {
+    for (const watch of this.#watches) watch.stop();
+  }
+
+  #open(fd: number, slot: number, listener: number, journal: Buffer | null): void {
+    const { handle: listening, server, accounted, kind } = this.#listening.get(listener) as Listening; // checked by callers
+    const handleClass = this.#classFor(kind, fd);
+    const isAccounted = accounted && supportsAccounting(handleClass);
+    const handle = new handleClass(0);
+    const errno = handle.open(fd);
+    if (errno !== 0) {
+      closeDescriptor(fd);
+      this.#context.connections.enter(slot, "closed");
+      return;
+    }
+    const account = new ConnectionAccount(this.#context, handle, slot, journal?.length ?? 0);
+    this.#context.opened(account);
+    handle._consumed = isAccounted;
+    const wasUsed = this.#context.connections.quiescentRead(slot) > 0;
+    listening.onconnection?.(0, handle);
+    if (handle.owner === undefined || handle.account === null) return; // dropped: maxConnections
+    if (!isAccounted) {
+      account.becomeOpaque();
+      return;
+    }
+    account.attach();
+    if (journal !== null) account.replay(journal);
+    else if (wasUsed && isHttpServer(server)) account.startKeepAliveTimeout(server.keepAliveTimeout);
+  }
+
+  #classFor(kind: string, fd: number): HeldClass {
+    let found = this.#classes.get(kind);
+    if (found === undefined) {
+      found = heldClass(handleClassOf(libc().dup(fd)));
+      this.#classes.set(kind, found);
+    }
+    return found;
+  }
+
+  #answerDatagram(pending: Pending, message: ListeningMessage, fd: number): void {
+    if (message.errno !== 0) {
+      pending.forget();
+      pending.callback(message.errno, null);
+      return;
+    }
+    const handle = new (datagramHandleClass())();
+    const errno = handle.open(fd);
+    const close = handle.close.bind(handle);
+    handle.close = (callback?: () => void): void => {
+      pending.forget();
+      this.#context.send({ type: "unlisten", listener: message.listener });
+      close(callback);
+    };
+    pending.callback(errno, handle);
+    this.#sayListening();
+  }
+
+  #answerStream(pending: Pending, message: ListeningMessage, fd: number): void {
+    const { server } = pending;
+    if (server === null) return;
+    const handle = this.#fauxHandle(message, fd, pending.forget);
+    if (message.errno === 0) {
+      const { accounted, spec } = pending;
+      this.#listening.set(message.listener, { handle, server, accounted, kind: spec.kind });
+    }
+    pending.callback(0, handle); // an error comes out of handle.listen(), as without a cluster
+    if (message.errno === 0) this.#sayListening();
+  }
+
+  #sayListening(): void {
+    // after the application's own listening callbacks
+    setImmediate(() => {
+      this.#onListening();
+      this.#onListening = () => undefined;
+    });
+  }
+
+  #fauxHandle(message: ListeningMessage, fd: number, forget: () => void): ListeningHandle {
+    const keepAlive = setInterval(() => undefined, LONGEST_DELAY_MS);
+    let watch: Watch | null = null;
+    let isOpen = true;
+    return {
+      listen: () => {
+        if (message.errno === 0 && message.accept && fd >= 0) {
+          watch = libc().watch(fd, { readable: true }, () => this.#accept(fd, message.listener));
+          watch.unref();
+          this.#watches.add(watch);
+        }
+        return message.errno;
+      },
+      close: (callback) => {
+        clearInterval(keepAlive);
+        if (isOpen) {
+          isOpen = false;
+          if (watch !== null) {
+            this.#watches.delete(watch);
+            watch.close();
+          }
+          if (fd >= 0) closeDescriptor(fd);
+          forget();
+          if (message.errno === 0) {
+            this.#listening.delete(message.listener);
+            this.#context.send({ type: "unlisten", listener: message.listener });
+          }
+        }
+        if (callback !== undefined) setImmediate(callback);
+      },
+      getsockname: (out) => {
+        Object.assign(out, message.sockname);
+        return 0;
+      },
+      ref: () => void keepAlive.ref(),
+      unref: () => void keepAlive.unref(),
+      hasRef: () => keepAlive.hasRef(),
+    };
+  }
+
+  /** Kernel mode: takes connections from the listening socket itself. */
+  #accept(listenerFd: number, listener: number): void {
+    const { connections } = this.#context;
+    const fresh: ConnectionAccount[] = [];
+    for (let count = 0; count < ACCEPTS_PER_TURN_MAX; count += 1) {
+      const slot = this.#granted.at(-1);
+      if (slot === undefined) break; // the reactor grants as slots come free
+      const fd = acceptConnection(listenerFd);
+      if (fd < 0) break;
+      this.#granted.pop();
+      connections.setListener(slot, listener);
+      connections.enter(slot, "idle");
+      this.#open(fd, slot, listener, null);
+      const account = this.#context.accounts.get(slot);
+      if (account !== undefined && !account.isOpaque) fresh.push(account);
+    }
+    if (fresh.length > 0) this.#context.retain(fresh);
+  }
+}

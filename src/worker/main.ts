@@ -1,0 +1,214 @@
+/**
+ * The worker's half of Holdfast: loaded into the user's process before its entry file. Guests here:
+ * what the application could notice is listed in `README.md`, and nothing else may be added.
+ *
+ * ```
+ *   preload --> attach (ledger, channel) --> cluster hook --> the user's entry file runs
+ *                 |                             |
+ *                 heartbeat (unref'd timer)     server.listen, socket.bind
+ * ```
+ */
+import { subscribe } from "node:diagnostics_channel";
+import {
+  HoldfastError,
+  PACKET_CONNECTIONS,
+  PACKET_JOURNAL,
+  PACKET_JSON,
+} from "../base/mod.ts";
+import type { ReactorToWorker } from "../base/mod.ts";
+import { Ledger } from "../ledger/mod.ts";
+import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
+import type { ConnectionAccount, Request } from "./connection-account.ts";
+import { Listeners } from "./listeners.ts";
+import type { ClusterModule, HttpSocket, ServerCallback, ServerQuery } from "./node-internals.ts";
+import { WorkerContext } from "./worker-context.ts";
+import type { Server } from "node:net";
+
+/** Descriptors that the keeper gives to a worker. */
+const CHANNEL_DESCRIPTOR = 3;
+const LEDGER_DESCRIPTOR = 4;
+/** A tenth of the shortest stall limit that makes sense. */
+const HEARTBEAT_MS = 100;
+/** After the keeper has died: time to finish what is in flight, then to handle SIGTERM. */
+const ORPHAN_TERM_MS = 30_000;
+const ORPHAN_EXIT_MS = 5_000;
+
+/** What the keeper tells a worker through its environment; removed before the user's code runs. */
+interface WorkerEnvironment {
+  readonly id: number;
+  readonly index: number;
+  readonly generation: number;
+  readonly execArguments: number;
+  readonly journalLimitBytes: number;
+}
+
+function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
+  const take = (name: string): number => {
+    const value = Number(env[`HOLDFAST_WORKER_${name}`]);
+    delete env[`HOLDFAST_WORKER_${name}`];
+    return value;
+  };
+  return {
+    id: take("ID"),
+    index: take("INDEX"),
+    generation: take("GENERATION"),
+    execArguments: take("EXEC_ARGUMENTS"),
+    journalLimitBytes: take("JOURNAL_LIMIT"),
+  };
+}
+
+function startHeartbeat(context: WorkerContext): void {
+  const { ledger, row } = context;
+  let last = context.nowMs();
+  const beat = (): void => {
+    const now = context.nowMs();
+    ledger.workers.setFloat(row, "loopLagMs", Math.max(0, now - last - HEARTBEAT_MS));
+    ledger.workers.setFloat(row, "heartbeatMs", now);
+    last = now;
+  };
+  ledger.workers.setFloat(row, "heartbeatMs", last);
+  setInterval(beat, HEARTBEAT_MS).unref();
+}
+
+interface RequestMessage {
+  readonly request: Request;
+  readonly socket: HttpSocket;
+}
+
+function accountOf(message: unknown): ConnectionAccount | null {
+  // Node's documented message of the two channels; the account is ours or null
+  return ((message as RequestMessage).socket._handle?.account ?? null) as ConnectionAccount | null;
+}
+
+function watchRequests(): void {
+  subscribe("http.server.request.start", (message) => {
+    accountOf(message)?.requestBegan((message as RequestMessage).request);
+  });
+  subscribe("http.server.response.finish", (message) => {
+    accountOf(message)?.responseFinished();
+  });
+}
+
+/** Makes `cluster` the module that a cluster's worker sees, with our `_getServer`. */
+function hookCluster(listeners: Listeners, identity: WorkerEnvironment): void {
+  // the members that @types/node does not know
+  const hooked = process.getBuiltinModule("node:cluster") as unknown as ClusterModule;
+  hooked._getServer = (server: Server, query: ServerQuery, callback: ServerCallback): void =>
+    listeners.getServer(server, query, callback);
+  let worker: unknown;
+  Object.defineProperty(hooked, "worker", {
+    configurable: true,
+    enumerable: true,
+    get: () => {
+      worker ??= new hooked.Worker({ id: identity.index + 1, process, state: "online" });
+      process.channel?.unref();
+      return worker;
+    },
+  });
+}
+
+function listenToReactor(channel: PacketChannel, context: WorkerContext, listeners: Listeners): void {
+  const parts = new Map<number, Buffer[]>();
+  channel.onPacket((kind, payload, descriptors) => {
+    switch (kind) {
+      case PACKET_CONNECTIONS:
+        descriptors.forEach((fd, index) => {
+          const at = 16 * index;
+          listeners.receive(
+            fd,
+            payload.readUInt32LE(at),
+            payload.readUInt32LE(at + 4),
+            payload.readUInt32LE(at + 8),
+            null,
+          );
+        });
+        break;
+      case PACKET_JOURNAL: {
+        const slot = payload.readUInt32LE(0);
+        const gathered = parts.get(slot) ?? [];
+        gathered.push(Buffer.from(payload.subarray(16)));
+        parts.set(slot, gathered);
+        const [fd] = descriptors; // comes with the last part
+        if (fd === undefined) break;
+        parts.delete(slot);
+        const journal = Buffer.concat(gathered);
+        listeners.receive(fd, slot, payload.readUInt32LE(4), payload.readUInt32LE(8), journal);
+        break;
+      }
+      case PACKET_JSON:
+        // the reactor is ours, of the same version (the ledger's version was compared)
+        onMessage(JSON.parse(payload.toString()) as ReactorToWorker, descriptors, context, listeners);
+        break;
+      default:
+        descriptors.forEach(closeDescriptor);
+    }
+  });
+}
+
+function onMessage(
+  message: ReactorToWorker,
+  descriptors: readonly number[],
+  context: WorkerContext,
+  listeners: Listeners,
+): void {
+  switch (message.type) {
+    case "listening":
+      listeners.answered(message, descriptors);
+      break;
+    case "drain":
+      listeners.stopAccepting();
+      context.drain(message.move);
+      break;
+    case "resync":
+      context.resync();
+      break;
+    case "grant":
+      listeners.grant(message.slots);
+      break;
+  }
+}
+
+/** Keeper and reactor have died: finish what is in flight, then end. */
+function endAsOrphan(context: WorkerContext): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined); // nobody reads
+  context.drain(false);
+  const deadline = context.nowMs() + ORPHAN_TERM_MS;
+  const check = setInterval(() => {
+    if (context.accounts.size > 0 && context.nowMs() < deadline) return;
+    clearInterval(check);
+    setTimeout(() => process.exit(1), ORPHAN_EXIT_MS).unref();
+    process.kill(process.pid, "SIGTERM");
+  }, HEARTBEAT_MS);
+}
+
+/**
+ * Attaches this process to its reactor. The preload calls it only in a process that the keeper
+ * started, with `cluster` already loaded as a worker's.
+ * @throws HoldfastError ERR_HOLDFAST_WORKER_ROW when the ledger does not know this worker.
+ */
+export function startWorker(): void {
+  const identity = takeEnvironment(process.env);
+  process.execArgv.splice(0, identity.execArguments);
+  const ledger = Ledger.attach(LEDGER_DESCRIPTOR);
+  closeDescriptor(LEDGER_DESCRIPTOR);
+  const row = ledger.workers.find(identity.id);
+  if (row < 0) {
+    throw new HoldfastError(
+      "ERR_HOLDFAST_WORKER_ROW",
+      `Cannot start worker ${identity.id}: it has no row in the ledger. ` +
+        `Workers are started by \`holdfast run\` only.`,
+    );
+  }
+  setCloseOnExec(CHANNEL_DESCRIPTOR);
+  const channel = new PacketChannel(CHANNEL_DESCRIPTOR);
+  channel.unref();
+  const context = new WorkerContext(ledger, row, channel, identity.journalLimitBytes);
+  const listeners = new Listeners(context, () => context.send({ type: "ready" }));
+  listenToReactor(channel, context, listeners);
+  channel.onClose(() => endAsOrphan(context));
+  process.on("exit", () => channel.close()); // koffi must not find it open when the environment ends
+  hookCluster(listeners, identity);
+  watchRequests();
+  startHeartbeat(context);
+  context.send({ type: "attached", pid: process.pid, version: process.version });
+}

@@ -1,0 +1,126 @@
+/**
+ * What Holdfast uses of Node's internals, in one place. All of it is reached through objects that
+ * Node hands out (a socket's handle, the cluster module), none through `process.binding`. Checked on
+ * Node 22, 24 and 26 by the system tests; `supportsAccounting` looks before anything relies on it.
+ */
+import { Socket } from "node:net";
+import type { Server } from "node:net";
+
+/** A libuv stream handle (`TCP`, `Pipe`; src/stream_base.cc). */
+export interface StreamHandle {
+  readonly fd: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** The stream that owns the handle, once it has one. */
+  readonly owner?: HttpSocket;
+  /** Called after each read; with `useUserBuffer` the bytes lie in that buffer. */
+  onread: (arrayBuffer?: ArrayBuffer) => unknown;
+  /** True: the HTTP server leaves reading to the stream (lib/_http_server.js). */
+  _consumed?: boolean;
+  open(fd: number): number;
+  close(callback?: () => void): void;
+  reset?(callback?: () => void): number;
+  readStart(): number;
+  readStop(): number;
+  useUserBuffer(buffer: Uint8Array): void;
+  getsockname?(out: Record<string, string | number>): number;
+  writeBuffer(request: object, bytes: Uint8Array): number;
+  writev(request: object, chunks: readonly unknown[], allBuffers: boolean): number;
+  writeUtf8String(request: object, text: string): number;
+  writeAsciiString(request: object, text: string): number;
+  writeLatin1String(request: object, text: string): number;
+  writeUcs2String(request: object, text: string): number;
+}
+
+export type StreamHandleClass = new (type: number) => StreamHandle;
+
+/** `UDP` (src/udp_wrap.cc). */
+export interface DatagramHandle {
+  open(fd: number): number;
+  close(callback?: () => void): void;
+}
+
+/** The part of an OutgoingMessage that says how long the response will be (lib/_http_outgoing.js). */
+export interface Response {
+  readonly _header: string | null;
+  readonly _hasBody: boolean;
+  readonly _contentLength: number | null;
+  readonly _trailer: string;
+  readonly chunkedEncoding: boolean;
+  readonly headersSent: boolean;
+  shouldKeepAlive: boolean;
+}
+
+/** An http server's socket. */
+export interface HttpSocket extends Socket {
+  readonly _handle: HeldStreamHandle | null;
+  /** The response that is being written now. */
+  readonly _httpMessage?: Response | null;
+  /** The HTTP parser; null once the connection was upgraded. */
+  readonly parser?: object | null;
+  _unrefTimer(): void;
+}
+
+/** What Holdfast puts on its own handles. */
+export interface HeldStreamHandle extends StreamHandle {
+  account: Account | null;
+}
+
+/** What a handle tells the account of its connection. */
+export interface Account {
+  beforeWrite(text: string | null, chunks: readonly unknown[] | null, allBuffers: boolean): void;
+  beforeClose(): void;
+}
+
+/** A listening handle: here always one of ours. */
+export interface ListeningHandle {
+  onconnection?: (status: number, handle: StreamHandle) => void;
+  listen(backlog: number): number;
+  close(callback?: () => void): void;
+  getsockname(out: Record<string, string | number>): number;
+  ref(): void;
+  unref(): void;
+  hasRef(): boolean;
+}
+
+/** What net.js and dgram.js ask the cluster module for (lib/internal/cluster/child.js). */
+export interface ServerQuery {
+  readonly address: string | null;
+  readonly port: number | null;
+  readonly addressType: 4 | 6 | -1 | "udp4" | "udp6";
+  readonly fd?: number | undefined;
+  readonly flags?: number | undefined;
+  readonly backlog?: number | undefined;
+}
+
+export type ServerCallback = (errno: number, handle: object | null) => void;
+
+export interface ClusterModule {
+  isWorker: boolean;
+  worker?: unknown;
+  readonly Worker: new (options: object) => unknown;
+  _getServer(server: Server, query: ServerQuery, callback: ServerCallback): void;
+}
+
+/** The class of the handle behind a descriptor: `TCP` or `Pipe`. The descriptor is consumed. */
+export function handleClassOf(fd: number): StreamHandleClass {
+  const socket = new Socket({ fd, readable: false, writable: false });
+  // typed by hand: _handle is not in @types/node
+  const handle = (socket as unknown as { _handle: StreamHandle })._handle;
+  const handleClass = handle.constructor as StreamHandleClass; // every handle has its own class
+  socket.destroy();
+  return handleClass;
+}
+
+/** Whether this Node has what accounting needs; without it connections are served, but opaque. */
+export function supportsAccounting(handleClass: StreamHandleClass): boolean {
+  // the prototype is looked at, not called
+  const prototype = handleClass.prototype as Partial<Record<keyof StreamHandle, unknown>>;
+  return (
+    typeof prototype.useUserBuffer === "function" &&
+    typeof prototype.writev === "function" &&
+    "onread" in prototype &&
+    "bytesRead" in prototype &&
+    "_unrefTimer" in Socket.prototype
+  );
+}

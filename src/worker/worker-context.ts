@@ -1,0 +1,202 @@
+/**
+ * What one worker has: its row and arena in the ledger, its channel to the reactor, its connections,
+ * its listeners, and whether it drains.
+ *
+ * ```
+ *   reactor --connections--> receive --> listener --> server
+ *   reactor <--closed, released, opaque, retain-- rows, gathered over one turn of the event loop
+ * ```
+ */
+import {
+  PACKET_CLOSED,
+  PACKET_JSON,
+  PACKET_OPAQUE,
+  PACKET_RELEASED,
+  PACKET_RETAIN,
+} from "../base/mod.ts";
+import type { WorkerToReactor } from "../base/mod.ts";
+import type { ConnectionTable, JournalArena, Ledger } from "../ledger/mod.ts";
+import { DESCRIPTORS_PER_PACKET_MAX } from "../os/mod.ts";
+import type { PacketChannel } from "../os/mod.ts";
+import type { AccountHost, ConnectionAccount } from "./connection-account.ts";
+
+/** Rows of one packet; a row is two words, so this is far below the size of a packet. */
+const ROWS_PER_PACKET_MAX = 2048;
+
+interface Rows {
+  readonly kind: number;
+  readonly rows: number[];
+}
+
+/** See the file's docstring. */
+export class WorkerContext implements AccountHost {
+  readonly ledger: Ledger;
+  readonly row: number;
+  readonly arena: JournalArena;
+  readonly connections: ConnectionTable;
+  readonly journalLimitBytes: number;
+  readonly accounts: Map<number, ConnectionAccount> = new Map();
+  readonly #channel: PacketChannel;
+  readonly #clockOffsetMs: number;
+  #gathered: Rows[] = [];
+  #flush: NodeJS.Immediate | null = null;
+  #drain: "no" | "move" | "close" = "no";
+  #saidDrained = false;
+
+  constructor(ledger: Ledger, row: number, channel: PacketChannel, journalLimitBytes: number) {
+    this.ledger = ledger;
+    this.row = row;
+    this.arena = ledger.arena(row);
+    this.connections = ledger.connections;
+    this.journalLimitBytes = journalLimitBytes;
+    this.#channel = channel;
+    this.#clockOffsetMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+  }
+
+  get isDraining(): boolean {
+    return this.#drain !== "no";
+  }
+
+  nowMs(): number {
+    return performance.now() + this.#clockOffsetMs;
+  }
+
+  send(message: WorkerToReactor): void {
+    this.#flushRows(); // in the order of what happened
+    this.#channel.send(PACKET_JSON, Buffer.from(JSON.stringify(message)));
+  }
+
+  /** While an answer is awaited the process stays, as it does while Node binds a socket itself. */
+  awaitAnswer(isAwaited: boolean): void {
+    if (isAwaited) this.#channel.ref();
+    else this.#channel.unref();
+  }
+
+  setInboxSlot(value: number): void {
+    this.ledger.workers.setInt(this.row, "inboxSlot", value);
+  }
+
+  setExecuting(value: number): void {
+    this.ledger.workers.setInt(this.row, "executing", value);
+  }
+
+  countJournalFull(): void {
+    const { workers } = this.ledger;
+    workers.setInt(this.row, "journalFull", workers.int(this.row, "journalFull") + 1);
+  }
+
+  /** A connection came out of the channel, whether or not it is still ours. */
+  countReceived(): void {
+    const { workers } = this.ledger;
+    workers.setFloat(this.row, "received", workers.float(this.row, "received") + 1);
+  }
+
+  requestBegan(): void {
+    const { workers } = this.ledger;
+    workers.setInt(this.row, "inFlight", workers.int(this.row, "inFlight") + 1);
+    workers.setFloat(this.row, "requests", workers.float(this.row, "requests") + 1);
+  }
+
+  requestsEnded(count: number): void {
+    if (count === 0) return;
+    const { workers } = this.ledger;
+    workers.setInt(this.row, "inFlight", workers.int(this.row, "inFlight") - count);
+  }
+
+  /** A connection was received. */
+  opened(account: ConnectionAccount): void {
+    this.accounts.set(account.slot, account);
+    this.#countConnections();
+  }
+
+  settled(account: ConnectionAccount): void {
+    // after Node has done its own work at the end of a response
+    if (this.#drain !== "no") setImmediate(() => this.#drainOne(account));
+  }
+
+  becameOpaque(account: ConnectionAccount): void {
+    this.#gather(PACKET_OPAQUE, account);
+  }
+
+  closed(account: ConnectionAccount): void {
+    this.accounts.delete(account.slot);
+    this.#countConnections();
+    this.#gather(account.isReleased ? PACKET_RELEASED : PACKET_CLOSED, account);
+    if (this.#drain !== "no") this.#sayDrained();
+  }
+
+  /** A connection that no server here wants: back to the reactor. */
+  giveBack(slot: number): void {
+    this.connections.enter(slot, "released");
+    this.#gather(PACKET_RELEASED, { slot, generation: this.connections.generation(slot) });
+  }
+
+  /** Gives idle connections back or closes them, and each busy one when it becomes idle. */
+  drain(move: boolean): void {
+    this.#drain = move ? "move" : "close";
+    for (const account of this.accounts.values()) {
+      if (!move) account.closeAfterResponse();
+      this.#drainOne(account);
+    }
+    this.#sayDrained();
+  }
+
+  /** A new reactor has none of our descriptors: sends them all. */
+  resync(): void {
+    this.#flushRows();
+    const retained = [...this.accounts.values()].filter(
+      (account) => !account.isOpaque && account.handle.fd >= 0,
+    );
+    for (let from = 0; from < retained.length; from += DESCRIPTORS_PER_PACKET_MAX) {
+      this.retain(retained.slice(from, from + DESCRIPTORS_PER_PACKET_MAX));
+    }
+    this.send({ type: "resynced" });
+  }
+
+  /** Sends descriptors up, for the reactor to keep a duplicate of each. */
+  retain(accounts: readonly ConnectionAccount[]): void {
+    const payload = Buffer.allocUnsafe(8 * accounts.length);
+    accounts.forEach((account, index) => {
+      payload.writeUInt32LE(account.slot, 8 * index);
+      payload.writeUInt32LE(account.generation, 8 * index + 4);
+    });
+    const descriptors = accounts.map((account) => account.handle.fd);
+    this.#channel.send(PACKET_RETAIN, payload, descriptors);
+  }
+
+  #drainOne(account: ConnectionAccount): void {
+    if (!account.isIdle) return;
+    if (this.#drain === "move") account.release();
+    else if (this.#drain === "close") account.handle.owner?.destroy();
+  }
+
+  #sayDrained(): void {
+    if (this.#saidDrained || this.accounts.size > 0) return;
+    this.#saidDrained = true;
+    this.send({ type: "drained" });
+  }
+
+  #countConnections(): void {
+    this.ledger.workers.setInt(this.row, "connections", this.accounts.size);
+  }
+
+  #gather(kind: number, row: { readonly slot: number; readonly generation: number }): void {
+    let last = this.#gathered.at(-1);
+    if (last === undefined || last.kind !== kind || last.rows.length >= 2 * ROWS_PER_PACKET_MAX) {
+      last = { kind, rows: [] };
+      this.#gathered.push(last);
+    }
+    last.rows.push(row.slot, row.generation);
+    this.#flush ??= setImmediate(() => this.#flushRows());
+  }
+
+  #flushRows(): void {
+    if (this.#flush !== null) clearImmediate(this.#flush);
+    this.#flush = null;
+    const gathered = this.#gathered;
+    this.#gathered = [];
+    for (const { kind, rows } of gathered) {
+      this.#channel.send(kind, Buffer.from(Uint32Array.from(rows).buffer));
+    }
+  }
+}
