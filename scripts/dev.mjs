@@ -157,12 +157,12 @@ const commands = {
     return unitsCode === 0 ? systemCode : unitsCode;
   },
   faults: (args) => benchmark("faults", args),
-  bench: (args) => benchmark("bench", args),
+  bench: (args) => benchmark("cost", args),
 };
 
 function benchmark(name, args) {
   build({ always: false });
-  return run(NODE, [`bench/${name}.ts`, ...args]);
+  return run(NODE, [`bench/${name}/main.ts`, ...args]);
 }
 
 const [name = "", ...args] = process.argv.slice(2);
