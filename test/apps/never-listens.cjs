@@ -1,0 +1,3 @@
+"use strict";
+console.log("waiting for something that never comes");
+setInterval(() => {}, 1000);

@@ -1,0 +1,3 @@
+"use strict";
+console.log("before the exit");
+process.exit(3);

@@ -1,0 +1,4 @@
+"use strict";
+setTimeout(() => {
+  throw new Error("thrown from a timer");
+}, 20);

@@ -1,0 +1,3 @@
+import { frameworkSuite } from "./support/framework.ts";
+
+frameworkSuite("Koa", "koa.cjs");
