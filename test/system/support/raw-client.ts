@@ -203,16 +203,10 @@ export class RawConnection {
 
   #readPiece(): Promise<Buffer | undefined> {
     const left = this.#bodyLeft;
-    switch (left.kind) {
-      case "none":
-        return Promise.resolve(undefined);
-      case "counted":
-        return this.#readCounted(left.bytes);
-      case "chunked":
-        return this.#readChunk();
-      case "until-end":
-        return this.#readUntilEnd();
-    }
+    if (left.kind === "counted") return this.#readCounted(left.bytes);
+    if (left.kind === "chunked") return this.#readChunk();
+    if (left.kind === "until-end") return this.#readUntilEnd();
+    return Promise.resolve(undefined);
   }
 
   async #readCounted(bytesLeft: number): Promise<Buffer> {

@@ -43,6 +43,8 @@ export interface ServiceOptions {
   /** Run in this runtime directory, which the test owns, under this name. */
   readonly runtimeDir?: string;
   readonly name?: string;
+  /** Soft and hard limit of open files of every process of the service. */
+  readonly descriptorLimit?: number;
 }
 
 export interface Exit {
@@ -107,7 +109,10 @@ export class Service {
     const flags = ["--name", this.name, "--workers", String(this.#workers)];
     const rest = options.args === undefined ? [] : ["--", ...options.args];
     const args = [CLI, "run", ...flags, ...(options.flags ?? []), options.entry, ...rest];
-    this.#child = spawn(this.#node, args, {
+    const limit = options.descriptorLimit;
+    const [program, ...before] =
+      limit === undefined ? [this.#node] : ["prlimit", `--nofile=${limit}:${limit}`, this.#node];
+    this.#child = spawn(program ?? this.#node, [...before, ...args], {
       cwd: options.cwd,
       env: this.#environment(options.env),
       stdio: ["ignore", "pipe", "pipe"],

@@ -1,0 +1,49 @@
+/** The descriptor limit is reached: accepting pauses, nothing dies, the status says so. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { expectOk } from "./support/load.ts";
+import { app } from "./support/paths.ts";
+import { RawConnection } from "./support/raw-client.ts";
+import { startService } from "./support/service.ts";
+import { waitFor } from "./support/wait.ts";
+
+const LIMIT = 160;
+/** More than any process of the service may hold under that limit. */
+const CLIENTS = 300;
+
+describe("at the descriptor limit", () => {
+  it("accepting pauses and goes on, and nobody who was accepted is lost", async (t) => {
+    const service = await startService(t, { entry: app("http.cjs"), descriptorLimit: LIMIT });
+    const target = await service.target();
+    const pids = await service.workerPids();
+    const clients = await Promise.all(
+      Array.from({ length: CLIENTS }, () => RawConnection.open(target)),
+    );
+    for (const client of clients) client.sendRequest("GET", "/");
+    const paused = await service.waitForStatus("accepting pauses", ({ state }) => {
+      return state === "accept-paused";
+    });
+    assert.ok(
+      paused.notes.some((note) => /descriptor/.test(note)),
+      JSON.stringify(paused.notes),
+    );
+    const answered = await waitFor("some are served", () => {
+      const served = clients.filter((client) => client.unread.length > 0);
+      return served.length >= 40 && served;
+    });
+    for (const client of answered) {
+      assert.equal((await client.readResponse()).status, 200);
+      await expectOk(client);
+    }
+    const waiting = clients.filter((client) => !answered.includes(client));
+    assert.ok(waiting.length > 0, "some wait");
+    for (const client of answered) client.close();
+    // As clients go, those that wait are accepted: each gets its answer in the end.
+    for (const client of waiting) {
+      assert.equal((await client.readResponse()).status, 200);
+      client.close();
+    }
+    await service.waitForStatus("accepting again", ({ state }) => state === "running");
+    assert.deepEqual(await service.workerPids(), pids, "no worker has died");
+  });
+});
