@@ -14,7 +14,7 @@ const COMPILED: ReadonlyMap<string, string> = new Map([
  * @param from `import.meta.url` of the module that asks
  * @param source path of the source file relative to it, e.g. `"../worker/preload.cts"`
  * @example
- * entryUrl("file:///app/dist/keeper/main.js", "../worker/main.ts").pathname; // "/app/dist/worker/main.js"
+ * entryUrl("file:///dist/a/main.js", "../b/main.ts").pathname; // "/dist/b/main.js"
  */
 export function entryUrl(from: string, source: string): URL {
   if (!from.endsWith(".js")) return new URL(source, from);

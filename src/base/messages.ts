@@ -14,18 +14,18 @@ import type { ResolvedConfig } from "./config-types.ts";
 export const PACKET_JSON = 1;
 /** Reactor to worker: rows of (slot, generation, listener, flags), a descriptor for each. */
 export const PACKET_CONNECTIONS = 2;
-/** Worker to reactor: rows of (slot, generation): the worker has closed them; drop the duplicate. */
+/** Worker to reactor: rows of (slot, generation): the worker closed them; drop the duplicate. */
 export const PACKET_CLOSED = 3;
 /** Worker to reactor: rows of (slot, generation): idle, given back, to be moved. */
 export const PACKET_RELEASED = 4;
 /** Worker to reactor: rows of (slot, generation) with a descriptor each: retain these. */
 export const PACKET_RETAIN = 5;
-/** Worker to reactor: rows of (slot, generation): state now lives in JavaScript only; drop the duplicate. */
+/** Worker to reactor: rows of (slot, generation): state in JavaScript only; drop the duplicate. */
 export const PACKET_OPAQUE = 6;
-/** Reactor to worker: (slot, generation, listener, flags, bytes, offset) and a part of a journal to replay. */
+/** Reactor to worker: (slot, generation, listener, flags, bytes, offset), part of a journal. */
 export const PACKET_JOURNAL = 7;
 
-/** A listening or UDP socket that the service shares, as asked for by `server.listen` or `socket.bind`. */
+/** A listening or UDP socket that the service shares, as `server.listen` or `socket.bind` asked. */
 export interface ListenerSpec {
   readonly kind: "tcp" | "unix" | "udp";
   /** Host, or path of the unix socket; null for the unspecified address. */
@@ -46,7 +46,7 @@ export interface ExitInfo {
   readonly signal: string | null;
 }
 
-/** A worker as the keeper knows it. `id` is never reused; `index` is its place, 0 to workers - 1. */
+/** A worker as the keeper knows it. `id` is never reused; `index` is its place, from 0. */
 export interface WorkerIdentity {
   readonly id: number;
   readonly index: number;
@@ -54,7 +54,7 @@ export interface WorkerIdentity {
 }
 
 export type KeeperToReactor =
-  /** Sent first. After it come `listener` and `worker` messages for what a former reactor left, then `begin`. */
+  /** Sent first. Then `listener` and `worker` for what a former reactor left, then `begin`. */
   | {
       readonly type: "hello";
       readonly config: ResolvedConfig;
@@ -136,7 +136,7 @@ export type WorkerToReactor =
   | { readonly type: "resynced" };
 
 export type ReactorToWorker =
-  /** Answer to `listen`: `errno` is 0 or negative (libuv's), with 1 descriptor for udp and kernel accept. */
+  /** Answer to `listen`: `errno` is 0 or libuv's; 1 descriptor for udp and kernel accept. */
   | {
       readonly type: "listening";
       readonly sequence: number;

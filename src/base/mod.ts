@@ -1,7 +1,18 @@
 /** What everything stands on: errors, units, messages, configuration. Imports nothing of ours. */
+export { monotonicNowMs } from "./clock.ts";
+export type { Clock } from "./clock.ts";
+export { loadConfig } from "./config.ts";
+export type { ConfigFlags } from "./config.ts";
+export { CONFIG_FLAG, CONFIG_OPTIONS, variableOf } from "./config-options.ts";
+export type { ConfigOption } from "./config-options.ts";
+export { defineConfig } from "./config-input.ts";
+export type { Config, DurationText, SizeText } from "./config-input.ts";
 export type { ResolvedConfig } from "./config-types.ts";
 export { entryUrl } from "./entry-url.ts";
 export { HoldfastError } from "./errors.ts";
+export { EXIT_CODES, exitCodeOf } from "./exit-codes.ts";
+export { Logger, oneLine, parseLogEntry, renderHuman, renderJson, wantsColor } from "./log.ts";
+export type { LogEntry, LogFields, LogLevel, TextOutput } from "./log.ts";
 export type * from "./messages.ts";
 export {
   PACKET_CLOSED,
@@ -12,6 +23,9 @@ export {
   PACKET_RELEASED,
   PACKET_RETAIN,
 } from "./messages.ts";
+export { didYouMean, nearestName } from "./nearest.ts";
 export { once } from "./once.ts";
+export { NAME_PATTERN, controlSocketPath, runtimeDirectory } from "./runtime-dir.ts";
+export type { Environment } from "./runtime-dir.ts";
 export { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 export { VERSION } from "./version.ts";

@@ -1,0 +1,189 @@
+/**
+ * The schema of the configuration. Loads valibot, so it is imported only by what loads a
+ * configuration: neither the reactor nor a worker pays for it.
+ */
+import * as v from "valibot";
+import type { Config } from "./config-input.ts";
+import {
+  DURATION_MS_MAX,
+  JOURNAL_BYTES_MAX,
+  MEMORY_LIMIT_BYTES_MIN,
+  WORKERS_MAX,
+} from "./config-limits.ts";
+import { CONFIG_OPTIONS } from "./config-options.ts";
+import { HoldfastError } from "./errors.ts";
+import { didYouMean } from "./nearest.ts";
+import { NAME_PATTERN } from "./runtime-dir.ts";
+import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
+
+const SIZE_BYTES_MAX = Number.MAX_SAFE_INTEGER;
+
+const text = v.pipe(
+  v.string("a text"),
+  v.nonEmpty("a text that is not empty"),
+  v.check((value) => !value.includes("\0"), "a text without NUL"),
+);
+const texts = v.array(
+  v.pipe(
+    v.string("a text"),
+    v.check((value) => !value.includes("\0"), "no NUL"),
+  ),
+);
+const flag = v.boolean("true or false");
+
+const workersText = `a whole number from 1 to ${WORKERS_MAX}, or "max"`;
+
+function isWorkers(value: unknown): boolean {
+  if (value === "max") return true;
+  return Number.isSafeInteger(value) && Number(value) >= 1 && Number(value) <= WORKERS_MAX;
+}
+
+/** Milliseconds. */
+function duration(minMs: number): v.GenericSchema<string | number, number> {
+  const least = minMs === 0 ? "0 or more" : `${formatDuration(minMs)} or more`;
+  const allowed = `a duration such as "500ms", "5s" or "2m", ${least}, at most 7d`;
+  return quantity(parseDuration, minMs, DURATION_MS_MAX, allowed);
+}
+
+/** Bytes. */
+function size(
+  isAllowed: (bytes: number) => boolean,
+  limits: string,
+): v.GenericSchema<string | number, number> {
+  const allowed = `a size such as "64KiB" or "512MB", ${limits}`;
+  const schema = quantity(parseSize, 0, SIZE_BYTES_MAX, allowed);
+  return v.pipe(schema, v.check(isAllowed, allowed));
+}
+
+function quantity(
+  parse: (text: string) => number,
+  min: number,
+  max: number,
+  allowed: string,
+): v.GenericSchema<string | number, number> {
+  return v.pipe(
+    v.union([v.string(), v.literal(0)], allowed),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      const value = tryParse(parse, String(dataset.value));
+      if (value !== null && value >= min && value <= max) return value;
+      addIssue({ message: allowed });
+      return NEVER;
+    }),
+  );
+}
+
+function tryParse(parse: (text: string) => number, value: string): number | null {
+  try {
+    return parse(value);
+  } catch (error) {
+    if (error instanceof HoldfastError) return null;
+    throw error;
+  }
+}
+
+const schema = v.strictObject({
+  entry: v.optional(text),
+  args: v.optional(texts),
+  workers: v.optional(v.custom<number | "max">(isWorkers, workersText)),
+  name: v.optional(
+    v.pipe(
+      v.string("a text"),
+      v.regex(NAME_PATTERN, "1 to 64 letters, digits, '.', '_' or '-', a letter or digit first"),
+    ),
+  ),
+  accept: v.optional(v.picklist(["reactor", "kernel"], `"reactor" or "kernel"`)),
+  replay: v.optional(v.picklist(["safe", "idempotent", "off"], `"safe", "idempotent" or "off"`)),
+  readyTimeout: v.optional(duration(1)),
+  drainTimeout: v.optional(duration(0)),
+  stallLimit: v.optional(duration(0)),
+  memoryLimit: v.optional(
+    size(
+      (bytes) => bytes === 0 || bytes >= MEMORY_LIMIT_BYTES_MIN,
+      `0 or at least ${formatSize(MEMORY_LIMIT_BYTES_MIN)}`,
+    ),
+  ),
+  journalLimit: v.optional(
+    size((bytes) => bytes <= JOURNAL_BYTES_MAX, `at most ${formatSize(JOURNAL_BYTES_MAX)}`),
+  ),
+  envFile: v.optional(v.union([text, v.array(text)], "a path or a list of paths")),
+  env: v.optional(
+    v.record(
+      v.pipe(v.string(), v.regex(/^[^=\0]+$/, "names without '=' and NUL")),
+      v.pipe(
+        v.string("a text, in quotes"),
+        v.check((value) => !value.includes("\0"), "a text without NUL"),
+      ),
+      "an object of NAME: text",
+    ),
+  ),
+  watch: v.optional(v.union([flag, v.array(text)], "true, false or a list of paths")),
+  portable: v.optional(flag),
+  json: v.optional(flag),
+  nodeArgs: v.optional(
+    v.array(
+      v.pipe(v.string("a text"), v.startsWith("-", "an option of Node, which starts with '-'")),
+      "a list of options",
+    ),
+  ),
+  restartIntensity: v.optional(
+    v.strictObject(
+      {
+        restarts: v.pipe(
+          v.number("a whole number"),
+          v.integer("a whole number"),
+          v.minValue(0, "0 or more"),
+          v.maxValue(10_000, "at most 10000"),
+        ),
+        period: duration(1),
+      },
+      `an object such as { restarts: 10, period: "60s" }`,
+    ),
+  ),
+});
+
+/** Checked; durations are milliseconds, sizes bytes. */
+export type CheckedConfig = v.InferOutput<typeof schema>;
+
+/** The compiler complains here when the type for users and the schema drift apart. */
+type Accepts<Wide, _Narrow extends Wide> = true;
+export type SchemaKeysAreDocumented = Accepts<keyof Config, keyof CheckedConfig>;
+export type DocumentedKeysAreChecked = Accepts<keyof CheckedConfig, keyof Config>;
+
+/** One thing that is wrong: where, what is there, what is allowed. */
+export interface ConfigProblem {
+  /** `workers`, `restartIntensity.period`, `envFile.0`. */
+  readonly key: string;
+  readonly message: string;
+}
+
+/** The value as a configuration, or everything that is wrong with it. */
+export function checkConfig(value: unknown): CheckedConfig | readonly ConfigProblem[] {
+  const result = v.safeParse(schema, value);
+  if (result.success) return result.output;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return [{ key: "", message: `must be an object, is ${show(value)}` }];
+  }
+  return result.issues.map((issue) => problem(issue));
+}
+
+function problem(issue: v.BaseIssue<unknown>): ConfigProblem {
+  const key = v.getDotPath(issue) ?? "";
+  if (issue.type === "strict_object" && issue.expected === "never") {
+    const known = knownKeys(key);
+    const name = key.split(".").at(-1) ?? "";
+    return { key, message: `is not known.${didYouMean(name, known)} Allowed: ${known.join(", ")}` };
+  }
+  return { key, message: `is ${show(issue.input)}, must be ${issue.message}` };
+}
+
+function knownKeys(key: string): readonly string[] {
+  if (key.startsWith("restartIntensity.")) return ["restarts", "period"];
+  return CONFIG_OPTIONS.map((option) => option.key);
+}
+
+/** A value as a reader of the file knows it, cut to a line. */
+function show(value: unknown): string {
+  if (value === undefined) return "missing";
+  const whole = JSON.stringify(value) ?? typeof value;
+  return whole.length > 60 ? `${whole.slice(0, 57)}...` : whole;
+}
