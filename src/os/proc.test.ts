@@ -46,11 +46,13 @@ test("a name with parentheses and spaces does not shift the fields", () => {
 });
 
 test("no text breaks the parsers", () => {
-  fc.assert(fc.property(fc.string(), (text) => {
-    const stat = parseProcessStat(text);
-    assert.ok(stat === null || Number.isSafeInteger(stat.cpuMs));
-    assert.ok(parseProcessMemory(text) === null || text.includes("VmRSS"));
-  }));
+  fc.assert(
+    fc.property(fc.string(), (text) => {
+      const stat = parseProcessStat(text);
+      assert.ok(stat === null || Number.isSafeInteger(stat.cpuMs));
+      assert.ok(parseProcessMemory(text) === null || text.includes("VmRSS"));
+    }),
+  );
 });
 
 test("the meter counts CPU between two looks, and forgets who is gone", () => {

@@ -70,7 +70,10 @@ export function parseProcessMemory(text: string): ProcessMemory | null {
 export function readChildren(pid: number): readonly number[] {
   return readThreads(pid).flatMap((thread) => {
     const text = readProc(`/proc/${pid}/task/${thread}/children`) ?? "";
-    return text.split(" ").filter((part) => part !== "").map(Number);
+    return text
+      .split(" ")
+      .filter((part) => part !== "")
+      .map(Number);
   });
 }
 
@@ -91,7 +94,10 @@ export interface ProcessUsage extends ProcessMemory {
 
 /** Looks at processes from time to time and keeps what it saw. */
 export class ProcessMeter {
-  readonly #seen = new Map<number, ProcessUsage & { readonly cpuMs: number; readonly at: number }>();
+  readonly #seen = new Map<
+    number,
+    ProcessUsage & { readonly cpuMs: number; readonly at: number }
+  >();
 
   /** Looks at these processes, and forgets all others. `nowMs` is monotonic. */
   update(pids: readonly number[], nowMs: number): void {
