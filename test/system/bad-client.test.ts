@@ -3,18 +3,13 @@
  * nobody else notices, no worker dies, and no connection stays behind in the accounts.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
-import { after, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 import { ClosedLoops, expectOk, get } from "./support/load.ts";
-import { app, nodeBinary } from "./support/paths.ts";
-import { MARK_VARIABLE, kill } from "./support/processes.ts";
+import { app } from "./support/paths.ts";
+import { startPlain } from "./support/plain.ts";
 import { RawConnection } from "./support/raw-client.ts";
-import { cleanEnvironment } from "./support/run.ts";
 import { startService, suiteOwner } from "./support/service.ts";
 import type { Service, Target } from "./support/service.ts";
-import { jsonLines } from "./support/output.ts";
-import { waitFor } from "./support/wait.ts";
 
 const HEAD = "GET /fine HTTP/1.1\r\nhost: test\r\n";
 
@@ -47,8 +42,7 @@ describe("bad clients", () => {
   const owner = suiteOwner();
   let service: Service;
   let target: Target;
-  let plain: ChildProcess;
-  let plainTarget: Target;
+  let plain: Target;
   let pids: number[];
 
   before(async () => {
@@ -56,24 +50,12 @@ describe("bad clients", () => {
     service = await startService(owner, { entry });
     target = await service.target();
     pids = await service.workerPids();
-    plain = spawn(nodeBinary(), [entry], {
-      env: cleanEnvironment({ [MARK_VARIABLE]: "plain" }),
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    const output: Buffer[] = [];
-    plain.stdout?.on("data", (chunk: Buffer) => output.push(chunk));
-    plainTarget = await waitFor("plain node listens", () => {
-      const [line] = jsonLines<{ port: number }>(Buffer.concat(output).toString());
-      return line && { host: "127.0.0.1", port: line.port };
-    });
-  });
-  after(() => {
-    if (plain.pid !== undefined) kill(plain.pid, "SIGKILL");
+    plain = await startPlain(owner, entry);
   });
 
   for (const [name, bytes] of Object.entries(garbage)) {
     it(`who send ${name} get what plain node gives them`, async () => {
-      const expected = await everything(plainTarget, bytes);
+      const expected = await everything(plain, bytes);
       assert.deepEqual(await everything(target, bytes), expected);
     });
   }

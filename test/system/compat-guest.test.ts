@@ -3,19 +3,17 @@
  * compared with plain node, and every difference must be in one of the tables below.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { describe, it } from "node:test";
 import type { Allowed } from "./support/differences.ts";
 import { differences, unexpected } from "./support/differences.ts";
 import { runOnce, runPlain } from "./support/once.ts";
 import { jsonLines } from "./support/output.ts";
-import { app, nodeBinary } from "./support/paths.ts";
-import { MARK_VARIABLE, kill } from "./support/processes.ts";
+import { app } from "./support/paths.ts";
+import { startPlain } from "./support/plain.ts";
+import { MARK_VARIABLE } from "./support/processes.ts";
 import { RawConnection } from "./support/raw-client.ts";
-import { cleanEnvironment } from "./support/run.ts";
 import { startService } from "./support/service.ts";
 import type { Target } from "./support/service.ts";
-import { waitFor } from "./support/wait.ts";
 
 /** What a process may see at its start. */
 const processAllowed: Allowed = [
@@ -68,19 +66,7 @@ describe("an application sees what it sees under plain node", () => {
     const entry = app("guest-server.cjs");
     const service = await startService(t, { entry, workers: 1 });
     const target = await service.target();
-    const child = spawn(nodeBinary(), [entry], {
-      env: cleanEnvironment({ [MARK_VARIABLE]: "plain" }),
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    const output: Buffer[] = [];
-    child.stdout.on("data", (chunk: Buffer) => output.push(chunk));
-    t.after(() => {
-      if (child.pid !== undefined) kill(child.pid, "SIGKILL");
-    });
-    const port = await waitFor("plain node listens", () => {
-      return jsonLines<{ port: number }>(Buffer.concat(output).toString())[0]?.port;
-    });
-    const plain = await handlerFacts({ host: "127.0.0.1", port });
+    const plain = await handlerFacts(await startPlain(t, entry));
     const ours = await handlerFacts(target);
     assert.equal(plain.third["context"], "/facts");
     assert.deepEqual(unexpected(differences(plain, ours), handlerAllowed), []);

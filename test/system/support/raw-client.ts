@@ -99,6 +99,13 @@ export class RawConnection {
     this.socket.write(bytes);
   }
 
+  /** Waits until the kernel has taken what was sent, and the other side had a turn to read. */
+  async drained(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.socket.write("", () => setImmediate(resolve));
+    });
+  }
+
   /** Sends a request without waiting for its response; several in a row are pipelined. */
   sendRequest(method: string, path: string, options: RequestOptions = {}): void {
     this.#method = method;
