@@ -131,6 +131,8 @@ export type WorkerToReactor =
   | { readonly type: "unlisten"; readonly listener: number }
   /** `process.send('ready')`, or the first server listens. */
   | { readonly type: "ready" }
+  /** Slots are needed for connections that the worker accepts itself. */
+  | { readonly type: "want-slots"; readonly count: number }
   /** Nothing is left to drain: every connection moved or closed. */
   | { readonly type: "drained" }
   | { readonly type: "resynced" };

@@ -1,4 +1,11 @@
-/** Typed view over the connection slots. Plain loads and stores; nothing is cached. */
+/**
+ * Typed view over the connection slots. Nothing is cached.
+ *
+ * Plain loads and stores, in program order: V8 keeps the order of stores into typed arrays, and who
+ * reads another process's slot for a verdict does so when that process has stopped, when all its
+ * stores are in memory. Only what two living processes may both write is done by compare and
+ * exchange: the word of a slot in state `handed`.
+ */
 import { CONNECTION, CONNECTION_SLOT_BYTES, connectionsOffset } from "./layout.ts";
 import type { LedgerShape } from "./layout.ts";
 import { STATE, assertTransition } from "./connection-state.ts";
@@ -70,12 +77,12 @@ export class ConnectionTable {
   }
 
   state(slot: number): number {
-    return Atomics.load(this.#i32, this.#i(slot, CONNECTION.word)) & STATE_MASK;
+    return this.#int(slot, CONNECTION.word) & STATE_MASK;
   }
 
   /** Which life of the slot this is; raised by each hand-over. */
   generation(slot: number): number {
-    return Atomics.load(this.#i32, this.#i(slot, CONNECTION.word)) >>> STATE_BITS;
+    return this.#int(slot, CONNECTION.word) >>> STATE_BITS;
   }
 
   owner(slot: number): number {
@@ -109,9 +116,9 @@ export class ConnectionTable {
   /** Moves a slot to another state; asserts the edge. */
   enter(slot: number, state: ConnectionState): void {
     const index = this.#i(slot, CONNECTION.word);
-    const word = Atomics.load(this.#i32, index);
+    const word = this.#i32[index] ?? 0;
     assertTransition(word & STATE_MASK, state);
-    Atomics.store(this.#i32, index, (word & ~STATE_MASK) | STATE[state]);
+    this.#i32[index] = (word & ~STATE_MASK) | STATE[state];
   }
 
   /** Moves a slot from one state to another only if it is still there, in the same generation. */
@@ -161,7 +168,7 @@ export class ConnectionTable {
     const counts = this.#f(slot, CONNECTION.counts) + 2 * next;
     this.#f64[counts] = read;
     this.#f64[counts + 1] = written;
-    Atomics.store(this.#i32, active, next);
+    this.#i32[active] = next;
     this.#i32[this.#i(slot, CONNECTION.interimBytes)] = 0;
   }
 
@@ -182,11 +189,11 @@ export class ConnectionTable {
     const index = this.#i(slot, CONNECTION.journalBytes);
     this.#f64[this.#f(slot, CONNECTION.journalFrom)] = from;
     this.#i32[index + 1] = block;
-    Atomics.store(this.#i32, index, bytes);
+    this.#i32[index] = bytes;
   }
 
   setJournalBytes(slot: number, bytes: number): void {
-    Atomics.store(this.#i32, this.#i(slot, CONNECTION.journalBytes), bytes);
+    this.#i32[this.#i(slot, CONNECTION.journalBytes)] = bytes;
   }
 
   setRequestAtMs(slot: number, timeMs: number): void {
@@ -200,12 +207,12 @@ export class ConnectionTable {
   setResponseEnd(slot: number, end: number, ordinal: number): void {
     const index = this.#f(slot, CONNECTION.responseEnd);
     this.#f64[index] = 0;
-    Atomics.store(this.#i32, this.#i(slot, CONNECTION.responseOrdinal), ordinal);
+    this.#i32[this.#i(slot, CONNECTION.responseOrdinal)] = ordinal;
     this.#f64[index] = end;
   }
 
   setInterimBytes(slot: number, bytes: number): void {
-    Atomics.store(this.#i32, this.#i(slot, CONNECTION.interimBytes), bytes);
+    this.#i32[this.#i(slot, CONNECTION.interimBytes)] = bytes;
   }
 
   /** Everything that a slot says. */

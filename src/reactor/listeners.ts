@@ -120,7 +120,7 @@ export class Listeners {
   describe(): { readonly address: string; readonly kind: "tcp" | "unix" | "udp" }[] {
     return [...this.#byId.values()].map(({ spec, sockname }) => {
       if (spec.kind === "unix") return { address: spec.address ?? "", kind: "unix" };
-      const host = spec.family === 6 ? `[${sockname.address}]` : `${sockname.address}`;
+      const host = sockname.family === "IPv6" ? `[${sockname.address}]` : `${sockname.address}`;
       return { address: `${host}:${sockname.port}`, kind: spec.kind };
     });
   }

@@ -34,7 +34,7 @@ export class Observation {
     if (link === undefined) return null;
     const row = this.#ledger.workers.snapshot(link.row);
     return {
-      connections: link.owned - link.granted,
+      connections: row.connections + Math.max(0, link.waiting),
       inFlight: Math.max(0, row.inFlight),
       oldest: this.#oldest(link),
       requests: row.requests,

@@ -71,17 +71,18 @@ export class Retention {
     this.handOn(slot, null);
   }
 
-  /** Slots for a worker that accepts by itself. */
-  grant(link: WorkerLink, count: number): void {
+  /** Slots for a worker that accepts by itself and has asked for some, as far as there are any. */
+  grant(link: WorkerLink): void {
     const slots: number[] = [];
-    while (slots.length < count && !this.isFull) {
+    while (slots.length < link.slotsWanted && !this.isFull) {
       const slot = this.#allocate();
       this.#ledger.connections.open(slot, 0, machineNowMs(), "granted");
       this.#ledger.connections.setOwner(slot, link.id);
       slots.push(slot);
     }
-    link.granted += slots.length;
-    if (slots.length > 0) link.send({ type: "grant", slots });
+    if (slots.length === 0) return;
+    link.slotsWanted = 0;
+    link.send({ type: "grant", slots });
   }
 
   /** Places a slot in state held; without a worker it waits for one. */
@@ -182,8 +183,12 @@ export class Retention {
     return slots.length;
   }
 
-  /** Descriptors of connections that a worker has: after its own accept, or for a new reactor. */
-  retained(link: WorkerLink, rows: Uint32Array, fds: readonly number[]): void {
+  /**
+   * Descriptors of connections that a worker has: after its own accept, or for a new reactor.
+   * Returns how many there are now that were not retained before.
+   */
+  retained(link: WorkerLink, rows: Uint32Array, fds: readonly number[]): number {
+    let count = 0;
     fds.forEach((fd, index) => {
       const [slot = 0, generation = 0] = rows.subarray(2 * index, 2 * index + 2);
       const { connections } = this.#ledger;
@@ -193,9 +198,14 @@ export class Retention {
         connections.owner(slot) === link.id &&
         connections.state(slot) !== STATE.free &&
         this.descriptor(slot) === null;
-      if (isTheirs) this.#descriptors[slot] = fd + 1;
-      else closeDescriptor(fd);
+      if (!isTheirs) {
+        closeDescriptor(fd);
+        return;
+      }
+      this.#descriptors[slot] = fd + 1;
+      count += 1;
     });
+    return count;
   }
 
   /** Calls back for every slot that a worker owns. */
@@ -249,8 +259,7 @@ export class Retention {
       this.#count += 1;
       const isReactors = state === STATE.held || state === STATE.ending || state === STATE.released;
       if (link !== undefined && !isReactors) {
-        link.owned += 1;
-        if (state === STATE.granted) link.granted += 1;
+        if (state !== STATE.granted) link.owned += 1;
         continue;
       }
       if (state !== STATE.granted && state !== STATE.closed) lost += 1;
@@ -286,7 +295,8 @@ export class Retention {
   #disown(slot: number): void {
     const owner = this.#ledger.connections.owner(slot);
     const link = this.#links.get(owner);
-    if (link !== undefined) link.owned -= 1;
+    const isCounted = this.#ledger.connections.state(slot) !== STATE.granted;
+    if (link !== undefined && isCounted) link.owned -= 1;
     if (owner !== 0) this.#ledger.connections.setOwner(slot, 0);
   }
 

@@ -26,7 +26,9 @@ import type {
   WorkerToReactor,
 } from "../base/mod.ts";
 import type { Ledger } from "../ledger/mod.ts";
-import { PacketChannel, ProcessMeter, closeDescriptor, machineNowMs, readProcessStat } from "../os/mod.ts";
+import { PacketChannel, ProcessMeter, closeDescriptor, machineNowMs, readProcessStat,
+  signalProcess,
+} from "../os/mod.ts";
 import type { ControlledService } from "./control-routes.ts";
 import { Heartbeats, TICK_MS } from "./heartbeats.ts";
 import { Listeners } from "./listeners.ts";
@@ -41,8 +43,6 @@ import { Supervisor } from "./supervisor.ts";
 import type { AdoptedWorker, LogFields, SupervisorPorts } from "./supervisor-types.ts";
 import { WorkerLink } from "./worker-link.ts";
 
-/** Slots that a worker may hold for its own accepting; refilled when half of them are used. */
-const GRANT_SLOTS = 256;
 /** CPU and memory of the workers are looked at once a second. */
 const TICKS_PER_METERING = 10;
 /** What the ledger's `phase` of a worker row means. */
@@ -118,6 +118,7 @@ export class Service {
     }
     for (const link of this.links.values()) {
       this.listeners.adoptUser(link);
+      link.isResyncing = true;
       link.send({ type: "resync" });
     }
     if (this.hello.reactorRestarts === 0) this.supervisor.boot();
@@ -175,6 +176,9 @@ export class Service {
     if (this.supervisor.phase === "ended") process.exit(0);
     this.listeners.stop();
     this.supervisor.keeperLost();
+    for (const link of [...this.links.values()]) {
+      if (link.channel.descriptor === null) this.#channelClosed(link);
+    }
   }
 
   /** `holdfast reload`: configuration is read again, then every worker is replaced. */
@@ -233,7 +237,7 @@ export class Service {
       recover: (id) => this.#recoverStalled(id),
       signal: (id, signal) => {
         if (signal === "SIGTERM") this.#setPhase(id, "stopping");
-        this.#tell({ type: "kill", id, signal });
+        this.#signal(id, signal);
       },
       commit: ({ generation, workers, stopping }) => {
         this.ledger.commit("generation", generation);
@@ -247,6 +251,19 @@ export class Service {
       },
       log: this.#log,
     };
+  }
+
+  #signal(id: number, signal: "SIGTERM" | "SIGKILL" | "SIGSTOP"): void {
+    const link = this.links.get(id);
+    // a channel that is open proves that the pid is still that worker's
+    if (this.#isOrphan && link !== undefined) signalProcess(link.pid, signal);
+    else this.#tell({ type: "kill", id, signal });
+  }
+
+  /** Nobody else tells of exits when the keeper has died. */
+  #channelClosed(link: WorkerLink): void {
+    if (!this.#isOrphan || !this.links.has(link.id)) return;
+    this.#exited({ type: "exited", id: link.id, pid: link.pid, code: null, signal: null, output: "" });
   }
 
   #adopt(): void {
@@ -309,6 +326,7 @@ export class Service {
     const channel = new PacketChannel(fd);
     const link = new WorkerLink(identity, pid, row, channel, this.ledger.workers);
     this.links.set(identity.id, link);
+    channel.onClose(() => this.#channelClosed(link));
     channel.onPacket((kind, payload, descriptors) => this.#onWorker(link, kind, payload, descriptors));
   }
 
@@ -322,7 +340,6 @@ export class Service {
     switch (kind) {
       case PACKET_CLOSED:
         this.retention.closed(rows);
-        this.#refillGrant(link);
         break;
       case PACKET_OPAQUE:
         this.retention.opaque(rows);
@@ -331,8 +348,7 @@ export class Service {
         this.ledger.count("moved", this.retention.released(rows));
         break;
       case PACKET_RETAIN:
-        this.retention.retained(link, rows, descriptors);
-        this.#countKernelAccepts(link, rows.length / 2);
+        this.#retain(link, rows, descriptors);
         break;
       default:
         descriptors.forEach(closeDescriptor);
@@ -353,8 +369,14 @@ export class Service {
       case "drained":
         this.supervisor.drained(link.id);
         break;
-      case "attached":
+      case "want-slots":
+        link.slotsWanted = message.count;
+        this.retention.grant(link);
+        break;
       case "resynced":
+        link.isResyncing = false;
+        break;
+      case "attached":
         break;
     }
   }
@@ -381,7 +403,6 @@ export class Service {
     const link = this.links.get(id);
     if (link === undefined) return;
     link.isFed = true;
-    this.#refillGrant(link);
     this.retention.placeWaiting();
   }
 
@@ -468,17 +489,11 @@ export class Service {
     if (link !== undefined) this.ledger.workers.setInt(link.row, "phase", PHASES.indexOf(phase));
   }
 
-  #refillGrant(link: WorkerLink): void {
-    if (this.config.accept !== "kernel" || !link.isFed || link.granted > GRANT_SLOTS / 2) return;
-    this.retention.grant(link, GRANT_SLOTS - link.granted);
-  }
-
-  #countKernelAccepts(link: WorkerLink, count: number): void {
-    if (link.granted === 0) return; // a resync: these were counted when they came
-    link.granted = Math.max(0, link.granted - count);
+  #retain(link: WorkerLink, rows: Uint32Array, descriptors: readonly number[]): void {
+    const count = this.retention.retained(link, rows, descriptors);
+    if (link.isResyncing) return; // counted when they came
     link.owned += count;
     this.ledger.count("accepted", count);
-    this.#refillGrant(link);
   }
 
   #status(): Status {
@@ -523,6 +538,7 @@ export class Service {
       if (link.waiting > 0) this.retention.takeBack(link);
     }
     this.retention.sweep();
+    for (const link of this.links.values()) this.retention.grant(link);
     this.#recovery.tick();
     this.supervisor.tick();
     this.#ticks += 1;

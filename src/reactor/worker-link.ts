@@ -15,12 +15,14 @@ export class WorkerLink implements WorkerIdentity {
   readonly listeners: Set<number> = new Set();
   /** Whether new connections may be placed on it. */
   isFed = false;
-  /** Connections that it owns by the reactor's count. */
+  /** Connections that were placed on it and have not come back: for choosing among equals. */
   owned = 0;
   /** It made no progress although nobody had stopped it. */
   hasStalled = false;
-  /** Slots granted for its own accepting (kernel mode) and not used yet. */
-  granted = 0;
+  /** It is sending its descriptors to a new reactor. */
+  isResyncing = false;
+  /** Slots that it has asked for and not been granted. */
+  slotsWanted = 0;
   readonly #workers: WorkerTable;
 
   constructor(

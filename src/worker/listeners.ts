@@ -30,14 +30,28 @@ import type { WorkerContext } from "./worker-context.ts";
 const LONGEST_DELAY_MS = 0x7fff_ffff;
 /** Connections taken in one turn in kernel mode; more would keep the other workers idle. */
 const ACCEPTS_PER_TURN_MAX = 16;
+/** Slots that a worker holds for its own accepting: a burst of connections of one round trip to the reactor. */
+const SLOTS_WANTED = 256;
 
 interface Pending {
   readonly server: Server | null;
+  readonly query: ServerQuery;
   readonly spec: ListenerSpec;
   readonly accounted: boolean;
   readonly callback: ServerCallback;
   /** The index of the socket may be used again. */
   readonly forget: () => void;
+}
+
+interface Listen2 {
+  _listen2(
+    address: string | null,
+    port: number | null,
+    addressType: unknown,
+    backlog: number | undefined,
+    fd: number | undefined,
+    flags: number | undefined,
+  ): void;
 }
 
 interface Listening {
@@ -87,7 +101,8 @@ export class Listeners {
   readonly #indexes: Map<string, Set<number>> = new Map();
   readonly #classes: Map<string, HeldClass> = new Map();
   readonly #granted: number[] = [];
-  readonly #watches: Set<Watch> = new Set();
+  readonly #watches: Map<Watch, () => void> = new Map();
+  #isAsking = false;
   #sequence = 0;
   #onListening: () => void;
 
@@ -111,6 +126,7 @@ export class Listeners {
     const forget = (): void => void used.delete(index);
     this.#pending.set(sequence, {
       server,
+      query,
       spec,
       accounted,
       callback,
@@ -153,11 +169,14 @@ export class Listeners {
   /** Slots for connections that this worker accepts itself. */
   grant(slots: readonly number[]): void {
     this.#granted.push(...slots);
+    this.#isAsking = false;
+    for (const [watch, accept] of this.#watches) watch.start({ readable: true }, accept);
   }
 
   /** Kernel mode: leaves what comes now to the other workers. */
   stopAccepting(): void {
-    for (const watch of this.#watches) watch.stop();
+    for (const watch of this.#watches.keys()) watch.stop();
+    this.#watches.clear();
   }
 
   #open(fd: number, slot: number, listener: number, journal: Buffer | null): void {
@@ -216,13 +235,23 @@ export class Listeners {
   #answerStream(pending: Pending, message: ListeningMessage, fd: number): void {
     const { server } = pending;
     if (server === null) return;
-    const handle = this.#fauxHandle(message, fd, pending.forget);
-    if (message.errno === 0) {
-      const { accounted, spec } = pending;
-      this.#listening.set(message.listener, { handle, server, accounted, kind: spec.kind });
+    if (message.errno !== 0) {
+      pending.forget();
+      this.#failAsNode(server, pending);
+      return;
     }
-    pending.callback(0, handle); // an error comes out of handle.listen(), as without a cluster
-    if (message.errno === 0) this.#sayListening();
+    const handle = this.#fauxHandle(message, fd, pending);
+    const { accounted, spec } = pending;
+    this.#listening.set(message.listener, { handle, server, accounted, kind: spec.kind });
+    pending.callback(0, handle);
+    this.#sayListening();
+  }
+
+  /** Node itself tries, fails alike, and says so as it does without a cluster. */
+  #failAsNode(server: Server, { query }: Pending): void {
+    const { address, port, addressType, backlog, fd, flags } = query;
+    const node = server as unknown as Listen2; // lib/net.js: named so for those who wrap it
+    node._listen2(address, port, addressType, backlog, fd, flags);
   }
 
   #sayListening(): void {
@@ -233,18 +262,20 @@ export class Listeners {
     });
   }
 
-  #fauxHandle(message: ListeningMessage, fd: number, forget: () => void): ListeningHandle {
+  #fauxHandle(message: ListeningMessage, fd: number, { forget }: Pending): ListeningHandle {
     const keepAlive = setInterval(() => undefined, LONGEST_DELAY_MS);
     let watch: Watch | null = null;
     let isOpen = true;
     return {
       listen: () => {
-        if (message.errno === 0 && message.accept && fd >= 0) {
-          watch = libc().watch(fd, { readable: true }, () => this.#accept(fd, message.listener));
+        if (message.accept && fd >= 0) {
+          const accept = (): void => this.#accept(fd, message.listener);
+          watch = libc().watch(fd, { readable: true }, accept);
           watch.unref();
-          this.#watches.add(watch);
+          this.#watches.set(watch, accept);
+          this.#askForSlots();
         }
-        return message.errno;
+        return 0;
       },
       close: (callback) => {
         clearInterval(keepAlive);
@@ -256,10 +287,8 @@ export class Listeners {
           }
           if (fd >= 0) closeDescriptor(fd);
           forget();
-          if (message.errno === 0) {
-            this.#listening.delete(message.listener);
-            this.#context.send({ type: "unlisten", listener: message.listener });
-          }
+          this.#listening.delete(message.listener);
+          this.#context.send({ type: "unlisten", listener: message.listener });
         }
         if (callback !== undefined) setImmediate(callback);
       },
@@ -279,7 +308,11 @@ export class Listeners {
     const fresh: ConnectionAccount[] = [];
     for (let count = 0; count < ACCEPTS_PER_TURN_MAX; count += 1) {
       const slot = this.#granted.at(-1);
-      if (slot === undefined) break; // the reactor grants as slots come free
+      if (slot === undefined) {
+        // they wait in the kernel until there are slots
+        for (const watch of this.#watches.keys()) watch.stop();
+        break;
+      }
       const fd = acceptConnection(listenerFd);
       if (fd < 0) break;
       this.#granted.pop();
@@ -290,5 +323,12 @@ export class Listeners {
       if (account !== undefined && !account.isOpaque) fresh.push(account);
     }
     if (fresh.length > 0) this.#context.retain(fresh);
+    this.#askForSlots();
+  }
+
+  #askForSlots(): void {
+    if (this.#isAsking || this.#granted.length > SLOTS_WANTED / 2) return;
+    this.#isAsking = true;
+    this.#context.send({ type: "want-slots", count: SLOTS_WANTED - this.#granted.length });
   }
 }

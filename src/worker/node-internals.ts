@@ -14,7 +14,7 @@ export interface StreamHandle {
   /** The stream that owns the handle, once it has one. */
   readonly owner?: HttpSocket;
   /** Called after each read; with `useUserBuffer` the bytes lie in that buffer. */
-  onread: (arrayBuffer?: ArrayBuffer) => unknown;
+  onread: (this: HeldStreamHandle, arrayBuffer?: ArrayBuffer) => unknown;
   /** True: the HTTP server leaves reading to the stream (lib/_http_server.js). */
   _consumed?: boolean;
   open(fd: number): number;
@@ -70,6 +70,8 @@ export interface HeldStreamHandle extends StreamHandle {
 export interface Account {
   beforeWrite(text: string | null, chunks: readonly unknown[] | null, allBuffers: boolean): void;
   beforeClose(): void;
+  /** The handle's `onread`. */
+  onRead(arrayBuffer?: ArrayBuffer): unknown;
 }
 
 /** A listening handle: here always one of ours. */
