@@ -2,7 +2,15 @@
  * What a program under comparison must offer: start an entry file with a number of workers on a
  * port, reload it, say which process takes the connections, and end without leaving anything.
  */
-import { MARK_VARIABLE, Started, delay, isAlive, kill, markedProcesses } from "../support/mod.ts";
+import {
+  MARK_VARIABLE,
+  Started,
+  delay,
+  familyOf,
+  isAlive,
+  kill,
+  markedProcesses,
+} from "../support/mod.ts";
 import type { StartOptions } from "../support/mod.ts";
 
 export interface LaunchOptions {
@@ -44,15 +52,20 @@ const STOP_MS = 3000;
 export abstract class Service {
   readonly options: LaunchOptions;
   readonly #mark: string;
+  readonly #started: Started[] = [];
 
   constructor(options: LaunchOptions) {
     this.options = options;
     this.#mark = `${process.pid}.${options.port}`;
   }
 
-  /** Pids of all its processes, now. */
+  /**
+   * Pids of all its processes, now: what we started and still runs, what carries its mark (nginx
+   * writes its title over that), and their descendants.
+   */
   processes(): number[] {
-    return markedProcesses(this.#mark);
+    const started = this.#started.filter((each) => !each.isOver).map((each) => each.pid);
+    return familyOf([...started, ...markedProcesses(this.#mark)]);
   }
 
   /** The process that takes connections from clients and is not the application; -1: none. */
@@ -81,7 +94,10 @@ export abstract class Service {
 
   /** Starts a program of this contender's. */
   protected start(program: string, args: readonly string[], options: StartOptions = {}): Started {
-    return new Started(program, args, { ...options, env: this.environment(options.env) });
+    const env = this.environment(options.env);
+    const started = new Started(program, args, { ...options, env });
+    this.#started.push(started);
+    return started;
   }
 
   /** The entry's environment and the mark, for a program of this contender's. */

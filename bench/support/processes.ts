@@ -1,8 +1,8 @@
 /**
  * The processes of a contender, what they have used and how to end them. Linux: it reads /proc.
  *
- * A contender's processes are found by a mark in their environment, and by descent from those
- * (nginx writes its title over its environment). Only such processes are ever sent a signal.
+ * A contender's processes are those that we started, those that carry a mark in their environment,
+ * and their descendants. Only such processes are ever sent a signal.
  */
 import { readFileSync, readdirSync } from "node:fs";
 
@@ -15,13 +15,12 @@ export interface ProcessMemory {
   readonly rss: number;
 }
 
-/** Pids of all living processes that carry this mark, and their descendants. */
+/** Pids of all living processes that carry this mark. */
 export function markedProcesses(mark: string): number[] {
   const entry = `${MARK_VARIABLE}=${mark}`;
-  const marked = allPids().filter(
+  return allPids().filter(
     (pid) => pid !== process.pid && read(pid, "environ").split("\0").includes(entry),
   );
-  return familyOf(marked);
 }
 
 /** These processes and all their descendants. */

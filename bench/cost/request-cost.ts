@@ -1,0 +1,176 @@
+/**
+ * CPU microseconds a request: user and system time of all processes of a contender, divided by the
+ * requests that it answered. Rounds are short and every round measures each contender in random
+ * order, so that whatever else the machine does hits all of them; ratios are made within a round.
+ */
+import { CONTENDERS } from "../contenders/mod.ts";
+import type { ContenderName, Service } from "../contenders/mod.ts";
+import { cpuNanoseconds, delay, formatTable } from "../support/mod.ts";
+import { startHello } from "./hello.ts";
+import { SHAPES, generatorName, runLoad } from "./load.ts";
+import type { Shape } from "./load.ts";
+import { estimate, seededRandom, shuffled } from "./statistics.ts";
+import type { Estimate, Random } from "./statistics.ts";
+
+export interface RequestCostOptions {
+  readonly contenders: readonly ContenderName[];
+  readonly rounds: number;
+  readonly roundMs: number;
+  readonly seed: number;
+  readonly progress: (what: string) => void;
+}
+
+export interface CostRow {
+  readonly label: string;
+  readonly shape: Shape;
+  readonly microseconds: Estimate;
+  /** To `node:cluster`, round by round. */
+  readonly ratio: Estimate;
+  readonly requests: number;
+  readonly failed: number;
+  /** The most that the ratio may be; `undefined`: no promise. */
+  readonly bar: number | undefined;
+}
+
+export interface RequestCostResult {
+  readonly rows: readonly CostRow[];
+  readonly rounds: number;
+  readonly seed: number;
+  readonly generator: string;
+  readonly workers: number;
+  /** Peers that were not here, with what would bring them. */
+  readonly missing: readonly string[];
+}
+
+interface Entrant {
+  readonly label: string;
+  readonly name: ContenderName;
+  readonly service: Service;
+  readonly stop: () => Promise<void>;
+}
+
+interface Sample {
+  readonly microseconds: number;
+  readonly requests: number;
+  readonly failed: number;
+}
+
+const WORKERS = 2;
+const BASELINE = "cluster";
+const NULL_LABEL = "cluster, again";
+/** What was given back or closed at the end of a load is paid for in this time. */
+const SETTLE_MS = 60;
+const WARM_UP_ROUNDS = 1;
+
+const BARS: Readonly<Record<Shape, number>> = { "keep-alive": 1.05, "connection each": 0.7 };
+
+/** Runs all rounds. @throws when a contender does not start or answer. */
+export async function measureRequestCost(options: RequestCostOptions): Promise<RequestCostResult> {
+  const random = seededRandom(options.seed);
+  const missing: string[] = [];
+  const entrants: Entrant[] = [];
+  const names = [BASELINE, ...options.contenders.filter((name) => name !== BASELINE)] as const;
+  const labels = [...names.map((name) => [name, name] as const), [NULL_LABEL, BASELINE] as const];
+  try {
+    for (const [label, name] of labels) {
+      const reason = CONTENDERS[name].missing();
+      if (reason !== undefined) {
+        missing.push(`${name}: ${reason}`);
+        continue;
+      }
+      options.progress(`starting ${label}`);
+      entrants.push({ label, name, ...(await startHello(CONTENDERS[name], { workers: WORKERS })) });
+    }
+    const samples = await runRounds(entrants, options, random);
+    const rows = SHAPES.flatMap((shape) =>
+      entrants.map((entrant) => summarize(entrant, shape, samples, random)),
+    );
+    const { rounds, seed } = options;
+    return { rows, rounds, seed, generator: generatorName, workers: WORKERS, missing };
+  } finally {
+    options.progress("stopping");
+    await Promise.all(entrants.map((entrant) => entrant.stop()));
+  }
+}
+
+/** The table of one shape, cheapest first. */
+export function requestCostTable(result: RequestCostResult, shape: Shape): string {
+  const rows = result.rows
+    .filter((row) => row.shape === shape)
+    .toSorted((a, b) => a.microseconds.median - b.microseconds.median);
+  const columns = [shape, "CPU us/request", "95 %", "to cluster", "95 %", "bar", "failed"];
+  return formatTable(
+    columns,
+    rows.map(({ label, microseconds, ratio, bar, requests, failed }) => [
+      label,
+      microseconds.median.toFixed(1),
+      `${microseconds.low.toFixed(1)}-${microseconds.high.toFixed(1)}`,
+      ratio.median.toFixed(2),
+      `${ratio.low.toFixed(2)}-${ratio.high.toFixed(2)}`,
+      bar === undefined ? "" : `${bar}: ${ratio.median <= bar ? "met" : "MISSED"}`,
+      `${failed} of ${requests}`,
+    ]),
+  );
+}
+
+/** Rounds by label and shape, each list in the order of the rounds. */
+async function runRounds(
+  entrants: readonly Entrant[],
+  options: RequestCostOptions,
+  random: Random,
+): Promise<Map<string, Sample[]>> {
+  const samples = new Map<string, Sample[]>();
+  const jobs = entrants.flatMap((entrant) => SHAPES.map((shape) => ({ entrant, shape })));
+  for (let round = -WARM_UP_ROUNDS; round < options.rounds; round += 1) {
+    for (const { entrant, shape } of shuffled(jobs, random)) {
+      const which = round < 0 ? "warm-up" : `round ${round + 1} of ${options.rounds}`;
+      options.progress(`${which}: ${entrant.label}, ${shape}`);
+      const sample = await measureOnce(entrant.service, shape, options.roundMs);
+      if (round < 0) continue;
+      const key = keyOf(entrant.label, shape);
+      samples.set(key, [...(samples.get(key) ?? []), sample]);
+    }
+  }
+  return samples;
+}
+
+async function measureOnce(service: Service, shape: Shape, roundMs: number): Promise<Sample> {
+  const before = cpuNanoseconds(service.processes());
+  const { requests, failed } = await runLoad(shape, service.options.port, roundMs);
+  await delay(SETTLE_MS);
+  const used = cpuNanoseconds(service.processes()) - before;
+  if (requests === 0) throw new Error(`no request was answered\n${service.output()}`);
+  return { microseconds: used / 1000 / requests, requests, failed };
+}
+
+function summarize(
+  { label, name }: Entrant,
+  shape: Shape,
+  samples: ReadonlyMap<string, readonly Sample[]>,
+  random: Random,
+): CostRow {
+  const own = samples.get(keyOf(label, shape)) ?? [];
+  const base = samples.get(keyOf(BASELINE, shape)) ?? [];
+  const ratios = own.map(({ microseconds }, i) => {
+    return microseconds / (base[i]?.microseconds ?? Number.NaN);
+  });
+  const used = own.map((sample) => sample.microseconds);
+  return {
+    label,
+    shape,
+    microseconds: estimate(used, random),
+    ratio: estimate(ratios, random),
+    requests: own.reduce((sum, sample) => sum + sample.requests, 0),
+    failed: own.reduce((sum, sample) => sum + sample.failed, 0),
+    bar: barOf(name, shape),
+  };
+}
+
+/** Kernel accepting exists for many short connections; the bar of kept ones is the default's. */
+function barOf(name: ContenderName, shape: Shape): number | undefined {
+  return name.startsWith("holdfast") ? BARS[shape] : undefined;
+}
+
+function keyOf(label: string, shape: Shape): string {
+  return `${label}\n${shape}`;
+}
