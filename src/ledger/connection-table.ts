@@ -125,7 +125,10 @@ export class ConnectionTable {
   exchange(slot: number, generation: number, from: ConnectionState, to: ConnectionState): boolean {
     const index = this.#i(slot, CONNECTION.word);
     const expected = wordOf(generation, STATE[from]);
-    return Atomics.compareExchange(this.#i32, index, expected, wordOf(generation, STATE[to])) === expected;
+    return (
+      Atomics.compareExchange(this.#i32, index, expected, wordOf(generation, STATE[to])) ===
+      expected
+    );
   }
 
   /** Begins a life of a slot, in state `held` or `granted`, with every other field zero. */

@@ -37,7 +37,10 @@ export class JournalArena {
     this.inbox = Buffer.from(memory, offset, INBOX_BYTES);
     this.#bytes = new Uint8Array(memory, offset, ARENA_BYTES);
     this.#words = new Int32Array(memory, offset, ARENA_BYTES >> 2);
-    this.#free = Int32Array.from({ length: JOURNAL_BLOCKS }, (_, index) => JOURNAL_BLOCKS - 1 - index);
+    this.#free = Int32Array.from(
+      { length: JOURNAL_BLOCKS },
+      (_, index) => JOURNAL_BLOCKS - 1 - index,
+    );
     this.#freeCount = JOURNAL_BLOCKS;
   }
 

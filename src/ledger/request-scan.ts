@@ -109,7 +109,9 @@ function scanOne(bytes: Buffer, start: number): Step {
   const blank = bytes.subarray(0, headLimit).indexOf("\r\n\r\n", start, "latin1");
   if (blank < 0) {
     if (headLimit < bytes.length) return "unclear";
-    const [method = "", target = ""] = bytes.toString("latin1", start, headLimit).split(/[ \r\n]/, 2);
+    const [method = "", target = ""] = bytes
+      .toString("latin1", start, headLimit)
+      .split(/[ \r\n]/, 2);
     const rest = { isSafe: false, isRepeatable: false, hasKey: false };
     return { start, headEnd: -1, end: -1, method, target, ...rest };
   }

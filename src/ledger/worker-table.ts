@@ -21,8 +21,25 @@ export interface WorkerSnapshot {
   readonly sent: number;
 }
 
-type IntField = "id" | "pid" | "index" | "generation" | "phase" | "inboxSlot" | "inFlight" | "connections" | "journalFull" | "executing";
-type FloatField = "heartbeatMs" | "loopLagMs" | "requests" | "startedAtMs" | "received" | "sent" | "heapLimitBytes";
+type IntField =
+  | "id"
+  | "pid"
+  | "index"
+  | "generation"
+  | "phase"
+  | "inboxSlot"
+  | "inFlight"
+  | "connections"
+  | "journalFull"
+  | "executing";
+type FloatField =
+  | "heartbeatMs"
+  | "loopLagMs"
+  | "requests"
+  | "startedAtMs"
+  | "received"
+  | "sent"
+  | "heapLimitBytes";
 
 /** The table of workers. A row is free while its id is 0. */
 export class WorkerTable {
@@ -33,7 +50,11 @@ export class WorkerTable {
   constructor(memory: ArrayBuffer, shape: LedgerShape) {
     this.max = shape.workersMax;
     this.#i32 = new Int32Array(memory, WORKERS_OFFSET, (shape.workersMax * WORKER_ROW_BYTES) >> 2);
-    this.#f64 = new Float64Array(memory, WORKERS_OFFSET, (shape.workersMax * WORKER_ROW_BYTES) >> 3);
+    this.#f64 = new Float64Array(
+      memory,
+      WORKERS_OFFSET,
+      (shape.workersMax * WORKER_ROW_BYTES) >> 3,
+    );
   }
 
   int(row: number, field: IntField): number {

@@ -13,7 +13,8 @@ const LOCK_NB = 4;
 
 /** Closes a descriptor. One that is not open is a programmer's error, and is thrown. */
 export function closeDescriptor(fd: number): void {
-  if (libc().close(fd) !== 0) throw new SystemCallError("close", libc().errno(), `descriptor ${fd}`);
+  if (libc().close(fd) !== 0)
+    throw new SystemCallError("close", libc().errno(), `descriptor ${fd}`);
 }
 
 /** A second descriptor of the same open file, closed on exec. */

@@ -1,7 +1,13 @@
 /** The operating system as typed functions. Linux; loaded on first use. */
 export { decodeAddress, encodeAddress, UNIX_PATH_BYTES_MAX } from "./address.ts";
 export type { SocketAddress } from "./address.ts";
-export { closeDescriptor, duplicate, flock, setCloseOnExec, setNonBlocking } from "./descriptors.ts";
+export {
+  closeDescriptor,
+  duplicate,
+  flock,
+  setCloseOnExec,
+  setNonBlocking,
+} from "./descriptors.ts";
 export { libc, stableBuffer } from "./libc.ts";
 export type { Watch, WatchEvents } from "./libc.ts";
 export {

@@ -25,7 +25,7 @@ export function createMemoryFile(name: string, bytes: number): number {
 /** Maps `bytes` of a memory file, shared and writable, for the life of the process. */
 export function mapMemoryFile(fd: number, bytes: number): ArrayBuffer {
   const pointer = libc().mmap(null, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0);
-  if (BigInt.asUintN(64, BigInt(pointer)) === MAP_FAILED) {
+  if (BigInt.asUintN(64, pointer) === MAP_FAILED) {
     throw new SystemCallError("mmap", libc().errno(), `descriptor ${fd}`);
   }
   return libc().view(pointer, bytes);

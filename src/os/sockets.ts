@@ -1,5 +1,12 @@
 /** Sockets below Node: listening, accepting, sending a few bytes, ending a connection. */
-import { AF_INET, AF_INET6, AF_UNIX, SOCKADDR_BYTES_MAX, decodeAddress, encodeAddress } from "./address.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  SOCKADDR_BYTES_MAX,
+  decodeAddress,
+  encodeAddress,
+} from "./address.ts";
 import type { SocketAddress } from "./address.ts";
 import { intBuffer } from "./descriptors.ts";
 import { libc, stableBuffer } from "./libc.ts";

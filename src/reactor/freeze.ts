@@ -10,7 +10,8 @@ export function freeze(pid: number, onFrozen: (isFrozen: boolean) => void): void
   const deadline = performance.now() + FREEZE_TIMEOUT_MS;
   const check = (): void => {
     const state = readProcessStat(pid)?.state ?? null;
-    if (state === "T" || state === "t" || state === "Z" || state === "X" || state === null) onFrozen(true);
+    if (state === "T" || state === "t" || state === "Z" || state === "X" || state === null)
+      onFrozen(true);
     else if (performance.now() > deadline) onFrozen(false);
     else setTimeout(check, POLL_MS);
   };

@@ -126,7 +126,11 @@ export class Listeners {
   }
 
   /** A worker asks for a socket; `fd` is an inherited one, where the spec names it. */
-  listen(link: WorkerLink, request: Extract<WorkerToReactor, { type: "listen" }>, fd: number | null): void {
+  listen(
+    link: WorkerLink,
+    request: Extract<WorkerToReactor, { type: "listen" }>,
+    fd: number | null,
+  ): void {
     const key = keyOf(request.spec);
     let listener = this.#byKey.get(key);
     if (listener === undefined) {
@@ -177,7 +181,7 @@ export class Listeners {
 
   /** Closes what no worker serves any more. Called when nobody is starting. */
   closeUnused(): void {
-    for (const listener of [...this.#byId.values()]) {
+    for (const listener of Array.from(this.#byId.values())) {
       if (listener.users.size === 0) this.#close(listener);
     }
   }
@@ -186,7 +190,7 @@ export class Listeners {
   stop(): void {
     this.#isStopped = true;
     if (this.#retry !== null) clearTimeout(this.#retry);
-    for (const listener of [...this.#byId.values()]) {
+    for (const listener of Array.from(this.#byId.values())) {
       if (listener.watch !== null) this.#accept(listener);
       this.#close(listener);
     }

@@ -17,7 +17,9 @@ const LEDGER_DESCRIPTOR = 4;
 
 /** Log records go to the keeper as JSON lines on stderr; it renders them. */
 const log: Log = (level, message, fields) => {
-  process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), level, message, ...fields })}\n`);
+  process.stderr.write(
+    `${JSON.stringify({ time: new Date().toISOString(), level, message, ...fields })}\n`,
+  );
 };
 
 function main(): void {
@@ -29,7 +31,7 @@ function main(): void {
     if (kind !== PACKET_JSON) return;
     const message = JSON.parse(payload.toString()) as KeeperToReactor; // the keeper is our parent
     if (message.type === "hello") {
-      service = new Service(ledger, keeper, message, log, () => 0);
+      service = new Service(ledger, keeper, message, log);
       control = new ControlServer(controlRoutes(service.controlled()), (error) => {
         log("error", "the control socket failed", { error: String(error) });
       });
@@ -47,7 +49,8 @@ function main(): void {
   });
   keeper.onClose(() => service?.keeperLost());
   // the terminal's signals reach the whole group; the keeper passes on those that are meant for us
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.on(signal, () => undefined);
   process.stderr.on("error", () => undefined); // the keeper has gone: nobody reads
 }
 

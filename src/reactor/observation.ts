@@ -83,9 +83,13 @@ export class Observation {
     });
     if (oldestSlot < 0) return null;
     const ageMs = Math.max(0, Math.round(machineNowMs() - oldestAt));
-    const { journalBlock, journalBytes, journalFrom, quiescentRead } = connections.snapshot(oldestSlot);
+    const { journalBlock, journalBytes, journalFrom, quiescentRead } =
+      connections.snapshot(oldestSlot);
     const bytes = this.#arena(link.row).read(journalBlock, journalBytes);
-    const request = bytes === null ? undefined : scanRequests(bytes.subarray(Math.max(0, quiescentRead - journalFrom))).requests[0];
+    const request =
+      bytes === null
+        ? undefined
+        : scanRequests(bytes.subarray(Math.max(0, quiescentRead - journalFrom))).requests[0];
     // a body past the journal's limit: the head is gone, the age is not
     if (request === undefined) return { method: "?", path: "?", ageMs };
     return { method: request.method, path: request.target.slice(0, PATH_CHARACTERS_MAX), ageMs };

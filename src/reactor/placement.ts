@@ -18,7 +18,11 @@ export function loadOf(link: WorkerLink, nowMs: number): number {
 }
 
 /** The worker for a connection of `listener`; null when none is fed, serves it and takes packets. */
-export function place(links: Iterable<WorkerLink>, listener: number, nowMs: number): WorkerLink | null {
+export function place(
+  links: Iterable<WorkerLink>,
+  listener: number,
+  nowMs: number,
+): WorkerLink | null {
   let best: WorkerLink | null = null;
   let bestLoad = Infinity;
   for (const link of links) {

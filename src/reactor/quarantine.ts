@@ -44,7 +44,13 @@ export class Quarantine {
     this.#retention.handOn(next.slot, next.journal);
   }
 
-  #isUnderWay({ slot, openedAtMs }: { readonly slot: number; readonly openedAtMs: number }): boolean {
+  #isUnderWay({
+    slot,
+    openedAtMs,
+  }: {
+    readonly slot: number;
+    readonly openedAtMs: number;
+  }): boolean {
     const { state, openedAtMs: opened } = this.#connections.snapshot(slot);
     const isSameLife = opened === openedAtMs;
     return isSameLife && (state === STATE.held || state === STATE.handed || state === STATE.busy);

@@ -189,7 +189,13 @@ export class Recovery {
     const snapshot = this.#ledger.connections.snapshot(slot);
     const journal = this.#journalOf(snapshot, arena);
     const held = journal?.length ?? 0;
-    return { slot, snapshot, counts, journal, missing: counts.read - snapshot.quiescentRead - held };
+    return {
+      slot,
+      snapshot,
+      counts,
+      journal,
+      missing: counts.read - snapshot.quiescentRead - held,
+    };
   }
 
   /** The journal's bytes behind the quiescent point; null when there is none, or it is short. */

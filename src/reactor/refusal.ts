@@ -3,7 +3,15 @@
  * sends is read and thrown away until it ends too (a close with unread bytes would reset the
  * connection, and the peer might never see the response: RFC 9112 9.6).
  */
-import { EAGAIN, closeDescriptor, discardBytes, libc, sendBytes, shutdownWrite, stableBuffer } from "../os/mod.ts";
+import {
+  EAGAIN,
+  closeDescriptor,
+  discardBytes,
+  libc,
+  sendBytes,
+  shutdownWrite,
+  stableBuffer,
+} from "../os/mod.ts";
 import type { Watch } from "../os/mod.ts";
 
 /** How long a peer may take to read the response and end. */
@@ -15,10 +23,19 @@ const RETRY_AFTER_SECONDS = 1;
 /** In one turn of the event loop. */
 const DISCARDS_PER_TURN_MAX = 16;
 
-const REASON = { 500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable" } as const;
+const REASON = {
+  500: "Internal Server Error",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+} as const;
 
 /** The bytes of a refusal; `date` is the value of the Date field. */
-export function refusalBytes(status: 500 | 502 | 503, text: string, isHead: boolean, date: string): Buffer {
+export function refusalBytes(
+  status: 500 | 502 | 503,
+  text: string,
+  isHead: boolean,
+  date: string,
+): Buffer {
   const body = Buffer.from(`${text}\n`);
   const head = [
     `HTTP/1.1 ${status} ${REASON[status]}`,
@@ -66,6 +83,6 @@ export class Refusals {
 
   /** Closes what is left, now. */
   destroy(): void {
-    for (const finish of [...this.#open.values()]) finish();
+    for (const finish of Array.from(this.#open.values())) finish();
   }
 }

@@ -32,7 +32,8 @@ export class Retention {
   /** Slots in state held that wait for a worker, with the bytes to replay. */
   readonly #waiting: Map<number, Buffer | null> = new Map();
   /** Rows for one worker, gathered before they are sent. */
-  readonly #batches: Map<WorkerLink, { readonly rows: number[]; readonly fds: number[] }> = new Map();
+  readonly #batches: Map<WorkerLink, { readonly rows: number[]; readonly fds: number[] }> =
+    new Map();
   /** Journals that were sent with a slot and not yet received. */
   readonly #replaying: Map<number, Buffer> = new Map();
   #count = 0;
@@ -54,7 +55,9 @@ export class Retention {
   }
 
   get isFull(): boolean {
-    return this.#freed.length === 0 && this.#ledger.connectionsTop >= this.#ledger.shape.connectionsMax;
+    return (
+      this.#freed.length === 0 && this.#ledger.connectionsTop >= this.#ledger.shape.connectionsMax
+    );
   }
 
   descriptor(slot: number): number | null {
@@ -111,12 +114,12 @@ export class Retention {
 
   /** Sends what was gathered. */
   flush(): void {
-    for (const link of [...this.#batches.keys()]) this.#sendBatch(link);
+    for (const link of Array.from(this.#batches.keys())) this.#sendBatch(link);
   }
 
   /** A worker can take connections again: tries those that wait. */
   placeWaiting(): void {
-    for (const [slot, journal] of [...this.#waiting]) {
+    for (const [slot, journal] of Array.from(this.#waiting)) {
       this.#waiting.delete(slot);
       this.handOn(slot, journal);
     }
@@ -165,7 +168,10 @@ export class Retention {
     for (let at = 0; at + 1 < rows.length; at += 2) {
       const [slot = 0, generation = 0] = rows.subarray(at, at + 2);
       // it may be closed already; then `closed` follows
-      if (slot < this.#descriptors.length && this.#ledger.connections.generation(slot) === generation) {
+      if (
+        slot < this.#descriptors.length &&
+        this.#ledger.connections.generation(slot) === generation
+      ) {
         this.#dropDescriptor(slot);
       }
     }

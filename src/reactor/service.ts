@@ -9,6 +9,7 @@
  *   control socket --> supervisor, status
  * ```
  */
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import {
   PACKET_CLOSED,
@@ -26,12 +27,20 @@ import type {
   WorkerToReactor,
 } from "../base/mod.ts";
 import type { Ledger } from "../ledger/mod.ts";
-import { PacketChannel, ProcessMeter, closeDescriptor, machineNowMs, readProcessStat,
+import {
+  PacketChannel,
+  ProcessMeter,
+  closeDescriptor,
+  machineNowMs,
+  readProcessStat,
   signalProcess,
 } from "../os/mod.ts";
 import type { ControlledService } from "./control-routes.ts";
 import { Heartbeats, TICK_MS } from "./heartbeats.ts";
 import { Listeners } from "./listeners.ts";
+import { memoryPlan } from "./memory-plan.ts";
+import type { MemoryPlan } from "./memory-plan.ts";
+import { MemoryWatch } from "./memory-watch.ts";
 import { Observation } from "./observation.ts";
 import type { OperationResult, ProgressListener } from "./operation.ts";
 import { Recovery } from "./recovery.ts";
@@ -43,14 +52,16 @@ import { Supervisor } from "./supervisor.ts";
 import type { AdoptedWorker, LogFields, SupervisorPorts } from "./supervisor-types.ts";
 import { WorkerLink } from "./worker-link.ts";
 
-/** CPU and memory of the workers are looked at once a second. */
-const TICKS_PER_METERING = 10;
 /** What the ledger's `phase` of a worker row means. */
 const PHASES = ["none", "starting", "ready", "draining", "stopping"] as const;
 type Phase = (typeof PHASES)[number];
 
 export type Hello = Extract<KeeperToReactor, { type: "hello" }>;
-export type Log = (level: "debug" | "info" | "warn" | "error", message: string, fields: LogFields) => void;
+export type Log = (
+  level: "debug" | "info" | "warn" | "error",
+  message: string,
+  fields: LogFields,
+) => void;
 
 /** See the file's docstring. */
 export class Service {
@@ -66,30 +77,23 @@ export class Service {
   readonly #log: Log;
   readonly #recovery: Recovery;
   readonly #heartbeats: Heartbeats = new Heartbeats(machineNowMs());
-  readonly #heapLimit: (workers: number) => number;
+  readonly #memoryWatch: MemoryWatch;
   /** Rows of workers that were asked for and have no process yet. */
-  readonly #claimed: Map<number, { readonly identity: WorkerIdentity; readonly row: number }> = new Map();
+  readonly #claimed: Map<number, { readonly identity: WorkerIdentity; readonly row: number }> =
+    new Map();
   readonly #adopted: AdoptedWorker[] = [];
   #reread: ((answer: Extract<KeeperToReactor, { type: "config" }>) => void) | null = null;
   readonly #inherited: Map<number, ((fd: number | null) => void)[]> = new Map();
   readonly #meter: ProcessMeter = new ProcessMeter();
   readonly #observation: Observation;
-  #ticks = 0;
   #isOrphan = false;
 
-  constructor(
-    ledger: Ledger,
-    keeper: PacketChannel,
-    hello: Hello,
-    log: Log,
-    heapLimit: (workers: number) => number,
-  ) {
+  constructor(ledger: Ledger, keeper: PacketChannel, hello: Hello, log: Log) {
     this.ledger = ledger;
     this.hello = hello;
     this.config = hello.config;
     this.#keeper = keeper;
     this.#log = log;
-    this.#heapLimit = heapLimit;
     this.retention = new Retention(ledger, this.links);
     this.#observation = new Observation(ledger, this.retention, this.links);
     this.#recovery = new Recovery(ledger, this.retention, () => this.config.replay);
@@ -102,11 +106,22 @@ export class Service {
       drop: (key) => this.#tell({ type: "drop", key }),
       paused: (reason) => this.#paused(reason),
     });
+    this.#memoryWatch = new MemoryWatch(this.#memoryPlan().watchBytes, {
+      now: () => performance.now(),
+      workers: () => [...this.links.values()],
+      measure: (pids, nowMs) => this.#meter.update(pids, nowMs),
+      usage: (pid) => this.#meter.of(pid),
+      overMemory: (id) => this.supervisor.overMemory(id),
+    });
     const { readyTimeoutMs, drainTimeoutMs, restartIntensity, workers, entry } = hello.config;
     this.supervisor = new Supervisor(
       { readyTimeoutMs, drainTimeoutMs, restartIntensity, workers, entry },
       this.#ports(),
     );
+  }
+
+  #memoryPlan(): MemoryPlan {
+    return memoryPlan(this.config.memoryLimitBytes, totalmem(), this.config.workers);
   }
 
   /** Everything that a former reactor left is known: go on with it, or start. */
@@ -176,7 +191,7 @@ export class Service {
     if (this.supervisor.phase === "ended") process.exit(0);
     this.listeners.stop();
     this.supervisor.keeperLost();
-    for (const link of [...this.links.values()]) {
+    for (const link of Array.from(this.links.values())) {
       if (link.channel.descriptor === null) this.#channelClosed(link);
     }
   }
@@ -189,14 +204,17 @@ export class Service {
     if (this.#reread !== null) {
       return { ok: false, message: "another reload reads the configuration", refused: "busy" };
     }
-    const { promise, resolve } = Promise.withResolvers<Extract<KeeperToReactor, { type: "config" }>>();
+    const { promise, resolve } =
+      Promise.withResolvers<Extract<KeeperToReactor, { type: "config" }>>();
     this.#reread = resolve;
     this.#tell({ type: "reread", updateEnv });
     const { config, error } = await promise;
     this.#reread = null;
-    if (config === null) return { ok: false, message: `the configuration is wrong: ${error ?? ""}` };
+    if (config === null)
+      return { ok: false, message: `the configuration is wrong: ${error ?? ""}` };
     this.config = config;
     this.supervisor.configure(config);
+    this.#memoryWatch.configure(this.#memoryPlan().watchBytes);
     return this.supervisor.reload(onProgress, config.workers);
   }
 
@@ -263,7 +281,14 @@ export class Service {
   /** Nobody else tells of exits when the keeper has died. */
   #channelClosed(link: WorkerLink): void {
     if (!this.#isOrphan || !this.links.has(link.id)) return;
-    this.#exited({ type: "exited", id: link.id, pid: link.pid, code: null, signal: null, output: "" });
+    this.#exited({
+      type: "exited",
+      id: link.id,
+      pid: link.pid,
+      code: null,
+      signal: null,
+      output: "",
+    });
   }
 
   #adopt(): void {
@@ -295,10 +320,13 @@ export class Service {
       return;
     }
     this.ledger.commit("lastId", Math.max(worker.id, this.ledger.committed("lastId")));
-    this.ledger.commit("lastGeneration", Math.max(worker.generation, this.ledger.committed("lastGeneration")));
+    this.ledger.commit(
+      "lastGeneration",
+      Math.max(worker.generation, this.ledger.committed("lastGeneration")),
+    );
     this.#claimed.set(worker.id, { identity: worker, row });
     this.ledger.workers.setFloat(row, "startedAtMs", machineNowMs());
-    const heapLimitBytes = this.#heapLimit(this.config.workers);
+    const { heapLimitBytes } = this.#memoryPlan();
     this.ledger.workers.setFloat(row, "heapLimitBytes", heapLimitBytes);
     this.#tell({ type: "spawn", ...worker, env: this.config.env, heapLimitBytes });
   }
@@ -327,7 +355,9 @@ export class Service {
     const link = new WorkerLink(identity, pid, row, channel, this.ledger.workers);
     this.links.set(identity.id, link);
     channel.onClose(() => this.#channelClosed(link));
-    channel.onPacket((kind, payload, descriptors) => this.#onWorker(link, kind, payload, descriptors));
+    channel.onPacket((kind, payload, descriptors) =>
+      this.#onWorker(link, kind, payload, descriptors),
+    );
   }
 
   #onWorker(link: WorkerLink, kind: number, payload: Buffer, descriptors: number[]): void {
@@ -450,11 +480,23 @@ export class Service {
     const { moved, replayed, refused, aborted, opaque, requestsOfDeath, milliseconds } = summary;
     if (moved + replayed + refused + aborted + opaque > 0) {
       const ms = Math.round(milliseconds);
-      const fields = { worker: link.index, pid: link.pid, moved, replayed, refused, aborted, opaque, ms };
+      const fields = {
+        worker: link.index,
+        pid: link.pid,
+        moved,
+        replayed,
+        refused,
+        aborted,
+        opaque,
+        ms,
+      };
       this.#log("info", "recovered the connections of a worker", fields);
     }
     for (const { method, target } of requestsOfDeath) {
-      this.#log("error", "request of death: it is refused and never tried again", { method, target });
+      this.#log("error", "request of death: it is refused and never tried again", {
+        method,
+        target,
+      });
     }
   }
 
@@ -541,14 +583,8 @@ export class Service {
     for (const link of this.links.values()) this.retention.grant(link);
     this.#recovery.tick();
     this.supervisor.tick();
-    this.#ticks += 1;
-    if (this.#ticks % TICKS_PER_METERING === 0) this.#measure();
+    this.#memoryWatch.tick();
     const isSettled = this.supervisor.state === "running";
     if (isSettled) this.listeners.closeUnused();
-  }
-
-  #measure(): void {
-    const pids = [...this.links.values()].map((link) => link.pid);
-    this.#meter.update(pids, performance.now());
   }
 }

@@ -87,7 +87,12 @@ function responsesOut(evidence: Evidence): number {
 }
 
 /** What was in flight: the requests behind the `done` that are answered, and their bytes. */
-function judgeRequests(bytes: Buffer, done: number, evidence: Evidence, policy: ReplayPolicy): Verdict {
+function judgeRequests(
+  bytes: Buffer,
+  done: number,
+  evidence: Evidence,
+  policy: ReplayPolicy,
+): Verdict {
   const { requests, isClear } = scanRequests(bytes);
   const before = requests[done - 1];
   if (done > 0 && (before === undefined || before.end < 0)) {

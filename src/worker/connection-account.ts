@@ -130,7 +130,9 @@ export class ConnectionAccount implements Account {
   }
 
   get isIdle(): boolean {
-    return !this.#isOpaque && !this.#isClosed && this.#host.connections.state(this.slot) === STATE.idle;
+    return (
+      !this.#isOpaque && !this.#isClosed && this.#host.connections.state(this.slot) === STATE.idle
+    );
   }
 
   /** The socket exists: from now on its reads come here first. */
@@ -200,7 +202,10 @@ export class ConnectionAccount implements Account {
     if (!this.isIdle || socket === undefined || socket.writableLength > 0) return false;
     this.#handle.readStop();
     const isQuiet = this.#baseRead + this.#handle.bytesRead === this.#read;
-    if (!isQuiet || !this.#host.connections.exchange(this.slot, this.generation, "idle", "released")) {
+    if (
+      !isQuiet ||
+      !this.#host.connections.exchange(this.slot, this.generation, "idle", "released")
+    ) {
       this.#handle.readStart();
       return false;
     }
@@ -253,7 +258,8 @@ export class ConnectionAccount implements Account {
     const last = chunks === null ? text : allBuffers ? null : chunks[chunks.length - 2];
     if (typeof last !== "string" || !last.startsWith("0\r\n")) return;
     const isEnd = last === LAST_CHUNK || last === `0\r\n${response._trailer}\r\n`;
-    if (isEnd) this.#setResponseEnd(chunks === null ? last.length : chunksBytes(chunks, allBuffers));
+    if (isEnd)
+      this.#setResponseEnd(chunks === null ? last.length : chunksBytes(chunks, allBuffers));
   }
 
   /** `remaining` bytes from now complete the response that is being written. */
@@ -299,7 +305,7 @@ export class ConnectionAccount implements Account {
       socket.emit("data", chunk);
     } else {
       const copy = chunk.buffer.slice(chunk.byteOffset, chunk.byteOffset + bytes);
-      this.#forward.call(handle, copy as ArrayBuffer); // a Buffer is never backed by shared memory
+      this.#forward.call(handle, copy);
     }
     this.#host.setExecuting(0);
     this.#afterDelivery(socket, endsRequest ? null : chunk, bytes);
@@ -320,7 +326,8 @@ export class ConnectionAccount implements Account {
       connections.enter(this.slot, "busy");
       if (this.#adoptedTimeout) {
         this.#adoptedTimeout = false;
-        const server = (this.#handle.owner as { server?: { timeout?: number } } | undefined)?.server;
+        const server = (this.#handle.owner as { server?: { timeout?: number } } | undefined)
+          ?.server;
         this.#handle.owner?.setTimeout(server?.timeout ?? 0);
       }
     }

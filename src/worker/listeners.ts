@@ -85,9 +85,13 @@ function isHttpServer(server: Server | null): server is HttpServer {
 /** The class of dgram's handle, taken from a socket of Node's own. */
 function datagramHandleClass(): new () => DatagramHandle {
   const socket = process.getBuiltinModule("node:dgram").createSocket("udp4");
-  const key = Object.getOwnPropertySymbols(socket).find((symbol) => symbol.description === "state symbol");
+  const key = Object.getOwnPropertySymbols(socket).find(
+    (symbol) => symbol.description === "state symbol",
+  );
   // lib/internal/dgram.js: the state holds the handle
-  const state = (socket as unknown as Record<symbol, { handle: DatagramHandle }>)[key ?? Symbol.iterator];
+  const state = (socket as unknown as Record<symbol, { handle: DatagramHandle }>)[
+    key ?? Symbol.iterator
+  ];
   const handleClass = state?.handle.constructor as new () => DatagramHandle;
   socket.close();
   return handleClass;
@@ -151,7 +155,13 @@ export class Listeners {
   }
 
   /** A connection that the reactor has placed here. */
-  receive(fd: number, slot: number, generation: number, listener: number, journal: Buffer | null): void {
+  receive(
+    fd: number,
+    slot: number,
+    generation: number,
+    listener: number,
+    journal: Buffer | null,
+  ): void {
     const { connections } = this.#context;
     this.#context.countReceived();
     if (!connections.exchange(slot, generation, "handed", "idle")) {
@@ -180,7 +190,12 @@ export class Listeners {
   }
 
   #open(fd: number, slot: number, listener: number, journal: Buffer | null): void {
-    const { handle: listening, server, accounted, kind } = this.#listening.get(listener) as Listening; // checked by callers
+    const {
+      handle: listening,
+      server,
+      accounted,
+      kind,
+    } = this.#listening.get(listener) as Listening; // checked by callers
     const handleClass = this.#classFor(kind, fd);
     const isAccounted = accounted && supportsAccounting(handleClass);
     const handle = new handleClass(0);
@@ -202,7 +217,8 @@ export class Listeners {
     }
     account.attach();
     if (journal !== null) account.replay(journal);
-    else if (wasUsed && isHttpServer(server)) account.startKeepAliveTimeout(server.keepAliveTimeout);
+    else if (wasUsed && isHttpServer(server))
+      account.startKeepAliveTimeout(server.keepAliveTimeout);
   }
 
   #classFor(kind: string, fd: number): HeldClass {

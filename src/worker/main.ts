@@ -9,12 +9,7 @@
  * ```
  */
 import { subscribe } from "node:diagnostics_channel";
-import {
-  HoldfastError,
-  PACKET_CONNECTIONS,
-  PACKET_JOURNAL,
-  PACKET_JSON,
-} from "../base/mod.ts";
+import { HoldfastError, PACKET_CONNECTIONS, PACKET_JOURNAL, PACKET_JSON } from "../base/mod.ts";
 import type { ReactorToWorker } from "../base/mod.ts";
 import { Ledger } from "../ledger/mod.ts";
 import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
@@ -107,7 +102,11 @@ function hookCluster(listeners: Listeners, identity: WorkerEnvironment): void {
   });
 }
 
-function listenToReactor(channel: PacketChannel, context: WorkerContext, listeners: Listeners): void {
+function listenToReactor(
+  channel: PacketChannel,
+  context: WorkerContext,
+  listeners: Listeners,
+): void {
   const parts = new Map<number, Buffer[]>();
   channel.onPacket((kind, payload, descriptors) => {
     switch (kind) {
@@ -137,7 +136,12 @@ function listenToReactor(channel: PacketChannel, context: WorkerContext, listene
       }
       case PACKET_JSON:
         // the reactor is ours, of the same version (the ledger's version was compared)
-        onMessage(JSON.parse(payload.toString()) as ReactorToWorker, descriptors, context, listeners);
+        onMessage(
+          JSON.parse(payload.toString()) as ReactorToWorker,
+          descriptors,
+          context,
+          listeners,
+        );
         break;
       default:
         descriptors.forEach(closeDescriptor);
