@@ -23,6 +23,8 @@ export {
   PACKET_RELEASED,
   PACKET_RETAIN,
 } from "./messages.ts";
+export { readCgroupLimits, usableCpuCount } from "./machine.ts";
+export type { CgroupLimits } from "./machine.ts";
 export { didYouMean, nearestName } from "./nearest.ts";
 export { once } from "./once.ts";
 export { NAME_PATTERN, controlSocketPath, runtimeDirectory } from "./runtime-dir.ts";

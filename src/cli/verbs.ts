@@ -1,0 +1,109 @@
+/** The table of verbs. */
+import { CONFIG_FLAG, CONFIG_OPTIONS } from "../base/mod.ts";
+import type { ConfigOption } from "../base/mod.ts";
+import type { FlagSpec, Verb } from "./verb.ts";
+
+const NAME: FlagSpec = text("name", "<name>", "which service, where several run");
+const JSON_LINES: FlagSpec = flag("json", "print JSON");
+
+export const VERBS: readonly Verb[] = [
+  {
+    name: "run",
+    summary: "run a service in the foreground",
+    usage: "<entry> [flags] [--] [arguments of the entry]",
+    flags: [
+      ...CONFIG_OPTIONS.flatMap((option) => runFlag(option)),
+      text(CONFIG_FLAG, "<path>", "configuration (default: holdfast.config.{ts,js,json})"),
+    ],
+    positionalsMax: Number.POSITIVE_INFINITY,
+    examples: [
+      "holdfast run server.js",
+      "holdfast run server.ts --workers 4 --env-file .env -- --port 8080",
+    ],
+    load: () => import("./run.ts"),
+  },
+  {
+    name: "status",
+    summary: "show workers, connections and requests in flight",
+    usage: "[flags]",
+    flags: [NAME, JSON_LINES, flag("watch", "show it again each second, until Ctrl-C", "w")],
+    positionalsMax: 0,
+    examples: ["holdfast status", "holdfast status --name shop --json"],
+    load: () => import("./status.ts"),
+  },
+  {
+    name: "reload",
+    summary: "replace the running version by the one on disk, losing nothing",
+    usage: "[flags]",
+    flags: [NAME, JSON_LINES, flag("update-env", "give workers the environment of this shell")],
+    positionalsMax: 0,
+    examples: ["holdfast reload", "PORT_LABEL=blue holdfast reload --update-env"],
+    load: () => import("./reload.ts"),
+  },
+  {
+    name: "restart",
+    summary: "replace all workers, or one, by new ones",
+    usage: "[worker] [flags]",
+    flags: [NAME, JSON_LINES],
+    positionalsMax: 1,
+    examples: ["holdfast restart", "holdfast restart 0"],
+    load: () => import("./restart.ts"),
+  },
+  {
+    name: "scale",
+    summary: "change the number of workers",
+    usage: "<n|max> [flags]",
+    flags: [NAME, JSON_LINES],
+    positionalsMax: 1,
+    examples: ["holdfast scale 4", "holdfast scale max"],
+    load: () => import("./scale.ts"),
+  },
+  {
+    name: "stop",
+    summary: "finish what is in flight and end the service",
+    usage: "[flags]",
+    flags: [NAME, JSON_LINES, flag("now", "do not wait for what is in flight")],
+    positionalsMax: 0,
+    examples: ["holdfast stop", "holdfast stop --name shop --now"],
+    load: () => import("./stop.ts"),
+  },
+  {
+    name: "logs",
+    summary: "show what the service and its workers wrote",
+    usage: "[flags]",
+    flags: [
+      NAME,
+      JSON_LINES,
+      flag("follow", "go on with what is written from now on", "f"),
+      { ...text("lines", "<n>", "how many of the last lines (default 100)"), short: "n" },
+    ],
+    positionalsMax: 0,
+    examples: ["holdfast logs --follow", "holdfast logs -n 20 --json"],
+    load: () => import("./logs.ts"),
+  },
+];
+
+function runFlag(option: ConfigOption): readonly FlagSpec[] {
+  if (option.flag === null) return [];
+  const kinds = { text: "text", number: "text", list: "list", switch: "switch", watch: "maybe" };
+  const kind = option.kind === "none" ? "text" : kinds[option.kind];
+  const placeholder = option.placeholder ?? "";
+  // The table above has only these four.
+  return [
+    {
+      name: option.flag,
+      short: null,
+      kind: kind as FlagSpec["kind"],
+      placeholder,
+      help: option.help,
+    },
+  ];
+}
+
+function flag(name: string, help: string, short: string | null = null): FlagSpec {
+  return { name, short, kind: "switch", placeholder: "", help };
+}
+
+function text(name: string, placeholder: string, help: string): FlagSpec {
+  return { name, short: null, kind: "text", placeholder, help };
+}
