@@ -1,5 +1,6 @@
 "use strict";
 /** Corners of HTTP/1.1; every byte that it sends is constant but for the date. */
+const { createHash } = require("node:crypto");
 const http = require("node:http");
 
 const answers = {
@@ -29,6 +30,18 @@ const answers = {
     let length = 0;
     req.on("data", (chunk) => (length += chunk.length));
     req.on("end", () => res.end(`${length} ${JSON.stringify(req.trailers)}`));
+  },
+  "/digest": (req, res) => {
+    // The chunks are kept as they come, as most applications do.
+    const chunks = [];
+    req.on("data", (chunk) => chunks.push(chunk));
+    req.on("end", () => {
+      res.end(createHash("sha256").update(Buffer.concat(chunks)).digest("hex"));
+    });
+  },
+  "/big": (req, res) => {
+    for (let i = 0; i < 200; i += 1) res.write(Buffer.alloc(100_000, i));
+    res.end();
   },
   "/early": (req, res) => res.end("answered before the body"),
   "/corked": (req, res) => {
