@@ -68,6 +68,11 @@ export abstract class Service {
     return familyOf([...started, ...markedProcesses(this.#mark)]);
   }
 
+  /** True when it has given up, so that waiting for it is of no use. */
+  get hasEnded(): boolean {
+    return false;
+  }
+
   /** The process that takes connections from clients and is not the application; -1: none. */
   abstract acceptor(): Promise<number>;
 

@@ -60,6 +60,10 @@ export class HoldfastService extends Service {
     this.#keeper = this.start(options.node, args, where);
   }
 
+  override get hasEnded(): boolean {
+    return this.#keeper.isOver;
+  }
+
   override async acceptor(): Promise<number> {
     return (await this.status()).reactorPid;
   }

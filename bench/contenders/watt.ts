@@ -8,6 +8,8 @@ import type { Contender, LaunchOptions, ReloadResult } from "./contender.ts";
 
 const PROGRAM = path.join(benchFolder, "node_modules/wattpm/bin/cli.js");
 
+const YOUNG_MEGABYTES = 64;
+
 export const watt: Contender = {
   name: "watt",
   missing: () => (existsSync(PROGRAM) ? undefined : "install it with: npm --prefix bench install"),
@@ -50,7 +52,12 @@ class WattService extends Service {
 
   #configuration(): object {
     const { port, workers, heapMegabytes } = this.options;
-    const health = heapMegabytes > 0 ? { health: { maxHeapTotal: `${heapMegabytes}MB` } } : {};
+    // its old generation is the total less the young one, which is 128 MB by default
+    const heap = {
+      maxHeapTotal: `${heapMegabytes + YOUNG_MEGABYTES}MB`,
+      maxYoungGeneration: `${YOUNG_MEGABYTES}MB`,
+    };
+    const health = heapMegabytes > 0 ? { health: heap } : {};
     return {
       $schema: "https://schemas.platformatic.dev/@platformatic/node/3.65.0.json",
       node: { main: "main.cjs" },

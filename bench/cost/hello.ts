@@ -35,7 +35,9 @@ export async function startHello(
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    await waitFor(`${contender.name} answers`, START_DEADLINE_MS, () => answers(port));
+    const isThere = async (): Promise<boolean> => service.hasEnded || (await answers(port));
+    await waitFor(`${contender.name} answers`, START_DEADLINE_MS, isThere);
+    if (service.hasEnded) throw new Error("it has ended");
   } catch (error) {
     await stop();
     throw new Error(`it did not start: ${service.output()}`, { cause: error });

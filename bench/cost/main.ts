@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { CONTENDER_NAMES, holdfast } from "../contenders/mod.ts";
-import { UsageError, choices, countFlag, formatTable } from "../support/mod.ts";
+import { UsageError, choices, countFlag, formatTable, showProgress } from "../support/mod.ts";
 import { measureIdleMemory } from "./idle-memory.ts";
 import { CONNECTIONS, SHAPES } from "./load.ts";
 import { measureRecoveryTime } from "./recovery-time.ts";
@@ -169,11 +169,6 @@ async function runMemory(): Promise<Finding> {
     megabytes(result.totalAfterLoadBytes),
   ];
   return { text: formatTable(columns, [row]), data: result, isMet };
-}
-
-/** One line that is written over, on a terminal; nothing elsewhere. */
-function showProgress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
 }
 
 try {

@@ -137,11 +137,12 @@ async function waitForWorkers(service: Service, count: number): Promise<void> {
       const { port } = service.options;
       const outcomes = await Promise.all([1, 2, 3, 4].map(() => ask(port, "/", 1000)));
       for (const each of outcomes) if (each.kind === "ok") seen.add(each.response.text);
-      return seen.size >= count;
+      return seen.size >= count || service.hasEnded;
     });
   } catch (error) {
     throw new Error(`it did not start\n${service.output()}`, { cause: error });
   }
+  if (service.hasEnded) throw new Error(`it ended at its start\n${service.output()}`);
 }
 
 class Scenario {

@@ -15,6 +15,7 @@ export {
   MARK_VARIABLE,
 } from "./processes.ts";
 export type { ProcessMemory } from "./processes.ts";
+export { say, showProgress } from "./progress.ts";
 export { run, Started } from "./start.ts";
 export type { Finished, StartOptions } from "./start.ts";
 export { formatTable } from "./table.ts";
