@@ -16,8 +16,6 @@ import { didYouMean } from "./nearest.ts";
 import { NAME_PATTERN } from "./runtime-dir.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
-const SIZE_BYTES_MAX = Number.MAX_SAFE_INTEGER;
-
 const text = v.pipe(
   v.string("a text"),
   v.nonEmpty("a text that is not empty"),
@@ -42,7 +40,7 @@ function isWorkers(value: unknown): boolean {
 function duration(minMs: number): v.GenericSchema<string | number, number> {
   const least = minMs === 0 ? "0 or more" : `${formatDuration(minMs)} or more`;
   const allowed = `a duration such as "500ms", "5s" or "2m", ${least}, at most 7d`;
-  return quantity(parseDuration, minMs, DURATION_MS_MAX, allowed);
+  return quantity(parseDuration, (ms) => ms >= minMs && ms <= DURATION_MS_MAX, allowed);
 }
 
 /** Bytes. */
@@ -50,22 +48,19 @@ function size(
   isAllowed: (bytes: number) => boolean,
   limits: string,
 ): v.GenericSchema<string | number, number> {
-  const allowed = `a size such as "64KiB" or "512MB", ${limits}`;
-  const schema = quantity(parseSize, 0, SIZE_BYTES_MAX, allowed);
-  return v.pipe(schema, v.check(isAllowed, allowed));
+  return quantity(parseSize, isAllowed, `a size such as "64KiB" or "512MB", ${limits}`);
 }
 
 function quantity(
   parse: (text: string) => number,
-  min: number,
-  max: number,
+  isAllowed: (value: number) => boolean,
   allowed: string,
 ): v.GenericSchema<string | number, number> {
   return v.pipe(
     v.union([v.string(), v.literal(0)], allowed),
     v.rawTransform(({ dataset, addIssue, NEVER }) => {
       const value = tryParse(parse, String(dataset.value));
-      if (value !== null && value >= min && value <= max) return value;
+      if (value !== null && isAllowed(value)) return value;
       addIssue({ message: allowed });
       return NEVER;
     }),
@@ -158,11 +153,12 @@ export interface ConfigProblem {
 
 /** The value as a configuration, or everything that is wrong with it. */
 export function checkConfig(value: unknown): CheckedConfig | readonly ConfigProblem[] {
-  const result = v.safeParse(schema, value);
-  if (result.success) return result.output;
+  // To the schema library a list is an object as well.
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return [{ key: "", message: `must be an object, is ${show(value)}` }];
   }
+  const result = v.safeParse(schema, value);
+  if (result.success) return result.output;
   return result.issues.map((issue) => problem(issue));
 }
 

@@ -7,7 +7,7 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
   const flags = configFlags(parsed, world.cwd);
   const config = await loadConfig(flags, world.environment);
   const { runKeeper } = await import("../keeper/mod.ts");
-  return runKeeper(config, (environment = world.environment) => loadConfig(flags, environment));
+  return runKeeper(config, (environment) => loadConfig(flags, environment ?? world.environment));
 }
 
 /** The command line as the configuration wants it: the first positional is the entry. */
