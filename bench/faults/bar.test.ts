@@ -46,6 +46,8 @@ function result(changes: Partial<FaultResult> = {}): FaultResult {
 describe("the bar of the fault table", () => {
   it("is met by a result without a failure", () => {
     assert.deepEqual(misses(result()), []);
+    const command = { ok: false, output: "Error: this version is broken" };
+    assert.deepEqual(misses(result({ fault: "reload-broken", command })), []);
   });
 
   it("lets a dead worker refuse its POSTs cleanly, and nothing else", () => {
@@ -58,6 +60,7 @@ describe("the bar of the fault table", () => {
 
   it("is missed by each single failure", () => {
     const { post } = result();
+    const broken = "Error: this version is broken";
     const changes: Partial<FaultResult>[] = [
       { victim: { worker: "1", idle: 0 } },
       { idleLost: counts("fin") },
@@ -72,7 +75,8 @@ describe("the bar of the fault table", () => {
       { streamsLostElsewhere: 1 },
       { fault: "reactor", streamsLost: counts("short") },
       { fault: "reload", command: { ok: false, output: "" } },
-      { fault: "reload-broken", command: { ok: true, output: "" } },
+      { fault: "reload-broken", command: { ok: true, output: broken } },
+      { fault: "reload-broken", command: { ok: false, output: "" } },
     ];
     for (const change of changes) {
       assert.equal(misses(result(change)).length, 1, JSON.stringify(change));

@@ -1,5 +1,5 @@
 /** What Holdfast promises for each fault, and where a result falls short of it. */
-import { FAULT_TARGETS } from "./fault.ts";
+import { BROKEN_VERSION_SAYS, FAULT_TARGETS } from "./fault.ts";
 import type { FaultResult } from "./scenario.ts";
 
 /** One line for each promise that was not kept; empty: the bar is met. */
@@ -42,6 +42,8 @@ export function misses(result: FaultResult): string[] {
   }
   if (result.fault === "reload-broken") {
     expect(result.command?.ok === false, "the reload to a broken version was not refused");
+    const why = result.command?.output ?? "";
+    expect(why.includes(BROKEN_VERSION_SAYS), `the refusal does not say why: ${why}`);
   }
   return found;
 }

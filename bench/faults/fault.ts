@@ -36,6 +36,9 @@ export const FAULT_TARGETS: Readonly<Record<FaultName, Target>> = {
 /** Heap of each worker where it is to run out of memory, in MiB; small, so that it does so soon. */
 export const OOM_HEAP_MEGABYTES = 128;
 
+/** What `apps/fault-entry.cjs` throws as a broken version; the operator must get to read it. */
+export const BROKEN_VERSION_SAYS = "this version is broken";
+
 /** What a worker is, by its answer to `GET /`: `<pid>`, or `<pid>.<thread>`. */
 export type WorkerName = string;
 

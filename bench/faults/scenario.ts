@@ -180,8 +180,9 @@ class Scenario {
       this.#answered(text, beganAt),
     );
     await delay(WARM_UP_MS);
-    const gets = this.#sendGets();
+    // POST first: they are few, and are to be spread over the workers
     this.#posts.send(population.post);
+    const gets = this.#sendGets();
     await delay(IN_FLIGHT_MS);
 
     progress("fault");
