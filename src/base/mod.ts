@@ -27,6 +27,13 @@ export { readCgroupLimits, usableCpuCount } from "./machine.ts";
 export type { CgroupLimits } from "./machine.ts";
 export { didYouMean, nearestName } from "./nearest.ts";
 export { once } from "./once.ts";
+export {
+  BACKOFF_MAX_MS,
+  HEALTHY_AFTER_MS,
+  RestartIntensity,
+  backoffMs,
+} from "./restart-intensity.ts";
+export type { IntensityLimit } from "./restart-intensity.ts";
 export { NAME_PATTERN, controlSocketPath, runtimeDirectory } from "./runtime-dir.ts";
 export type { Environment } from "./runtime-dir.ts";
 export { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";

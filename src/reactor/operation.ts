@@ -147,7 +147,7 @@ export class Operation {
   ended(life: WorkerLife, text: string, output: string): boolean {
     if (!this.#awaited.delete(life.id)) return false;
     const { id, index: worker, generation } = life;
-    const message = `worker ${worker} of generation ${generation} ended (${text})`;
+    const message = `worker ${worker} of generation ${generation} ended: ${text}`;
     this.#report({ event: "ended", worker, id, generation, message });
     // One that was not ready in time fails first and ends later: only then is its output known.
     if (this.#failure?.output === "" && this.#starting.has(id)) this.#failure.output = output;

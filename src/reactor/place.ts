@@ -11,8 +11,8 @@
  * take over from the current one because of its memory; those of a reload belong to the operation.
  */
 import assert from "node:assert";
-import { RestartIntensity } from "./restart-intensity.ts";
-import type { IntensityLimit } from "./restart-intensity.ts";
+import { RestartIntensity } from "../base/mod.ts";
+import type { IntensityLimit } from "../base/mod.ts";
 import type { WorkerLife } from "./worker-life.ts";
 
 export type PlaceState = "vacant" | "filled" | "backoff" | "failed";

@@ -186,9 +186,9 @@ export class Service {
 
   /** The keeper has died: nobody restarts anything any more. */
   keeperLost(): void {
-    this.#log("error", "the keeper has died: finishing what is in flight, then ending", {});
     this.#isOrphan = true;
-    if (this.supervisor.phase === "ended") process.exit(0);
+    if (this.supervisor.phase === "ended") process.exit(0); // in good order: it was told to finish
+    this.#log("error", "the keeper has died: finishing what is in flight, then ending", {});
     this.listeners.stop();
     this.supervisor.keeperLost();
     for (const link of Array.from(this.links.values())) {

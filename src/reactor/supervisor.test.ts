@@ -161,7 +161,7 @@ test("a stalled worker is frozen, recovered, killed, and replaced", () => {
   assert.deepEqual(stalled.signals, ["SIGSTOP", "SIGKILL"]);
   world.obey();
   world.ready(world.at(1));
-  assert.equal(world.supervisor.workers()[1]?.lastExit, "stalled (SIGKILL)");
+  assert.equal(world.supervisor.workers()[1]?.lastExit, "SIGKILL, stalled");
   assert.equal(world.supervisor.state, "running");
 });
 
@@ -194,7 +194,7 @@ test("a worker over its memory goes only when its replacement is ready", () => {
   assert.equal(world.supervisor.overMemory(next.id), false, "the old one is still there");
   world.supervisor.drained(old.id);
   world.obey();
-  assert.equal(world.supervisor.workers()[1]?.lastExit, "memory limit (exit 0)");
+  assert.equal(world.supervisor.workers()[1]?.lastExit, "exit 0, memory limit");
   assert.equal(world.supervisor.overMemory(next.id), true);
 });
 

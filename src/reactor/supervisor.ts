@@ -358,7 +358,7 @@ export class Supervisor {
     place.candidate = null;
     place.replaceAfterMs = this.#ports.now() + REPLACE_RETRY_MS;
     const message =
-      `the replacement of worker ${place.index} ended before it was ready (${place.lastExit}); ` +
+      `the replacement of worker ${place.index} ended before it was ready: ${place.lastExit}; ` +
       `the old one stays, the next attempt is in ${formatDuration(REPLACE_RETRY_MS)}`;
     this.#ports.log("error", message, { worker: place.index });
   }
@@ -465,7 +465,7 @@ export class Supervisor {
     const was = life.state;
     const readyForMs = this.#roster.remove(life);
     const place = this.#places[life.index];
-    const text = life.cause === null ? exitText(exit) : `${life.cause} (${exitText(exit)})`;
+    const text = life.cause === null ? exitText(exit) : `${exitText(exit)}, ${life.cause}`;
     if (place !== undefined) place.lastExit = text;
     const operation = this.#operation;
     if (operation?.owns(life.id) === true) this.#abandon(operation, life, `ended: ${text}`, output);
@@ -473,7 +473,7 @@ export class Supervisor {
     if (this.#ending !== null) return this.#finishIfEmpty();
     if (place?.candidate === life) return this.#candidateLost(place);
     if (place?.current !== life) {
-      this.#ports.log("info", `worker ${life.index} ended (${text})`, fieldsOf(life));
+      this.#ports.log("info", `worker ${life.index} ended: ${text}`, fieldsOf(life));
     } else if (this.#phase === "first") this.#endWithFirst(life, exit);
     else this.#currentLost(place, life, was, readyForMs);
   }
@@ -488,7 +488,7 @@ export class Supervisor {
     const now = this.#ports.now();
     const waitMs = place.intensity.crashed(now, readyForMs);
     const when = was === "spawning" || was === "starting" ? " before it was ready" : "";
-    const ended = `worker ${place.index} ended${when} (${place.lastExit})`;
+    const ended = `worker ${place.index} ended${when}: ${place.lastExit}`;
     if (waitMs === null) place.fail();
     else place.wait(now + waitMs);
     const next =

@@ -35,6 +35,8 @@ interface WorkerEnvironment {
   readonly generation: number;
   readonly execArguments: number;
   readonly journalLimitBytes: number;
+  /** 1: stdout, 2: stderr; what the keeper writes to a file or terminal. */
+  readonly synchronous: number;
 }
 
 function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
@@ -49,7 +51,20 @@ function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
     generation: take("GENERATION"),
     execArguments: take("EXEC_ARGUMENTS"),
     journalLimitBytes: take("JOURNAL_LIMIT"),
+    synchronous: take("SYNCHRONOUS"),
   };
+}
+
+/**
+ * Our output is a pipe to the keeper. Node writes to files and terminals at once, so that nothing
+ * is lost by process.exit(); where the keeper has one of those, writing to the pipe is as for them.
+ */
+function writeAtOnce(streams: number): void {
+  const chosen = [...(streams & 1 ? [process.stdout] : []), ...(streams & 2 ? [process.stderr] : [])];
+  for (const stream of chosen) {
+    // A pipe's handle has it (libuv's uv_stream_set_blocking); node itself uses it on Windows.
+    (stream as { _handle?: { setBlocking?(on: boolean): void } })._handle?.setBlocking?.(true);
+  }
 }
 
 function startHeartbeat(context: WorkerContext): void {
@@ -193,6 +208,7 @@ function endAsOrphan(context: WorkerContext): void {
 export function startWorker(): void {
   const identity = takeEnvironment(process.env);
   process.execArgv.splice(0, identity.execArguments);
+  writeAtOnce(identity.synchronous);
   const ledger = Ledger.attach(LEDGER_DESCRIPTOR);
   closeDescriptor(LEDGER_DESCRIPTOR);
   const row = ledger.workers.find(identity.id);

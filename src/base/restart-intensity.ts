@@ -1,5 +1,5 @@
 /**
- * How often a worker may be started again, and how soon.
+ * How often a process may be started again, and how soon.
  *
  * The bound is that of Erlang/OTP supervisors (stdlib `supervisor`, "maximum restart intensity"):
  * more than `restarts` within `periodMs` and the supervisor gives up. Before that, the waits grow:
@@ -8,7 +8,7 @@
  *   crash     1    2      3      4      5    ...   9      10
  *   wait      0  100 ms 200 ms 400 ms 800 ms ... 12.8 s  15 s      (then 15 s each)
  * ```
- * A worker that was ready for `HEALTHY_AFTER_MS` before it died starts the waits anew.
+ * What was healthy for `HEALTHY_AFTER_MS` before it died is waited for anew.
  */
 
 /** The second restart waits this long, and each one after it twice as long as the one before. */
@@ -23,7 +23,7 @@ export interface IntensityLimit {
   readonly periodMs: number;
 }
 
-/** The restarts of one worker index. Times are monotonic milliseconds, given by the caller. */
+/** The restarts of one thing, a worker or the reactor. Times are monotonic milliseconds, given by the caller. */
 export class RestartIntensity {
   #limit: IntensityLimit;
   #times: number[] = [];

@@ -1,0 +1,177 @@
+/**
+ * A worker as the keeper sees it: a child process, its output, and the reactor's end of its channel,
+ * of which the keeper keeps a copy for the next reactor.
+ *
+ * ```
+ *   stdio   0      1       2       3         4        5
+ *           stdin  stdout  stderr  channel   ledger   Node's IPC (process.send)
+ *           (worker 0 only, else nothing)
+ * ```
+ */
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { entryUrl } from "../base/mod.ts";
+import type { ExitInfo, WorkerIdentity } from "../base/mod.ts";
+import { closeDescriptor, socketPair } from "../os/mod.ts";
+import { heapFlags } from "./heap-flags.ts";
+import { Tail, Tap } from "./output.ts";
+import type { Sink } from "./output.ts";
+import type { Version } from "./versions.ts";
+
+const PRELOAD = fileURLToPath(entryUrl(import.meta.url, "../worker/preload.cts"));
+/** Its last words are on their way through a pipe when a process has ended; it does not take long. */
+const LAST_OUTPUT_MS = 25;
+/** Output that comes from a child of the worker's that lives on; nobody waits longer for it. */
+const FOREIGN_OUTPUT_MS = 200;
+
+export interface WorkerOrder extends WorkerIdentity {
+  readonly heapLimitBytes: number;
+  /** What the reactor adds to the environment. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface WorkerSinks {
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+}
+
+export interface WorkerEvents {
+  spawned(worker: WorkerProcess): void;
+  spawnFailed(worker: WorkerProcess, message: string): void;
+  exited(worker: WorkerProcess, exit: ExitInfo, output: string): void;
+  message(worker: WorkerProcess, message: unknown): void;
+  line(worker: WorkerProcess, stream: "stdout" | "stderr", line: string): void;
+}
+
+export class WorkerProcess {
+  readonly identity: WorkerIdentity;
+  readonly #child: ChildProcess;
+  readonly #tail = new Tail();
+  readonly #taps: readonly Tap[];
+  /** The reactor's end of its channel; -1 once released. */
+  #channel: number;
+  #exit: ExitInfo | null = null;
+
+  constructor(
+    order: WorkerOrder,
+    version: Version,
+    ledgerDescriptor: number,
+    sinks: WorkerSinks,
+    events: WorkerEvents,
+  ) {
+    const { id, index, generation } = order;
+    this.identity = { id, index, generation };
+    const [reactorEnd, workerEnd] = socketPair();
+    this.#channel = reactorEnd;
+    try {
+      // Node writes to files and terminals at once, to pipes when they have room: so shall it here,
+      // where it has a pipe to us and we have the file. Or else process.exit() would cut output off.
+      const synchronous = (sinks.stdout.isAtOnce ? 1 : 0) | (sinks.stderr.isAtOnce ? 2 : 0);
+      this.#child = start(order, version, workerEnd, ledgerDescriptor, synchronous);
+    } catch (error) {
+      closeDescriptor(reactorEnd);
+      throw error;
+    } finally {
+      closeDescriptor(workerEnd);
+    }
+    this.#taps = (["stdout", "stderr"] as const).flatMap((name) => {
+      const stream = this.#child[name];
+      const onLine = (line: string): void => events.line(this, name, line);
+      const onBytes = (bytes: Buffer): void => this.#tail.add(bytes);
+      return stream === null ? [] : [new Tap(stream, sinks[name], onLine, onBytes)];
+    });
+    this.#child.once("spawn", () => events.spawned(this));
+    this.#child.on("error", (error) => {
+      if (this.#child.pid === undefined) events.spawnFailed(this, error.message);
+    });
+    this.#child.on("message", (message) => events.message(this, message));
+    this.#child.once("exit", (code, signal) => {
+      this.#exit = { code, signal };
+      void this.#lastOutput(LAST_OUTPUT_MS).then(() => {
+        events.exited(this, { code, signal }, this.#tail.toString());
+      });
+    });
+  }
+
+  /** 0 when it could not be started. */
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  get channel(): number {
+    return this.#channel;
+  }
+
+  get hasExited(): boolean {
+    return this.#exit !== null || this.#child.pid === undefined;
+  }
+
+  /** Sends a signal; nothing happens when it has ended. */
+  signal(signal: NodeJS.Signals): void {
+    if (!this.hasExited) this.#child.kill(signal);
+  }
+
+  /** No reactor will need its channel any more. */
+  release(): void {
+    if (this.#channel >= 0) closeDescriptor(this.#channel);
+    this.#channel = -1;
+  }
+
+  /** Resolves when all that it wrote has been passed on. */
+  async flush(): Promise<void> {
+    await this.#lastOutput(FOREIGN_OUTPUT_MS);
+    for (const tap of this.#taps) tap.destroy();
+  }
+
+  /** Waits for the end of its output, or until for `quietMs` nothing has come. */
+  async #lastOutput(quietMs: number): Promise<void> {
+    for (let before = -1; ;) {
+      const open = this.#taps.filter((tap) => !tap.isEnded);
+      const activity = open.reduce((sum, tap) => sum + tap.activity, 0);
+      const isQuiet = activity === before && open.every((tap) => !tap.isPaused);
+      if (open.length === 0 || isQuiet) return;
+      before = activity;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, quietMs);
+        for (const tap of open) {
+          tap.onceEnded(() => {
+            if (!open.every((one) => one.isEnded)) return;
+            clearTimeout(timer);
+            resolve();
+          });
+        }
+      });
+    }
+  }
+}
+
+function start(
+  order: WorkerOrder,
+  { config, environment }: Version,
+  channel: number,
+  ledger: number,
+  synchronous: number,
+): ChildProcess {
+  const { id, index, generation, heapLimitBytes, env } = order;
+  const options = config.env["NODE_OPTIONS"] ?? environment["NODE_OPTIONS"] ?? "";
+  const ours = [...heapFlags(heapLimitBytes, config.nodeArgs, options), "--require", PRELOAD];
+  return spawn(process.execPath, [...ours, ...config.nodeArgs, config.entry, ...config.args], {
+    cwd: config.cwd,
+    env: {
+      ...environment,
+      ...env,
+      ...config.env,
+      HOLDFAST_WORKER_ID: String(id),
+      HOLDFAST_WORKER_INDEX: String(index),
+      HOLDFAST_WORKER_GENERATION: String(generation),
+      HOLDFAST_WORKER_JOURNAL_LIMIT: String(config.journalLimitBytes),
+      // The preload takes them away from process.execArgv: they are not the user's.
+      HOLDFAST_WORKER_EXEC_ARGUMENTS: String(ours.length),
+      HOLDFAST_WORKER_SYNCHRONOUS: String(synchronous),
+    },
+    stdio: [index === 0 ? "inherit" : "ignore", "pipe", "pipe", channel, ledger, "ipc"],
+    // A session of its own: Ctrl-C in the terminal is for us, who then drain the worker.
+    detached: true,
+  });
+}
