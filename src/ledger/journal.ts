@@ -23,6 +23,9 @@ import type { LedgerShape } from "./layout.ts";
 /** Bytes of a journal that one block holds. */
 export const BLOCK_PAYLOAD_BYTES: number = JOURNAL_BLOCK_BYTES - JOURNAL_BLOCK_HEADER_BYTES;
 
+/** Views that are kept: of reads shorter than this. */
+const VIEWS_MAX = 2048;
+
 /** The arena of one worker row: for its worker to write, for the reactor to read. */
 export class JournalArena {
   /** Where the worker's reads land. */
@@ -31,6 +34,7 @@ export class JournalArena {
   readonly #words: Int32Array;
   readonly #free: Int32Array;
   #freeCount: number;
+  readonly #views: (Buffer | undefined)[] = Array.from({ length: VIEWS_MAX });
 
   constructor(memory: ArrayBuffer, shape: LedgerShape, row: number) {
     const offset = arenaOffset(shape, row);
@@ -42,6 +46,12 @@ export class JournalArena {
       (_, index) => JOURNAL_BLOCKS - 1 - index,
     );
     this.#freeCount = JOURNAL_BLOCKS;
+  }
+
+  /** The first `bytes` of the inbox: one view for each length, since most reads are short and alike. */
+  inboxView(bytes: number): Buffer {
+    if (bytes >= VIEWS_MAX) return this.inbox.subarray(0, bytes);
+    return (this.#views[bytes] ??= this.inbox.subarray(0, bytes));
   }
 
   get freeBlocks(): number {
@@ -68,12 +78,7 @@ export class JournalArena {
     }
   }
 
-  /** Copies bytes of the inbox into a block at `at`; they must fit. */
-  copyFromInbox(start: number, end: number, block: number, at: number): void {
-    this.#bytes.copyWithin(this.#payloadOf(block) + at, start, end);
-  }
-
-  /** Copies other bytes into a block at `at`; they must fit. */
+  /** Copies bytes into a block at `at`; they must fit. */
   write(bytes: Uint8Array, block: number, at: number): void {
     this.#bytes.set(bytes, this.#payloadOf(block) + at);
   }

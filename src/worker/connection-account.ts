@@ -88,6 +88,9 @@ export class ConnectionAccount implements Account {
   readonly #baseWritten: number;
   /** Kernel read count up to which bytes are accounted for. */
   #read: number;
+  /** Kernel written count at the quiescent point, and at the end of the response that was begun last. */
+  #quiescentWritten: number;
+  #writtenEnd = -1;
   #isOpaque = false;
   #isClosed = false;
   #isReleased = false;
@@ -99,6 +102,8 @@ export class ConnectionAccount implements Account {
   /** Kernel read count at the end of the only request since the quiescent point; -1: not known. */
   #requestEnd = -1;
   #predicted: Response | null = null;
+  /** Something was written since the quiescent point. */
+  #hasWritten = false;
   #journalFirst = -1;
   #journalLast = -1;
   #journalBytes = 0;
@@ -114,6 +119,7 @@ export class ConnectionAccount implements Account {
     this.#read = host.connections.quiescentRead(slot);
     this.#baseRead = this.#read + replayBytes;
     this.#baseWritten = host.connections.quiescentWritten(slot);
+    this.#quiescentWritten = this.#baseWritten;
     handle.account = this;
   }
 
@@ -153,11 +159,18 @@ export class ConnectionAccount implements Account {
   replay(bytes: Buffer): void {
     const socket = this.#handle.owner;
     if (socket === undefined || this.#isClosed) return;
-    this.#accountFor(bytes, bytes.length, false);
+    this.#accountFor(bytes, bytes.length);
     this.#host.setExecuting(this.slot + 1);
-    socket.emit("data", bytes);
-    this.#host.setExecuting(0);
-    this.#afterDelivery(socket, bytes, bytes.length);
+    try {
+      socket.emit("data", bytes);
+    } finally {
+      this.#host.setExecuting(0);
+      this.#afterDelivery(
+        socket,
+        endsWithEmptyLine(bytes, bytes.length) ? null : bytes,
+        bytes.length,
+      );
+    }
   }
 
   /** Everything about this connection lives in JavaScript from now on. */
@@ -230,22 +243,28 @@ export class ConnectionAccount implements Account {
   beforeWrite(text: string | null, chunks: readonly unknown[] | null, allBuffers: boolean): void {
     if (this.#isOpaque) return;
     const response = this.#handle.owner?._httpMessage;
-    if (!response) return; // written to the socket by hand: the counts will tell, and nobody guesses
+    if (!response) {
+      this.#hasWritten = true; // to the socket by hand: the counts will tell, and nobody guesses
+      return;
+    }
     if (response !== this.#predicted) {
       if (response._header === null) {
         this.#noteInterim(text);
         return;
       }
       this.#predicted = response;
+      this.#writtenEnd = -1;
       const length = response._hasBody ? response._contentLength : 0;
       if (length !== null && !(response._hasBody && response.chunkedEncoding)) {
         this.#setResponseEnd(response._header.length + length);
+        this.#hasWritten = true;
         return;
       }
     }
     if (response.chunkedEncoding && response._hasBody) {
       this.#noteChunk(response, text, chunks, allBuffers);
     }
+    this.#hasWritten = true;
   }
 
   /** The last chunk is about to be written: now the end is known. */
@@ -264,15 +283,22 @@ export class ConnectionAccount implements Account {
 
   /** `remaining` bytes from now complete the response that is being written. */
   #setResponseEnd(remaining: number): void {
-    const written = this.#baseWritten + this.#handle.bytesWritten;
-    this.#host.connections.setResponseEnd(this.slot, written + remaining, this.#answered + 1);
+    // the first write since the quiescent point needs no question to the handle
+    const isFirst = this.#answered === 0 && !this.#hasWritten;
+    const written = isFirst
+      ? this.#quiescentWritten
+      : this.#baseWritten + this.#handle.bytesWritten;
+    this.#writtenEnd = written + remaining;
+    this.#host.connections.setResponseEnd(this.slot, this.#writtenEnd, this.#answered + 1);
   }
 
   /** A `1xx`: it may be repeated, so it does not count as the beginning of the response. */
   #noteInterim(text: string | null): void {
     const { connections } = this.#host;
     const written = this.#baseWritten + this.#handle.bytesWritten;
-    if (written !== connections.quiescentWritten(this.slot)) {
+    this.#hasWritten = true;
+    if (written !== this.#quiescentWritten) {
+      this.#quiescentWritten = written;
       connections.settle(this.slot, connections.quiescentRead(this.slot), written);
     }
     if (text !== null) connections.setInterimBytes(this.slot, text.length);
@@ -285,31 +311,41 @@ export class ConnectionAccount implements Account {
     const socket = handle.owner;
     // the end of the stream, an error
     if (bytes <= 0 || socket === undefined) return this.#forward.call(handle, arrayBuffer);
-    const { inbox } = this.#host.arena;
+    const { arena } = this.#host;
     if (this.#isOpaque) {
       this.#read = before + bytes;
       return this.#forward.call(handle, this.#copyOfInbox(bytes));
     }
+    const view = arena.inboxView(bytes);
     this.#host.setInboxSlot(this.slot + 1);
-    this.#accountFor(inbox, bytes, true);
-    const endsRequest = endsWithEmptyLine(inbox, bytes);
-    const chunk = Buffer.allocUnsafe(bytes);
-    inbox.copy(chunk, 0, 0, bytes);
-    inbox[0] = 0;
-    this.#host.setInboxSlot(0);
-    if (socket.destroyed) return undefined;
+    this.#accountFor(view, bytes);
+    const endsRequest = endsWithEmptyLine(view, bytes);
     this.#host.setExecuting(this.slot + 1);
-    if (socket.readableFlowing === true && socket.readableLength === 0) {
-      // what Readable.push does for a flowing stream, without its bookkeeping
-      socket._unrefTimer();
-      socket.emit("data", chunk);
-    } else {
-      const copy = chunk.buffer.slice(chunk.byteOffset, chunk.byteOffset + bytes);
-      this.#forward.call(handle, copy);
+    try {
+      if (!socket.destroyed) this.#deliver(socket, view, endsRequest);
+    } finally {
+      // the application may have thrown, and may catch that as an uncaught exception
+      this.#host.setExecuting(0);
+      arena.inbox[0] = 0;
+      this.#host.setInboxSlot(0);
+      this.#afterDelivery(socket, endsRequest ? null : view, bytes);
     }
-    this.#host.setExecuting(0);
-    this.#afterDelivery(socket, endsRequest ? null : chunk, bytes);
     return undefined;
+  }
+
+  /**
+   * Does what `Readable.push` does for a flowing stream, without its bookkeeping. Bytes that only
+   * Node's parser sees, and that are heads to the last one, need no copy: the parser keeps none.
+   */
+  #deliver(socket: HttpSocket, view: Buffer, endsRequest: boolean): void {
+    if (socket.readableFlowing === true && socket.readableLength === 0) {
+      socket._unrefTimer();
+      const { data } = socket._events;
+      if (endsRequest && typeof data === "function") data.call(socket, view);
+      else socket.emit("data", Buffer.from(view));
+    } else {
+      this.#forward.call(this.#handle, this.#copyOfInbox(view.length));
+    }
   }
 
   #copyOfInbox(bytes: number): ArrayBuffer {
@@ -319,7 +355,7 @@ export class ConnectionAccount implements Account {
   }
 
   /** Bytes are in our hands: into the journal, before anybody acts on them. */
-  #accountFor(source: Buffer, bytes: number, isInbox: boolean): void {
+  #accountFor(source: Buffer, bytes: number): void {
     const { connections } = this.#host;
     if (connections.state(this.slot) === STATE.idle) {
       connections.setRequestAtMs(this.slot, this.#host.nowMs());
@@ -331,11 +367,11 @@ export class ConnectionAccount implements Account {
         this.#handle.owner?.setTimeout(server?.timeout ?? 0);
       }
     }
-    if (!this.#isShort) this.#append(source, bytes, isInbox);
+    if (!this.#isShort) this.#append(source, bytes);
     this.#read += bytes;
   }
 
-  #append(source: Buffer, bytes: number, isInbox: boolean): void {
+  #append(source: Buffer, bytes: number): void {
     const { arena, connections, journalLimitBytes } = this.#host;
     if (this.#journalBytes + bytes > journalLimitBytes) {
       this.#giveUpJournal();
@@ -361,8 +397,8 @@ export class ConnectionAccount implements Account {
         }
       }
       const part = Math.min(bytes - done, BLOCK_PAYLOAD_BYTES - at);
-      if (isInbox) arena.copyFromInbox(done, done + part, this.#journalLast, at);
-      else arena.write(source.subarray(done, done + part), this.#journalLast, at);
+      const piece = part === bytes ? source : source.subarray(done, done + part);
+      arena.write(piece, this.#journalLast, at);
       done += part;
     }
     this.#journalBytes += bytes;
@@ -424,7 +460,13 @@ export class ConnectionAccount implements Account {
       return;
     }
     const { connections } = this.#host;
-    connections.settle(this.slot, end, this.#baseWritten + this.#handle.bytesWritten);
+    // an application that wrote more or less than it declared makes this wrong, and the kernel's
+    // count will not agree: then the connection is not moved
+    this.#quiescentWritten =
+      this.#writtenEnd >= 0 ? this.#writtenEnd : this.#baseWritten + this.#handle.bytesWritten;
+    connections.settle(this.slot, end, this.#quiescentWritten);
+    this.#writtenEnd = -1;
+    this.#hasWritten = false;
     this.#begun = this.#answered = 0;
     this.#requestEnd = -1;
     this.#lastRequest = null;

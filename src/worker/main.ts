@@ -60,7 +60,10 @@ function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
  * is lost by process.exit(); where the keeper has one of those, writing to the pipe is as for them.
  */
 function writeAtOnce(streams: number): void {
-  const chosen = [...(streams & 1 ? [process.stdout] : []), ...(streams & 2 ? [process.stderr] : [])];
+  const chosen = [
+    ...(streams & 1 ? [process.stdout] : []),
+    ...(streams & 2 ? [process.stderr] : []),
+  ];
   for (const stream of chosen) {
     // A pipe's handle has it (libuv's uv_stream_set_blocking); node itself uses it on Windows.
     (stream as { _handle?: { setBlocking?(on: boolean): void } })._handle?.setBlocking?.(true);

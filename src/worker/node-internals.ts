@@ -59,6 +59,8 @@ export interface HttpSocket extends Socket {
   /** The HTTP parser; null once the connection was upgraded. */
   readonly parser?: object | null;
   _unrefTimer(): void;
+  /** Listeners by event: a function where there is one (lib/events.js). */
+  readonly _events: { readonly data?: unknown };
 }
 
 /** What Holdfast puts on its own handles. */
