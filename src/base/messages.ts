@@ -39,6 +39,10 @@ export interface ListenerSpec {
   readonly index: number;
   /** An inherited descriptor of the keeper's (socket activation), or -1. */
   readonly fd: number;
+  /** Of a unix path: permission bits to add (`readableAll`, `writableAll`). */
+  readonly mode: number;
+  /** What servers of this socket share: a TLS server's ticket keys (lib/internal/tls/wrap.js). */
+  readonly data: string | null;
 }
 
 export interface ExitInfo {
@@ -146,6 +150,7 @@ export type ReactorToWorker =
       readonly errno: number;
       readonly sockname: Readonly<Record<string, string | number>>;
       readonly accept: boolean;
+      readonly data: string | null;
     }
   /** Give idle connections back (`move`) or close them; finish what is busy; say `drained`. */
   | { readonly type: "drain"; readonly move: boolean }

@@ -8,7 +8,7 @@
  *   no descriptors left, table full --> paused; tried again every ACCEPT_RETRY_MS
  * ```
  */
-import { unlinkSync } from "node:fs";
+import { chmodSync, statSync, unlinkSync } from "node:fs";
 import type { ListenerSpec, WorkerToReactor } from "../base/mod.ts";
 import {
   EAGAIN,
@@ -86,7 +86,7 @@ function open(spec: ListenerSpec): number {
 
 function bound(spec: ListenerSpec): number {
   const isUdp = spec.kind === "udp";
-  return openSocket({
+  const fd = openSocket({
     kind: spec.kind,
     address: socketAddressOf(spec),
     ipv6Only: spec.family === 6 && spec.kind !== "unix" && (spec.flags & IPV6_ONLY) !== 0,
@@ -95,6 +95,10 @@ function bound(spec: ListenerSpec): number {
     reusePort: (spec.flags & (isUdp ? UDP_REUSEPORT : TCP_REUSEPORT)) !== 0 && spec.kind !== "unix",
     backlog: spec.backlog,
   });
+  if (fd >= 0 && spec.mode !== 0 && spec.address !== null) {
+    chmodSync(spec.address, statSync(spec.address).mode | spec.mode);
+  }
+  return fd;
 }
 
 function socknameOf(fd: number): Record<string, string | number> {
@@ -136,7 +140,8 @@ export class Listeners {
     if (listener === undefined) {
       const opened = fd ?? open(request.spec);
       if (opened < 0) {
-        this.#answer(link, request.sequence, 0, opened, {}, false, null);
+        const failed = { listener: 0, errno: opened, sockname: {}, accept: false, data: null };
+        link.send({ type: "listening", sequence: request.sequence, ...failed });
         return;
       }
       listener = this.#add(this.#nextId, key, request.spec, opened);
@@ -146,8 +151,18 @@ export class Listeners {
     link.listeners.add(listener.id);
     const isUdp = listener.spec.kind === "udp";
     const inKernel = this.#host.acceptsInKernel && !isUdp;
-    const passed = isUdp || inKernel ? listener.fd : null;
-    this.#answer(link, request.sequence, listener.id, 0, listener.sockname, inKernel, passed);
+    link.send(
+      {
+        type: "listening",
+        sequence: request.sequence,
+        listener: listener.id,
+        errno: 0,
+        sockname: listener.sockname,
+        accept: inKernel,
+        data: listener.spec.data,
+      },
+      isUdp || inKernel ? [listener.fd] : [],
+    );
     if (!isUdp && !inKernel) this.#watch(listener);
   }
 
@@ -203,19 +218,6 @@ export class Listeners {
     this.#byId.set(id, listener);
     this.#nextId = Math.max(this.#nextId, id + 1);
     return listener;
-  }
-
-  #answer(
-    link: WorkerLink,
-    sequence: number,
-    listener: number,
-    errno: number,
-    sockname: Readonly<Record<string, string | number>>,
-    accept: boolean,
-    fd: number | null,
-  ): void {
-    const message = { type: "listening", sequence, listener, errno, sockname, accept } as const;
-    link.send(message, fd === null ? [] : [fd]);
   }
 
   #watch(listener: Listener): void {

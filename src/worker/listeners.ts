@@ -9,6 +9,7 @@
  *   server        <-- onconnection(handle of the received descriptor) <-- PACKET_CONNECTIONS
  * ```
  */
+import { resolve } from "node:path";
 import type { Server as HttpServer } from "node:http";
 import type { Server } from "node:net";
 import type { ListenerSpec, ReactorToWorker } from "../base/mod.ts";
@@ -23,6 +24,7 @@ import type {
   ListeningHandle,
   ServerCallback,
   ServerQuery,
+  SharingServer,
 } from "./node-internals.ts";
 import type { WorkerContext } from "./worker-context.ts";
 
@@ -63,17 +65,26 @@ interface Listening {
 
 type ListeningMessage = Extract<ReactorToWorker, { type: "listening" }>;
 
-function specOf(query: ServerQuery, index: number): ListenerSpec {
+/** The path of a unix socket as the reactor, whose directory is another, can use it. */
+function pathOf(address: string | null): string | null {
+  return address === null || address.startsWith("\0") ? address : resolve(address);
+}
+
+function specOf(query: ServerQuery, index: number, server: Server | null): ListenerSpec {
   const isUdp = query.addressType === "udp4" || query.addressType === "udp6";
+  const isUnix = query.addressType === -1;
+  const data = (server as SharingServer | null)?._getServerData?.(); // tls.Server only
   return {
-    kind: isUdp ? "udp" : query.addressType === -1 ? "unix" : "tcp",
-    address: query.address,
+    kind: isUdp ? "udp" : isUnix ? "unix" : "tcp",
+    address: isUnix ? pathOf(query.address) : query.address,
     port: typeof query.port === "number" && query.port > 0 ? query.port : 0,
     family: query.addressType === 6 || query.addressType === "udp6" ? 6 : 4,
     flags: query.flags ?? 0,
     backlog: query.backlog !== undefined && query.backlog > 0 ? query.backlog : 511,
     index,
     fd: query.fd ?? -1,
+    mode: (query.readableAll === true ? 0o444 : 0) | (query.writableAll === true ? 0o222 : 0),
+    data: data === undefined ? null : JSON.stringify(data),
   };
 }
 
@@ -124,7 +135,7 @@ export class Listeners {
     let index = 0;
     while (used.has(index)) index += 1;
     used.add(index);
-    const spec = specOf(query, index);
+    const spec = specOf(query, index, server);
     const accounted = spec.kind === "tcp" && isHttpServer(server);
     const sequence = (this.#sequence += 1);
     const forget = (): void => void used.delete(index);
@@ -245,7 +256,7 @@ export class Listeners {
       close(callback);
     };
     pending.callback(errno, handle);
-    this.#sayListening();
+    this.sayListening();
   }
 
   #answerStream(pending: Pending, message: ListeningMessage, fd: number): void {
@@ -259,8 +270,10 @@ export class Listeners {
     const handle = this.#fauxHandle(message, fd, pending);
     const { accounted, spec } = pending;
     this.#listening.set(message.listener, { handle, server, accounted, kind: spec.kind });
+    if (message.data !== null) {
+      (server as SharingServer)._setServerData?.(JSON.parse(message.data)); // as above
+    }
     pending.callback(0, handle);
-    this.#sayListening();
   }
 
   /** Node itself tries, fails alike, and says so as it does without a cluster. */
@@ -270,7 +283,8 @@ export class Listeners {
     node._listen2(address, port, addressType, backlog, fd, flags);
   }
 
-  #sayListening(): void {
+  /** Some server listens, ours or (with `exclusive` or `reusePort`) Node's own. */
+  sayListening(): void {
     // after the application's own listening callbacks
     setImmediate(() => {
       this.#onListening();

@@ -232,6 +232,7 @@ export function startWorker(): void {
   process.on("exit", () => channel.close()); // koffi must not find it open when the environment ends
   hookCluster(listeners, identity);
   watchRequests();
+  subscribe("tracing:net.server.listen:asyncEnd", () => listeners.sayListening());
   startHeartbeat(context);
   context.send({ type: "attached", pid: process.pid, version: process.version });
 }

@@ -95,6 +95,14 @@ export interface ServerQuery {
   readonly fd?: number | undefined;
   readonly flags?: number | undefined;
   readonly backlog?: number | undefined;
+  readonly readableAll?: boolean | undefined;
+  readonly writableAll?: boolean | undefined;
+}
+
+/** What a tls.Server shares with its like in other workers: its ticket keys. */
+export interface SharingServer {
+  _getServerData?(): unknown;
+  _setServerData?(data: unknown): void;
 }
 
 export type ServerCallback = (errno: number, handle: object | null) => void;
