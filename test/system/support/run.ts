@@ -1,6 +1,9 @@
 /** Runs a program to its end and captures what it wrote: for verbs and for comparisons. */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import { DEADLINE_MS, DeadlineError } from "./wait.ts";
 
 export interface RunOptions {
@@ -9,6 +12,8 @@ export interface RunOptions {
   /** Bytes for standard input, which is closed after them. */
   readonly stdin?: string;
   readonly deadlineMs?: number;
+  /** Give it files for standard output and error, as a shell's `>` does, instead of pipes. */
+  readonly toFiles?: boolean;
 }
 
 export interface RunResult {
@@ -19,18 +24,38 @@ export interface RunResult {
 }
 
 /** Starts `program` and waits until it has ended and its output is complete. */
-export function run(
+export async function run(
   program: string,
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<RunResult> {
+  if (options.toFiles !== true) return start(program, args, options, ["pipe", "pipe"]);
+  const folder = mkdtempSync(path.join(os.tmpdir(), "hf-run-"));
+  const files = ["stdout", "stderr"].map((name) => path.join(folder, name));
+  const descriptors = files.map((file) => openSync(file, "w"));
+  try {
+    const result = await start(program, args, options, descriptors);
+    const [stdout = Buffer.alloc(0), stderr = Buffer.alloc(0)] = files.map((f) => readFileSync(f));
+    return { ...result, stdout, stderr };
+  } finally {
+    for (const descriptor of descriptors) closeSync(descriptor);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function start(
+  program: string,
+  args: readonly string[],
+  options: RunOptions,
+  output: readonly ("pipe" | number)[],
+): Promise<RunResult> {
   const child = spawn(program, args, {
     cwd: options.cwd,
     env: cleanEnvironment(options.env),
-    stdio: ["pipe", "pipe", "pipe"],
+    stdio: ["pipe", ...output],
   });
-  child.stdin.on("error", () => {}); // It may end without reading: its exit is what counts.
-  child.stdin.end(options.stdin ?? "");
+  child.stdin?.on("error", () => {}); // It may end without reading: its exit is what counts.
+  child.stdin?.end(options.stdin ?? "");
   return new Promise((resolve, reject) => {
     const stdout = collect(child, "stdout");
     const stderr = collect(child, "stderr");
