@@ -44,7 +44,7 @@ function install() {
   if (!isInstalled()) {
     process.stderr.write(
       "npm has ended well, but the pinned Node is not in node_modules/node. Its install script " +
-        "must be allowed to run: see allowScripts in package.json and `npm config get ignore-scripts`.\n",
+        "must be allowed to run: see allowScripts in package.json, and ignore-scripts of npm.\n",
     );
     process.exit(1);
   }
@@ -63,7 +63,7 @@ function isInstalled() {
 function build({ always }) {
   const sources = readdirSync("src", { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => path.join(entry.parentPath, entry.name));
+    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));
   const inputs = [...sources, "tsconfig.json", "tsconfig.build.json", "package-lock.json"];
   const newestMs = Math.max(...inputs.map((file) => statSync(file).mtimeMs));
   const isStale = !existsSync(MAIN) || !existsSync(STAMP) || statSync(STAMP).mtimeMs < newestMs;
@@ -81,7 +81,7 @@ function build({ always }) {
 function removeOrphans(stems) {
   if (!existsSync("dist")) return;
   for (const entry of readdirSync("dist", { recursive: true, withFileTypes: true })) {
-    const file = path.join(entry.parentPath, entry.name);
+    const file = path.join(entry.parentPath ?? entry.path, entry.name);
     if (entry.isFile() && file !== path.relative(ROOT, STAMP)) {
       if (!stems.has(stem(path.relative("dist", file)))) rmSync(file);
     }
@@ -113,9 +113,9 @@ function testFiles(folder, recursive) {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(".test.ts"))
-    .map((entry) => path.join(entry.parentPath, entry.name))
+    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name))
     .filter((file) => !file.includes("node_modules"))
-    .sort();
+    .toSorted();
 }
 
 /** Units stand beside the code and share one process. */

@@ -169,7 +169,7 @@ test("a mistyped variable is refused, a stranger's is not", async (t) => {
   await load(t, { environment: { HOLDFAST_SERVICE_HOST: "10.0.0.1", HOLDFAST_PORT: "tcp://x" } });
 });
 
-test("a TypeScript file is evaluated, and again on the next call, with what it imports", async (t) => {
+test("a TypeScript file is evaluated on each call, with what it imports", async (t) => {
   const cwd = makeFolder(t, {
     "server.js": "",
     "count.ts": "export const count: number = 2;",

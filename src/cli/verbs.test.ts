@@ -161,7 +161,7 @@ test("stop ends when the service is gone, also when it did not say so", async (t
   }
 });
 
-test("logs: lines for people and for programs; control characters are shown, not sent", async (t) => {
+test("logs: for people and for programs; control characters are shown, not sent", async (t) => {
   const directory = runtimeDir(t);
   const records = [
     {
