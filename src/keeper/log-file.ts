@@ -72,9 +72,14 @@ export class LogFile {
     this.#writing ??= this.#writeAll();
   }
 
+  /** Resolves when nothing is queued any more. */
+  async flush(): Promise<void> {
+    while (this.#writing !== null) await this.#writing;
+  }
+
   /** Writes what is queued, as far as that is possible, and closes the file. */
   async close(): Promise<void> {
-    while (this.#writing !== null) await this.#writing;
+    await this.flush();
     const file = this.#file;
     this.#file = null;
     await file?.close();
@@ -121,19 +126,23 @@ export class LogFile {
 
   async #open(): Promise<FileHandle> {
     const file = await open(this.#path, "a+", 0o600);
-    this.#fileBytes = (await file.stat()).size;
-    // After a full disk, or the death of the last keeper, the last line may lack its end.
-    const { buffer, bytesRead } = await file.read(
-      Buffer.alloc(1),
-      0,
-      1,
-      Math.max(0, this.#fileBytes - 1),
-    );
-    if (bytesRead === 1 && buffer[0] !== 0x0a) {
-      const { bytesWritten } = await file.write("\n");
-      this.#fileBytes += bytesWritten;
+    try {
+      this.#fileBytes = (await file.stat()).size;
+      await this.#endCutLine(file);
+      return file;
+    } catch (error) {
+      await file.close();
+      throw error;
     }
-    return file;
+  }
+
+  /** After a full disk, or the death of the last keeper, the last line may lack its end. */
+  async #endCutLine(file: FileHandle): Promise<void> {
+    if (this.#fileBytes === 0) return;
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(1), 0, 1, this.#fileBytes - 1);
+    if (bytesRead === 0 || buffer[0] === 0x0a) return;
+    const { bytesWritten } = await file.write("\n");
+    this.#fileBytes += bytesWritten;
   }
 
   async #rotate(file: FileHandle): Promise<void> {
