@@ -84,7 +84,8 @@ export function renderRecord(record: unknown, isColored: boolean): string | null
     { text: `${clockTime(time)} ${who.padEnd(8)} |`, color: color ?? null },
     isColored,
   );
-  return `${prefix} ${printable(text)}`;
+  const own = who === "holdfast" ? text.replace(/^holdfast: /, "") : text; // It is said already.
+  return `${prefix} ${printable(own)}`;
 }
 
 /** Local time of day of an ISO time, to the millisecond. */

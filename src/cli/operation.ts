@@ -28,7 +28,8 @@ export async function operate(
     if (fields["done"] === true) {
       const { ok, message, output } = fields;
       outcome = { ok: ok === true, message: text(message), output: text(output) };
-    } else if (!isJson) world.stdout.write(`  ${printable(text(fields["message"]))}\n`);
+    } else if (!isJson && fields["event"] !== "failed")
+      world.stdout.write(`  ${printable(text(fields["message"]))}\n`);
   }
   return outcome;
 }
@@ -52,8 +53,8 @@ export function conclude(
   const [color, reset] = wantsColor(output, world.environment)
     ? [ended.ok ? "\u001B[32m" : "\u001B[31m", "\u001B[0m"]
     : ["", ""];
-  const mark = ended.ok ? "" : "failed: ";
-  output.write(`${color}holdfast ${verb}: ${mark}${printable(ended.message)}${reset}\n`);
+  const mark = ended.ok || ended.message.startsWith(`${verb} failed`) ? "" : `${verb} failed: `;
+  output.write(`${color}holdfast: ${mark}${printable(ended.message)}${reset}\n`);
   if (!ended.ok && ended.output !== "") {
     output.write("what the new worker wrote last:\n");
     for (const line of ended.output.trimEnd().split("\n")) output.write(`  ${printable(line)}\n`);

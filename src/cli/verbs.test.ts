@@ -84,7 +84,7 @@ test("reload shows its progress and ends with 0", async (t) => {
   const seen = await serveControl(t, directory, "shop", answers);
   const world = makeWorld({ ...environment(directory), COLOR: "blue" });
   assert.equal(await dispatch(["reload"], world), 0, world.errors());
-  assert.equal(world.output(), "  worker 0 is ready\nholdfast reload: generation 2 serves\n");
+  assert.equal(world.output(), "  worker 0 is ready\nholdfast: generation 2 serves\n");
   assert.equal(await dispatch(["reload", "--update-env", "--json"], world), 0);
   assert.deepEqual(
     seen.map(({ body }) => body),
@@ -101,7 +101,7 @@ test("reload of a broken version ends with 1 and shows what it wrote", async (t)
   assert.equal(await dispatch(["reload"], world), 1);
   assert.match(
     world.errors(),
-    /failed: worker 0 ended\nwhat the new worker wrote last:\n {2}Error: no/,
+    /reload failed: worker 0 ended\nwhat the new worker wrote last:\n {2}Error: no/,
   );
 });
 
@@ -156,7 +156,7 @@ test("stop ends when the service is gone, also when it did not say so", async (t
     const seen = await serveControl(t, directory, "shop", answers);
     const world = makeWorld(environment(directory));
     assert.equal(await dispatch(["stop", "--now"], world), 0, world.errors());
-    assert.match(world.output(), /holdfast stop: shop has stopped/);
+    assert.match(world.output(), /holdfast: shop has stopped/);
     assert.deepEqual(seen[0]?.body, { now: true });
   }
 });
@@ -171,7 +171,7 @@ test("logs: for people and for programs; control characters are shown, not sent"
       stream: "stdout",
       line: "a\u001B[2J",
     },
-    { time: "2026-01-02T03:04:05.679Z", source: "keeper", stream: "stderr", line: "b" },
+    { time: "2026-01-02T03:04:05.679Z", source: "keeper", stream: "stderr", line: "holdfast: b" },
     { odd: true },
   ];
   const answers = {
