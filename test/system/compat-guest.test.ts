@@ -15,7 +15,7 @@ import { RawConnection } from "./support/raw-client.ts";
 import { startService } from "./support/service.ts";
 import type { Target } from "./support/service.ts";
 
-/** What a process may see at its start. */
+/** What a process may see at its start; `src/worker/README.md` tells users the same. */
 const processAllowed: Allowed = [
   [/^cluster\.is(Primary|Worker): /, "a worker is a worker, as under node:cluster"],
   [/^clusterKeys\[\]: /, "node:cluster offers a worker other names than a primary"],
@@ -25,13 +25,22 @@ const processAllowed: Allowed = [
   [/^processKeys\[\]: missing -> "(send|_send|_disconnect|_handleQueue)"$/, "as above"],
   [/^processKeys\[\]: missing -> "(_pendingMessage|Symbol\(kChannelHandle\))"$/, "as above"],
   [/^listeners\.internalMessage: missing -> 1$/, "Node's own, for the channel"],
-  [/^listeners\.(newListener|removeListener): 2 -> [34]$/, "Node's own, for the channel"],
+  [/^listeners\.(newListener|removeListener): [12] -> [234]$/, "Node's own, for the channel"],
+  [/^listeners\.exit: missing -> 1$/, "closes our channel before the environment ends"],
+  [/^modules\.cache\[\]: missing -> ".*\/worker\/(preload\.cjs|main\.js)"$/, "our modules"],
+  [/^modules\.cache\[\]: missing -> ".*\/koffi[^"]*"$/, "the ledger is mapped memory"],
+  [/^stack\[\]: missing -> "at process\.processTicksAndRejections /, "a frame of Node's own"],
   [/^extraDescriptors\[\]: missing -> "(socket|\/memfd:holdfast[^"]*)"$/, "channels, ledger"],
 ];
 
 /** What a request handler may see. */
 const handlerAllowed: Allowed = [
-  [/^resources\[\]: "TCPServerWrap" -> missing$/, "the reactor holds the listening descriptor"],
+  [/resources\[\]: "TCPServerWrap" -> missing$/, "the reactor holds the listening descriptor"],
+  [/resources\[\]: missing -> "Timeout"$/, "a listening server keeps its process by a timer"],
+  [/resources\[\]: missing -> "PipeWrap"$/, "the channel, while it is used"],
+  [/listeners\.internalMessage: missing -> 1$/, "Node's own, for the channel"],
+  [/listeners\.(newListener|removeListener): 2 -> [34]$/, "Node's own, for the channel"],
+  [/listeners\.exit: missing -> 1$/, "closes our channel before the environment ends"],
 ];
 
 /** Variables that differ between any two starts. */

@@ -51,7 +51,7 @@ async function killed(t: TestContext, entry: string, node: NodeVersion): Promise
 
   for (const connection of gets) connection.sendRequest("GET", `/slow?ms=${SLOW_MS}`);
   for (const [id, connection] of posts.entries()) {
-    const headers = { "x-id": String(id), "content-length": "4" };
+    const headers = { "x-id": String(id), "content-type": "text/plain" };
     connection.sendRequest("POST", `/slow?ms=${SLOW_MS}`, { headers, body: "body" });
   }
   await waitFor("every POST is being executed", () => executions(executed).length === POSTS);

@@ -48,6 +48,7 @@ exports.builtinFunctions = function builtinFunctions() {
     seen.add(value);
     if (typeof value === "function") found[name] = digest(Function.prototype.toString.call(value));
     for (const key of Reflect.ownKeys(value)) {
+      if (key === "_cache" || key === "_pathCache") continue; // Of the module loader.
       const descriptor = Reflect.getOwnPropertyDescriptor(value, key);
       const path = `${name}.${String(key)}`;
       if ("value" in descriptor) visit(path, descriptor.value, depth + 1);

@@ -209,6 +209,12 @@ export class Service {
     return run(this.#node, [CLI, verb, "--name", this.name, ...args], { env });
   }
 
+  /** Reads its output no more: it writes into pipes without a reader from now on. */
+  closeOutput(): void {
+    this.#child.stdout?.destroy();
+    this.#child.stderr?.destroy();
+  }
+
   signal(signal: NodeJS.Signals): void {
     kill(this.pid, signal);
   }

@@ -34,6 +34,7 @@ export interface WorkerStatus {
   readonly requests: number;
   readonly restarts: number;
   readonly lastExit: string | null;
+  readonly heapLimitBytes: number;
 }
 
 /** One request to a control socket; resolves with status code and body. */
