@@ -91,6 +91,7 @@ export class PacketChannel {
   #watch: Watch | null;
   #onPacket: PacketListener = () => undefined;
   #onClose: () => void = () => undefined;
+  #onDrain: () => void = () => undefined;
   #watchesWritable = false;
 
   constructor(fd: number) {
@@ -122,6 +123,11 @@ export class PacketChannel {
   /** Called once, when the other end is closed (its process died) or the channel is broken. */
   onClose(listener: () => void): void {
     this.#onClose = listener;
+  }
+
+  /** Called when the outbox has become empty again. */
+  onDrain(listener: () => void): void {
+    this.#onDrain = listener;
   }
 
   /** Lets the process end although the channel is open. */
@@ -206,6 +212,7 @@ export class PacketChannel {
   }
 
   #flush(): void {
+    if (this.#outbox.length === 0) return;
     while (this.#watch !== null) {
       const [next] = this.#outbox;
       if (next === undefined) break;
@@ -214,9 +221,10 @@ export class PacketChannel {
       if (result === "later") return;
       this.#outbox.shift();
       next.descriptors.forEach(closeDescriptor);
-      if (result === "broken") break; // the read side sees the end and closes
+      if (result === "broken") return; // the read side sees the end and closes
     }
     this.#watchWritable(false);
+    this.#onDrain();
   }
 
   #receive(): void {

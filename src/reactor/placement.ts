@@ -26,7 +26,7 @@ export function place(
   let best: WorkerLink | null = null;
   let bestLoad = Infinity;
   for (const link of links) {
-    if (!link.isFed || !link.listeners.has(listener) || link.channel.isFull) continue;
+    if (!link.isFed || !link.listeners.has(listener) || link.isClogged) continue;
     const load = loadOf(link, nowMs);
     const isBetter = load < bestLoad || (load === bestLoad && link.owned < (best?.owned ?? 0));
     if (!isBetter) continue;

@@ -355,6 +355,7 @@ export class Service {
     const link = new WorkerLink(identity, pid, row, channel, this.ledger.workers);
     this.links.set(identity.id, link);
     channel.onClose(() => this.#channelClosed(link));
+    channel.onDrain(() => this.retention.placeWaiting());
     channel.onPacket((kind, payload, descriptors) =>
       this.#onWorker(link, kind, payload, descriptors),
     );

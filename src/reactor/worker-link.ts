@@ -3,6 +3,9 @@ import type { ReactorToWorker, WorkerIdentity } from "../base/mod.ts";
 import type { WorkerTable } from "../ledger/mod.ts";
 import type { PacketChannel } from "../os/mod.ts";
 
+/** A few packets of 32 connections bridge the time until the kernel takes more. */
+const OUTBOX_PACKETS_WANTED = 4;
+
 /** See the file's docstring. */
 export class WorkerLink implements WorkerIdentity {
   readonly id: number;
@@ -56,6 +59,14 @@ export class WorkerLink implements WorkerIdentity {
   /** Connections in its channel that it has not taken out yet. */
   get waiting(): number {
     return this.#workers.float(this.row, "sent") - this.#workers.float(this.row, "received");
+  }
+
+  /**
+   * Whether its channel is so full that more would only pile up here, each packet with duplicates of
+   * its descriptors. Connections wait in state held instead.
+   */
+  get isClogged(): boolean {
+    return this.channel.outboxPackets >= OUTBOX_PACKETS_WANTED;
   }
 
   countSent(): void {
