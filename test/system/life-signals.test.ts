@@ -33,9 +33,10 @@ describe("signals", () => {
     const service = await startService(t, { entry });
     const { reactorPid } = await service.status();
     kill(reactorPid, "SIGSTOP");
-    service.signal("SIGTERM");
+    // Both may be pending when the keeper runs: the kernel then delivers the lower number first.
     service.signal("SIGINT");
-    assert.deepEqual(await service.end(5_000), { code: 130, signal: null });
+    service.signal("SIGTERM");
+    assert.deepEqual(await service.end(5_000), { code: 143, signal: null });
   });
 
   it("a worker that ignores SIGTERM is killed after the grace period", async (t) => {
@@ -45,7 +46,7 @@ describe("signals", () => {
     assert.match(service.stdout, /SIGTERM ignored/);
   });
 
-  it("holdfast stop ends the run with 0, and now kills", async (t) => {
+  it("holdfast stop ends the run with 0", async (t) => {
     const service = await startService(t, { entry });
     const stop = await service.control("stop");
     assert.equal(stop.code, 0, stop.stderr.toString());
