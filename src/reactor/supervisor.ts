@@ -505,7 +505,8 @@ export class Supervisor {
     const code = exitCode(exit) ?? EXIT_GAVE_UP;
     const reason = `worker ${life.index} ended before it was ready (${exitText(exit)})`;
     const rest = `it neither listened nor sent 'ready'; the run ends with its exit code ${code}`;
-    if (code !== 0) this.#ports.log("error", `${reason}: ${rest}`, fieldsOf(life));
+    // a script that ends by itself has said what it had to say, as under node
+    if (exit.signal !== null) this.#ports.log("error", `${reason}: ${rest}`, fieldsOf(life));
     this.#end(code, reason);
   }
 
