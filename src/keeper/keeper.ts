@@ -152,9 +152,14 @@ export class Keeper {
 
   /** As the reactor has committed it: the generation that serves, and how many workers. */
   #configNow(): ResolvedConfig {
+    return this.#asScaled(this.#versions.serves(this.#ledger.committed("generation")).config);
+  }
+
+  /** What `holdfast scale` has set holds until the configuration says another number than before. */
+  #asScaled(read: ResolvedConfig): ResolvedConfig {
     const { config } = this.#versions.serves(this.#ledger.committed("generation"));
     const workers = this.#ledger.committed("workers");
-    return workers > 0 ? { ...config, workers } : config;
+    return workers > 0 && read.workers === config.workers ? { ...read, workers } : read;
   }
 
   #reactorExited(how: string): void {
@@ -207,9 +212,10 @@ export class Keeper {
   async #readAgain(updateEnv: Readonly<Record<string, string>> | null): Promise<void> {
     const environment = updateEnv ?? this.#environment;
     try {
-      const config = await this.#reread(environment);
+      const read = await this.#reread(environment);
+      const config = this.#asScaled(read);
       this.#environment = environment;
-      this.#versions.reread({ config, environment });
+      this.#versions.reread({ config: read, environment });
       this.#reactor?.send({ type: "config", config, error: null });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);

@@ -259,13 +259,15 @@ test("a process that survives SIGKILL does not hold up the end for ever", () => 
   assert.match(world.log.join("\n"), /left behind: pids 10001, 10002/);
 });
 
-test("the keeper's death drains everybody, and forgets who was never spawned", () => {
+test("the keeper's death drains everybody, and nobody waits for who was never spawned", () => {
   const world = running();
   world.exit(world.at(1), 1);
+  const unborn = world.at(1);
   world.supervisor.keeperLost();
+  assert.equal(world.process(1).drain, "close");
   world.supervisor.drained(1);
-  world.obey();
-  assert.equal(world.finishes.length, 1);
+  world.exit(world.process(1), 0);
+  assert.deepEqual([...world.processes.keys()], [unborn.id]);
   assert.equal(world.finishes[0]?.reason, "the keeper has gone");
 });
 

@@ -25,10 +25,10 @@ describe("output", () => {
     const own = records
       .map((line) => JSON.parse(line) as Record<string, unknown>) // records of the log
       .filter(({ source }) => source === "worker");
-    assert.deepEqual(own.map(({ stream, line }) => [stream, line]).toSorted(), [
-      ["stderr", "error first words"],
-      ["stdout", "first words"],
-    ]);
+    assert.deepEqual(
+      own.map(({ stream, line }) => `${String(stream)} ${String(line)}`).toSorted(),
+      ["stderr error first words", "stdout first words"],
+    );
     for (const { time, worker, pid } of own) {
       assert.ok(Date.parse(String(time)) > Date.now() - 60_000);
       assert.ok([0, 1].includes(Number(worker)) && Number(pid) > 0);

@@ -130,8 +130,11 @@ describe("scale and restart", () => {
       restarted.map((pid, index) => pid === four[index]),
       [true, false, true, true],
     );
+    assert.equal((await service.control("reload")).code, 0);
+    const reloaded = await service.workerPids();
+    assert.equal(reloaded.length, 4, "a reload does not undo it");
     assert.equal((await service.control("scale", "1")).code, 0);
-    assert.deepEqual(await service.workerPids(), restarted.slice(0, 1));
+    assert.deepEqual(await service.workerPids(), reloaded.slice(0, 1));
     assert.equal((await get(await service.target())).status, 200);
   });
 });
