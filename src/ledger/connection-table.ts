@@ -190,9 +190,20 @@ export class ConnectionTable {
   /** A request's bytes begin at kernel count `from`. `bytes` 0 until they are in their blocks. */
   setJournal(slot: number, from: number, bytes: number, block: number): void {
     const index = this.#i(slot, CONNECTION.journalBytes);
+    this.#i32[index] = 0; // the count of a former journal must never be read with the new block
     this.#f64[this.#f(slot, CONNECTION.journalFrom)] = from;
     this.#i32[index + 1] = block;
     this.#i32[index] = bytes;
+  }
+
+  /**
+   * Nothing is in flight any more. What a former owner said of its journal (in its own arena) and of
+   * its response must not be read as the next owner's.
+   */
+  clearInFlight(slot: number): void {
+    this.#i32[this.#i(slot, CONNECTION.journalBytes)] = 0;
+    this.#f64[this.#f(slot, CONNECTION.responseEnd)] = 0;
+    this.#i32[this.#i(slot, CONNECTION.flags)] = 0;
   }
 
   setJournalBytes(slot: number, bytes: number): void {

@@ -19,7 +19,7 @@ interface Fixture {
   readonly memory: ArrayBuffer;
   readonly arena: JournalArena;
   /** Sets the next-block word of a block, as a writer gone mad would. */
-  setNext(block: number, word: number): void;
+  readonly setNext: (block: number, word: number) => void;
 }
 
 function fixture(): Fixture {
@@ -47,8 +47,8 @@ function store(arena: JournalArena, bytes: Buffer, throughInbox = false): number
     }
     if (first < 0) first = last;
     const end = Math.min(at + BLOCK_PAYLOAD_BYTES, bytes.length);
-    if (throughInbox) arena.copyFromInbox(at, end, last, 0);
-    else arena.write(bytes.subarray(at, end), last, 0);
+    const source = throughInbox ? arena.inboxView(bytes.length) : bytes;
+    arena.write(source.subarray(at, end), last, 0);
   }
   return first;
 }
@@ -92,7 +92,8 @@ describe("the journal's arena", () => {
 
   it("says when no block is free, and goes on when one is again", () => {
     const { arena } = fixture();
-    const chain = store(arena, Buffer.alloc((JOURNAL_BLOCKS - 1) * BLOCK_PAYLOAD_BYTES));
+    const chain = arena.allocate(-1);
+    for (let last = chain; arena.freeBlocks > 1;) last = arena.allocate(last);
     assert.equal(arena.freeBlocks, 1);
     assert.equal(store(arena, Buffer.alloc(2 * BLOCK_PAYLOAD_BYTES)), -1);
     assert.equal(arena.freeBlocks, 1, "what was taken in vain is free again");
@@ -108,8 +109,10 @@ describe("the journal's arena", () => {
     const { arena, memory } = fixture();
     const start = arenaOffset(SHAPE, ROW);
     arena.inbox.fill(0xff);
-    store(arena, Buffer.alloc(JOURNAL_BLOCKS * BLOCK_PAYLOAD_BYTES, 0xff));
-    assert.ok(Buffer.from(memory, 0, start).every((byte) => byte === 0));
+    for (let block = 0; arena.freeBlocks > 0;) block = arena.allocate(block);
+    arena.write(Buffer.alloc(BLOCK_PAYLOAD_BYTES, 0xff), 0, 0);
+    arena.write(Buffer.alloc(BLOCK_PAYLOAD_BYTES, 0xff), JOURNAL_BLOCKS - 1, 0);
+    assert.ok(Buffer.from(memory, 0, start).equals(Buffer.alloc(start)));
     assert.equal(ledgerBytes(SHAPE) - start, INBOX_BYTES + JOURNAL_BLOCKS * JOURNAL_BLOCK_BYTES);
   });
 
@@ -145,10 +148,10 @@ describe("the journal's arena", () => {
       const first = store(arena, Buffer.alloc(2 * BLOCK_PAYLOAD_BYTES));
       setNext(first, word);
       arena.release(first);
-      while (arena.freeBlocks > 0) {
-        const block = arena.allocate(-1);
-        assert.ok(block >= 0 && block < JOURNAL_BLOCKS, `block ${block} after next word ${word}`);
-      }
+      // what was freed last is allocated first
+      const [block, other] = [arena.allocate(-1), arena.allocate(-1)];
+      assert.equal(block, first, `after next word ${word}`);
+      assert.ok(other >= 0 && other < JOURNAL_BLOCKS, `${other} after next word ${word}`);
     }
   });
 });

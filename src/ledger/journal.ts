@@ -68,9 +68,10 @@ export class JournalArena {
     return block;
   }
 
-  /** Gives a chain of blocks back. */
+  /** Gives a chain of blocks back, up to the first link that cannot be one. */
   release(first: number): void {
-    for (let block = first; block >= 0;) {
+    let block = first;
+    while (block >= 0 && block < JOURNAL_BLOCKS && this.#freeCount < JOURNAL_BLOCKS) {
       const next = (this.#words[this.#wordOf(block)] ?? 0) - 1;
       this.#free[this.#freeCount] = block;
       this.#freeCount += 1;

@@ -128,7 +128,7 @@ describe("the scanner of requests", () => {
         const cut = Math.floor(fraction * text.length);
         checkPrefix(samples, text, cut);
       }),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   });
 
