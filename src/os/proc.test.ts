@@ -59,11 +59,11 @@ test("the meter counts CPU between two looks, and forgets who is gone", () => {
   const meter = new ProcessMeter();
   meter.update([process.pid], 0);
   assert.equal(meter.of(process.pid)?.cpuPercent, 0);
-  const until = process.cpuUsage().user + 50_000;
+  const until = process.cpuUsage().user + 30_000;
   while (process.cpuUsage().user < until);
   meter.update([process.pid], 100);
   const percent = meter.of(process.pid)?.cpuPercent ?? 0;
-  assert.ok(percent >= 20, `${percent}`);
+  assert.ok(percent >= 10, `${percent}`);
   meter.update([], 200);
   assert.equal(meter.of(process.pid), null);
 });
