@@ -31,6 +31,8 @@ export function hardLimit(): number {
 
 export class Crowd {
   readonly #holders: readonly { readonly process: Started; readonly count: number }[];
+  /** Open connections of each holder. */
+  readonly #open: number[] = [];
 
   constructor(port: number, count: number) {
     const holders = Math.ceil(count / CONNECTIONS_EACH_HOLDER);
@@ -42,13 +44,21 @@ export class Crowd {
     });
   }
 
-  /** Opens all connections, one holder after the other. @throws when one cannot be opened. */
-  async open(): Promise<void> {
-    for (const { process, count } of this.#holders) {
-      const answer = await order(process, { type: "open", count });
+  /**
+   * Opens connections until `total` are open, one holder after the other.
+   * @throws when one cannot be opened.
+   */
+  async open(total: number): Promise<void> {
+    let before = 0;
+    for (const [i, { process, count }] of this.#holders.entries()) {
+      const wanted = Math.min(count, total - before) - (this.#open[i] ?? 0);
+      before += count;
+      if (wanted <= 0) continue;
+      const answer = await order(process, { type: "open", count: wanted });
       if (answer.type !== "opened" || answer.failed > 0) {
         throw new Error(`connections could not be opened: ${JSON.stringify(answer)}`);
       }
+      this.#open[i] = answer.open;
     }
   }
 
@@ -65,10 +75,6 @@ export class Crowd {
       total.lastAt = Math.max(total.lastAt, answer.lastAt);
     }
     return total;
-  }
-
-  async close(): Promise<void> {
-    for (const { process } of this.#holders) await order(process, { type: "close" });
   }
 
   /** Ends the holders. */

@@ -18,10 +18,7 @@ const CONNECTIONS_EACH_SOURCE = 10_000;
 const ANSWER_DEADLINE_MS = 60_000;
 const REQUEST = "GET / HTTP/1.1\r\nhost: bench\r\n\r\n";
 
-export type ToHolder =
-  | { readonly type: "open"; readonly count: number }
-  | { readonly type: "ask" }
-  | { readonly type: "close" };
+export type ToHolder = { readonly type: "open"; readonly count: number } | { readonly type: "ask" };
 
 export type FromHolder =
   | { readonly type: "opened"; readonly open: number; readonly failed: number }
@@ -31,8 +28,7 @@ export type FromHolder =
       readonly answered: number;
       readonly failed: number;
       readonly lastAt: number;
-    }
-  | { readonly type: "closed" };
+    };
 
 class Holder {
   readonly #port: number;
@@ -73,12 +69,6 @@ class Holder {
     return { type: "asked", answered, failed: answers.length - answered, lastAt };
   }
 
-  close(): FromHolder {
-    for (const socket of this.#sockets) socket.destroy();
-    this.#sockets.length = 0;
-    return { type: "closed" };
-  }
-
   #connect(): Promise<net.Socket | undefined> {
     const source = Math.floor(this.#sockets.length / CONNECTIONS_EACH_SOURCE) + 1;
     const localAddress = `127.0.${this.#firstSource}.${source}`;
@@ -115,8 +105,7 @@ function main(): void {
   const holder = new Holder(port, firstSource);
   const handle = async (message: ToHolder): Promise<void> => {
     if (message.type === "open") process.send?.(await holder.open(message.count));
-    else if (message.type === "ask") process.send?.(await holder.ask());
-    else process.send?.(holder.close());
+    else process.send?.(await holder.ask());
   };
   process.on("message", (message) => void handle(message as ToHolder)); // our parent's word
   process.on("disconnect", () => process.exit());

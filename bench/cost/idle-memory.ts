@@ -1,17 +1,18 @@
 /**
  * Memory of an idle connection, beyond the kernel's own: how much the reactor and the ledger grow.
  *
- * The ledger is shared memory, so its pages are counted once, by what the file holds, and left out of
- * the reactor's share. A JavaScript heap grows by garbage too: so as many connections as will be held
- * are first opened and closed, a few at a time; then nothing but what is held is new.
+ * The ledger is shared memory, so its pages are counted once, by what the file holds; the reactor's own
+ * memory is what it shares with nobody. A JavaScript heap grows by garbage too, and has room to grow into: so many
+ * connections are opened and closed first, and the figure is the slope of a line through several
+ * numbers of held connections (least squares).
  */
 import { readFileSync, readlinkSync, readdirSync, statSync } from "node:fs";
 import { HoldfastService, holdfast } from "../contenders/mod.ts";
-import { delay, processMemory } from "../support/mod.ts";
+import { delay } from "../support/mod.ts";
 import { Crowd, hardLimit, raiseDescriptorLimit } from "./crowd.ts";
 import { startHello } from "./hello.ts";
-import { CONNECTIONS, runLoad } from "./load.ts";
-import { median } from "./statistics.ts";
+import { runLoad } from "./load.ts";
+import { median, slope } from "./statistics.ts";
 
 export interface IdleMemoryResult {
   /** Connections that were asked for, and that the descriptor limit allowed. */
@@ -25,6 +26,8 @@ export interface IdleMemoryResult {
   readonly workerBytesEach: number;
   /** Connections that answered a request at the end. */
   readonly answered: number;
+  /** What the figures were made of: bytes, at several numbers of held connections. */
+  readonly steps: readonly (Memory & { readonly held: number })[];
   readonly bar: number;
 }
 
@@ -36,6 +39,8 @@ interface Memory {
 
 const BAR_BYTES = 512;
 const WORKERS = 2;
+/** Parts of the connections that are held when memory is looked at. */
+const STEPS = [0, 0.25, 0.5, 0.75, 1];
 const WARM_UP_LOAD_MS = 4000;
 const SETTLE_MS = 2500;
 const SAMPLES = 9;
@@ -54,15 +59,17 @@ export async function measureIdleMemory(
   try {
     progress("warming up");
     await runLoad("connection each", service.options.port, WARM_UP_LOAD_MS);
-    await delay(SETTLE_MS);
-    const before = await sample(service);
-    progress(`opening ${count} connections`);
-    await crowd.open();
-    await delay(SETTLE_MS);
-    const after = await sample(service);
+    const steps: (Memory & { readonly held: number })[] = [];
+    for (const step of STEPS) {
+      const held = Math.round(count * step);
+      progress(`${held} of ${count} connections`);
+      await crowd.open(held);
+      await delay(SETTLE_MS);
+      steps.push({ held, ...(await sample(service)) });
+    }
     progress("asking on each");
     const { answered } = await crowd.ask();
-    const each = (kind: keyof Memory): number => (after[kind] - before[kind]) / count;
+    const each = (kind: keyof Memory): number => slope(steps.map((at) => [at.held, at[kind]]));
     return {
       asked,
       held: count,
@@ -72,6 +79,7 @@ export async function measureIdleMemory(
       bytesEach: each("reactor") + each("ledger"),
       workerBytesEach: each("workers"),
       answered,
+      steps,
       bar: BAR_BYTES,
     };
   } finally {
@@ -81,35 +89,30 @@ export async function measureIdleMemory(
   }
 }
 
-/** How many connections the warm-up had open at most. */
-export const WARM_UP_CONNECTIONS: number = CONNECTIONS;
-
 async function sample(service: HoldfastService): Promise<Memory> {
   const samples: Memory[] = [];
   const { reactorPid, workers } = await service.status();
   for (let i = 0; i < SAMPLES; i += 1) {
-    const { pss, ledgerPss, ledgerBytes } = reactorMemory(reactorPid);
-    const workersPss = workers.reduce((sum, worker) => sum + processMemory(worker.pid).pss, 0);
-    samples.push({ reactor: pss - ledgerPss, ledger: ledgerBytes, workers: workersPss });
+    samples.push({
+      reactor: anonymousBytes(reactorPid),
+      ledger: memoryFileBytes(reactorPid),
+      workers: workers.reduce((sum, worker) => sum + anonymousBytes(worker.pid), 0),
+    });
     await delay(SAMPLE_INTERVAL_MS);
   }
   const middle = (kind: keyof Memory): number => median(samples.map((each) => each[kind]));
   return { reactor: middle("reactor"), ledger: middle("ledger"), workers: middle("workers") };
 }
 
-/** Of the reactor, from proc_pid_smaps(5): its share of all memory, and of memory files alone. */
-function reactorMemory(pid: number): { pss: number; ledgerPss: number; ledgerBytes: number } {
-  let isLedger = false;
-  let pss = 0;
-  let ledgerPss = 0;
-  for (const line of readFileSync(`/proc/${pid}/smaps`, "utf8").split("\n")) {
-    if (/^[\da-f]+-[\da-f]+ /.test(line)) isLedger = line.includes("/memfd:");
-    const match = /^Pss:\s+(\d+) kB/.exec(line);
-    if (match === null) continue;
-    pss += Number(match[1]) * 1024;
-    if (isLedger) ledgerPss += Number(match[1]) * 1024;
-  }
-  return { pss, ledgerPss, ledgerBytes: memoryFileBytes(pid) };
+/**
+ * Memory of a process that no other shares: its heaps. From proc_pid_smaps(5). The share that a
+ * process has of its program's pages changes with whatever else runs the same program.
+ */
+function anonymousBytes(pid: number): number {
+  const smaps = readFileSync(`/proc/${pid}/smaps`, "utf8");
+  const matches = [...smaps.matchAll(/^Anonymous:\s+(\d+) kB/gm)];
+  if (matches.length === 0) throw new Error(`process ${pid} has no readable smaps`);
+  return matches.reduce((sum, match) => sum + Number(match[1]) * 1024, 0);
 }
 
 /** What the memory files that a process has open hold, each once. */

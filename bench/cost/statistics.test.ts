@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { estimate, median, seededRandom, shuffled } from "./statistics.ts";
+import { estimate, median, seededRandom, shuffled, slope } from "./statistics.ts";
 
 describe("statistics", () => {
   it("takes the middle, or the mean of the two in the middle", () => {
@@ -28,6 +28,19 @@ describe("statistics", () => {
       if (low <= 0.5 && 0.5 <= high) covered += 1;
     }
     assert.ok(covered >= 85, `${covered} of 100`);
+  });
+
+  it("finds the slope of a line, and of one with noise on both sides", () => {
+    const close = (actual: number): void => assert.ok(Math.abs(actual - 3) < 1e-9, String(actual));
+    close(slope([0, 10, 25].map((x) => [x, 3 * x + 7])));
+    close(
+      slope([
+        [0, 1],
+        [0, -1],
+        [10, 31],
+        [10, 29],
+      ]),
+    );
   });
 
   it("shuffles: the same items, every order about equally often", () => {

@@ -47,6 +47,15 @@ export function estimate(values: readonly number[], random: Random): Estimate {
   };
 }
 
+/** How much the second number of a pair grows with the first one, by least squares. */
+export function slope(points: readonly (readonly [number, number])[]): number {
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [meanX, meanY] = [mean(points.map(([x]) => x)), mean(points.map(([, y]) => y))];
+  const rise = mean(points.map(([x, y]) => (x - meanX) * (y - meanY)));
+  return rise / mean(points.map(([x]) => (x - meanX) ** 2));
+}
+
 /** A copy in random order (Fisher and Yates, as in Knuth, 3.4.2, algorithm P). */
 export function shuffled<T>(items: readonly T[], random: Random): T[] {
   const copy = [...items];
