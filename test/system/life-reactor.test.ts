@@ -82,11 +82,11 @@ describe("a reactor that is killed", () => {
 });
 
 describe("a keeper that is killed", () => {
-  it("leaves workers that finish what they have, and then nothing", async (t) => {
+  it("leaves workers that finish what they have, print it to nobody, and end", async (t) => {
     const service = await startService(t, { entry });
     const target = await service.target();
     const connection = await RawConnection.open(target);
-    connection.sendRequest("GET", "/slow?ms=1500");
+    connection.sendRequest("POST", "/slow?ms=1500&print=1");
     await service.waitForStatus("in flight", ({ workers }) => {
       return workers.some(({ inFlight }) => inFlight === 1);
     });
