@@ -22,6 +22,8 @@ export interface AccountHost {
   readonly arena: JournalArena;
   readonly journalLimitBytes: number;
   nowMs(): number;
+  /** Bytes of the read that is being reported; not there where Node does not show it. */
+  readonly lastReadBytes?: (() => number) | undefined;
   /** Slot + 1 whose bytes lie in the inbox, or 0. */
   setInboxSlot(value: number): void;
   /** Slot + 1 whose bytes are being acted on, or 0: if this process never comes back, it was that. */
@@ -43,6 +45,8 @@ export interface Request {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
+/** A whole interim response (RFC 9110 15.2), as Node writes one. */
+const INTERIM = /^HTTP\/1\.1 1\d\d .*\r\n\r\n$/s;
 const LAST_CHUNK = "0\r\n\r\n";
 const CR = 13;
 const LF = 10;
@@ -91,6 +95,8 @@ export class ConnectionAccount implements Account {
   /** Kernel written count at the quiescent point, and at the end of the response that was begun last. */
   #quiescentWritten: number;
   #writtenEnd = -1;
+  /** Of the interim response that was written last, behind the quiescent point. */
+  #interimBytes = 0;
   #isOpaque = false;
   #isClosed = false;
   #isReleased = false;
@@ -143,6 +149,16 @@ export class ConnectionAccount implements Account {
 
   /** The socket exists: from now on its reads come here first. */
   attach(): void {
+    const parser = this.#handle.owner?.parser;
+    if (!parser || typeof parser.onIncoming !== "function") {
+      this.becomeOpaque();
+      return;
+    }
+    const { onIncoming } = parser;
+    parser.onIncoming = (request, shouldKeepAlive) => {
+      this.requestBegan(request);
+      return onIncoming(request, shouldKeepAlive);
+    };
     this.#forward = this.#handle.onread;
     this.#handle.useUserBuffer(this.#host.arena.inbox);
     this.#handle.onread = heldRead;
@@ -184,7 +200,7 @@ export class ConnectionAccount implements Account {
     this.#host.becameOpaque(this);
   }
 
-  /** A request head was parsed (diagnostics channel `http.server.request.start`). */
+  /** A request head was parsed. */
   requestBegan(request: Request): void {
     if (this.#isOpaque) return;
     this.#begun += 1;
@@ -295,19 +311,23 @@ export class ConnectionAccount implements Account {
   /** A `1xx`: it may be repeated, so it does not count as the beginning of the response. */
   #noteInterim(text: string | null): void {
     const { connections } = this.#host;
-    const written = this.#baseWritten + this.#handle.bytesWritten;
     this.#hasWritten = true;
+    if (text === null || !INTERIM.test(text)) return; // by hand: the counts will tell
+    const written = this.#baseWritten + this.#handle.bytesWritten;
     if (written !== this.#quiescentWritten) {
+      // more than interim responses has left: what was answered must not be read as unanswered
+      if (written !== this.#quiescentWritten + this.#interimBytes) return;
       this.#quiescentWritten = written;
       connections.settle(this.slot, connections.quiescentRead(this.slot), written);
     }
-    if (text !== null) connections.setInterimBytes(this.slot, text.length);
+    this.#interimBytes = text.length;
+    connections.setInterimBytes(this.slot, text.length);
   }
 
   onRead(arrayBuffer?: ArrayBuffer): unknown {
     const handle = this.#handle;
     const before = this.#read;
-    const bytes = this.#baseRead + handle.bytesRead - before;
+    const bytes = this.#host.lastReadBytes?.() ?? this.#baseRead + handle.bytesRead - before;
     const socket = handle.owner;
     // the end of the stream, an error
     if (bytes <= 0 || socket === undefined) return this.#forward.call(handle, arrayBuffer);
@@ -351,6 +371,7 @@ export class ConnectionAccount implements Account {
   #copyOfInbox(bytes: number): ArrayBuffer {
     const copy = new ArrayBuffer(bytes);
     new Uint8Array(copy).set(this.#host.arena.inbox.subarray(0, bytes));
+    this.#host.arena.inbox[0] = 0; // what is left there is nobody's: see `inboxClaimant`
     return copy;
   }
 
@@ -466,6 +487,7 @@ export class ConnectionAccount implements Account {
       this.#writtenEnd >= 0 ? this.#writtenEnd : this.#baseWritten + this.#handle.bytesWritten;
     connections.settle(this.slot, end, this.#quiescentWritten);
     this.#writtenEnd = -1;
+    this.#interimBytes = 0;
     this.#hasWritten = false;
     this.#begun = this.#answered = 0;
     this.#requestEnd = -1;

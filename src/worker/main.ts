@@ -13,7 +13,7 @@ import { HoldfastError, PACKET_CONNECTIONS, PACKET_JOURNAL, PACKET_JSON } from "
 import type { ReactorToWorker } from "../base/mod.ts";
 import { Ledger } from "../ledger/mod.ts";
 import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
-import type { ConnectionAccount, Request } from "./connection-account.ts";
+import type { ConnectionAccount } from "./connection-account.ts";
 import { Listeners } from "./listeners.ts";
 import type { ClusterModule, HttpSocket, ServerCallback, ServerQuery } from "./node-internals.ts";
 import { WorkerContext } from "./worker-context.ts";
@@ -83,22 +83,15 @@ function startHeartbeat(context: WorkerContext): void {
   setInterval(beat, HEARTBEAT_MS).unref();
 }
 
-interface RequestMessage {
-  readonly request: Request;
+interface ResponseMessage {
   readonly socket: HttpSocket;
 }
 
-function accountOf(message: unknown): ConnectionAccount | null {
-  // Node's documented message of the two channels; the account is ours or null
-  return ((message as RequestMessage).socket._handle?.account ?? null) as ConnectionAccount | null;
-}
-
-function watchRequests(): void {
-  subscribe("http.server.request.start", (message) => {
-    accountOf(message)?.requestBegan((message as RequestMessage).request);
-  });
+function watchResponses(): void {
   subscribe("http.server.response.finish", (message) => {
-    accountOf(message)?.responseFinished();
+    // Node's documented message of this channel; the account is ours or null
+    const { _handle: handle } = (message as ResponseMessage).socket;
+    (handle?.account as ConnectionAccount | null | undefined)?.responseFinished();
   });
 }
 
@@ -231,7 +224,7 @@ export function startWorker(): void {
   channel.onClose(() => endAsOrphan(context));
   process.on("exit", () => channel.close()); // koffi must not find it open when the environment ends
   hookCluster(listeners, identity);
-  watchRequests();
+  watchResponses();
   subscribe("tracing:net.server.listen:asyncEnd", () => listeners.sayListening());
   startHeartbeat(context);
   context.send({ type: "attached", pid: process.pid, version: process.version });

@@ -1,9 +1,10 @@
 /**
  * What Holdfast uses of Node's internals, in one place. All of it is reached through objects that
- * Node hands out (a socket's handle, the cluster module), none through `process.binding`. Checked on
+ * Node hands out (a socket's handle, the cluster module), but for one number (`lastReadReader`). Checked on
  * Node 22, 24 and 26 by the system tests; `supportsAccounting` looks before anything relies on it.
  */
 import { Socket } from "node:net";
+import type { Request } from "./connection-account.ts";
 import type { Server } from "node:net";
 
 /** A libuv stream handle (`TCP`, `Pipe`; src/stream_base.cc). */
@@ -51,13 +52,18 @@ export interface Response {
   shouldKeepAlive: boolean;
 }
 
+/** A connection's HTTP parser (lib/_http_server.js sets `onIncoming` when a socket connects). */
+export interface Parser {
+  onIncoming: (request: Request, shouldKeepAlive: boolean) => number;
+}
+
 /** An http server's socket. */
 export interface HttpSocket extends Socket {
   readonly _handle: HeldStreamHandle | null;
   /** The response that is being written now. */
   readonly _httpMessage?: Response | null;
   /** The HTTP parser; null once the connection was upgraded. */
-  readonly parser?: object | null;
+  readonly parser?: Parser | null;
   _unrefTimer(): void;
   /** Listeners by event: a function where there is one (lib/events.js). */
   readonly _events: { readonly data?: unknown };
@@ -122,6 +128,36 @@ export function handleClassOf(fd: number): StreamHandleClass {
   const handleClass = handle.constructor as StreamHandleClass; // every handle has its own class
   socket.destroy();
   return handleClass;
+}
+
+/**
+ * How many bytes the read brought that is being reported (lib/internal/stream_base_commons.js:
+ * words that the native side leaves for each call). Null under the permission model, which refuses
+ * `process.binding`; then the handle is asked, which takes longer.
+ */
+export function lastReadReader(): (() => number) | null {
+  const { noDeprecation = false } = process;
+  process.noDeprecation = true; // --pending-deprecation speaks to the application, not of us
+  try {
+    const { kReadBytesOrError, streamBaseState } = process.binding("stream_wrap");
+    if (!(streamBaseState instanceof Int32Array) || typeof kReadBytesOrError !== "number")
+      return null;
+    return () => streamBaseState[kReadBytesOrError] ?? 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ERR_ACCESS_DENIED") return null;
+    throw error;
+  } finally {
+    process.noDeprecation = noDeprecation;
+  }
+}
+
+declare global {
+  // eslint-disable-next-line @typescript-eslint/no-namespace -- how @types/node is extended
+  namespace NodeJS {
+    interface Process {
+      binding(name: "stream_wrap"): { streamBaseState?: unknown; kReadBytesOrError?: unknown };
+    }
+  }
 }
 
 /** Whether this Node has what accounting needs; without it connections are served, but opaque. */

@@ -18,6 +18,7 @@ import type { WorkerToReactor } from "../base/mod.ts";
 import type { ConnectionTable, JournalArena, Ledger } from "../ledger/mod.ts";
 import { DESCRIPTORS_PER_PACKET_MAX } from "../os/mod.ts";
 import type { PacketChannel } from "../os/mod.ts";
+import { lastReadReader } from "./node-internals.ts";
 import type { AccountHost, ConnectionAccount } from "./connection-account.ts";
 
 /** Rows of one packet; a row is two words, so this is far below the size of a packet. */
@@ -35,6 +36,7 @@ export class WorkerContext implements AccountHost {
   readonly arena: JournalArena;
   readonly connections: ConnectionTable;
   readonly journalLimitBytes: number;
+  readonly lastReadBytes: (() => number) | undefined = lastReadReader() ?? undefined;
   readonly accounts: Map<number, ConnectionAccount> = new Map();
   readonly #channel: PacketChannel;
   readonly #clockOffsetMs: number;
