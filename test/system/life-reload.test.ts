@@ -23,16 +23,16 @@ describe("reload", () => {
     ["hang", /was not ready within 700ms/],
   ] as const) {
     it(`to a version that does ${how} leaves the old one alone and says why`, async (t) => {
-      const file = path.join(folderFor(t), "broken");
-      const flags = ["--ready-timeout", "700ms"];
-      // The timeout is for the new version; slow machines need longer for the first one.
-      const service = await startService(t, {
-        entry,
-        flags: how === "hang" ? flags : [],
-        env: { BREAKS_WITH: file },
-      });
+      const folder = folderFor(t);
+      const [file, config] = [path.join(folder, "broken"), path.join(folder, "hf.config.json")];
+      const readyWithin = (readyTimeout: string): void =>
+        writeFileSync(config, JSON.stringify({ readyTimeout }));
+      readyWithin("20s");
+      const env = { BREAKS_WITH: file };
+      const service = await startService(t, { entry, flags: ["--config", config], env });
       const before = await service.workerPids();
       writeFileSync(file, how);
+      if (how === "hang") readyWithin("700ms");
       const { code, stdout, stderr } = await service.control("reload");
       const said = `${stdout.toString()}${stderr.toString()}`;
       assert.equal(code, 1, said);
@@ -43,6 +43,7 @@ describe("reload", () => {
       assert.equal(status.generation, 1);
       assert.equal(status.workers.length, 2);
       rmSync(file);
+      readyWithin("20s");
       assert.equal((await service.control("reload")).code, 0, "and the next one is not held up");
     });
   }
