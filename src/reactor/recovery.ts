@@ -174,12 +174,15 @@ export class Recovery {
           suspects.push(suspect);
           return;
         }
-        summary.aborted += 1;
-        this.#abort(slot);
+        // ended by the worker itself, or reset by the peer: what was written still arrives;
+        // without a duplicate (accepted by the worker, not yet retained) it is lost
+        if (this.#retention.descriptor(slot) === null) summary.aborted += 1;
+        this.#retention.free(slot);
       }
     }
   }
 
+  /** Null: the connection was over before its worker. */
   #suspect(slot: number, arena: JournalArena): Suspect | null {
     const fd = this.#retention.descriptor(slot);
     const counts = fd === null ? null : this.#counts.read(fd);
@@ -203,7 +206,7 @@ export class Recovery {
     const { journalFrom, journalBytes, journalBlock, quiescentRead } = snapshot;
     if ((snapshot.flags & FLAG_JOURNAL_SHORT) !== 0 || journalBytes <= 0) return null;
     const skip = quiescentRead - journalFrom;
-    if (skip < 0 || skip >= journalBytes) return null;
+    if (!Number.isInteger(skip) || skip < 0 || skip >= journalBytes) return null;
     return arena.read(journalBlock, journalBytes)?.subarray(skip) ?? null;
   }
 
@@ -275,14 +278,17 @@ export class Recovery {
     }
   }
 
+  /** The dead worker has no part in it any more: a second recovery of that worker passes it by. */
   #hold(slot: number): void {
-    this.#ledger.connections.setFlags(slot, 0);
+    this.#ledger.connections.clearInFlight(slot);
     this.#ledger.connections.enter(slot, "held");
+    this.#retention.disown(slot);
   }
 
   #refuse(slot: number, verdict: Extract<Verdict, { kind: "refuse" }>): void {
     const fd = this.#retention.takeDescriptor(slot);
     this.#ledger.connections.enter(slot, "ending");
+    this.#retention.disown(slot);
     if (fd === null) {
       this.#retention.free(slot);
       return;

@@ -135,7 +135,7 @@ export class Retention {
       // one with a journal is left alone: its bytes are on their way and nowhere else
       if (this.#replaying.has(slot)) return;
       if (!connections.exchange(slot, connections.generation(slot), "handed", "held")) return;
-      link.owned -= 1;
+      this.disown(slot);
       count += 1;
       this.handOn(slot, null);
     });
@@ -181,7 +181,7 @@ export class Retention {
   released(rows: Uint32Array): number {
     const slots = this.#slotsOf(rows, STATE.released);
     for (const slot of slots) {
-      this.#disown(slot);
+      this.disown(slot);
       this.#ledger.connections.enter(slot, "held");
       this.handOn(slot, null);
     }
@@ -223,9 +223,18 @@ export class Retention {
     }
   }
 
+  /** The slot is no worker's any more. */
+  disown(slot: number): void {
+    const owner = this.#ledger.connections.owner(slot);
+    const link = this.#links.get(owner);
+    const isCounted = this.#ledger.connections.state(slot) !== STATE.granted;
+    if (link !== undefined && isCounted) link.owned -= 1;
+    if (owner !== 0) this.#ledger.connections.setOwner(slot, 0);
+  }
+
   /** Closes a slot's descriptor and frees it. */
   free(slot: number): void {
-    this.#disown(slot);
+    this.disown(slot);
     this.#waiting.delete(slot);
     this.#replaying.delete(slot);
     this.#dropDescriptor(slot);
@@ -296,14 +305,6 @@ export class Retention {
       if (isLive) slots.push(slot);
     }
     return slots;
-  }
-
-  #disown(slot: number): void {
-    const owner = this.#ledger.connections.owner(slot);
-    const link = this.#links.get(owner);
-    const isCounted = this.#ledger.connections.state(slot) !== STATE.granted;
-    if (link !== undefined && isCounted) link.owned -= 1;
-    if (owner !== 0) this.#ledger.connections.setOwner(slot, 0);
   }
 
   #dropDescriptor(slot: number): void {
