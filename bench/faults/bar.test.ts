@@ -39,6 +39,7 @@ function result(changes: Partial<FaultResult> = {}): FaultResult {
     longestStallMs: 1,
     backMs: 1,
     command: null,
+    output: "",
     ...changes,
   };
 }

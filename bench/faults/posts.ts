@@ -47,10 +47,11 @@ export class PostLedger {
     this.#timeoutMs = timeoutMs;
   }
 
-  send(count: number): void {
+  /** Sends `count`: one on each of these kept connections, the others on new ones. */
+  send(count: number, kept: readonly Connection[]): void {
     for (let i = 0; i < count; i += 1) {
       const id = `post-${this.#posts.length}`;
-      const connection = new Connection(this.#port);
+      const connection = kept[i] ?? new Connection(this.#port);
       const headers = { "x-id": id, "content-type": "application/json" };
       const options = { timeoutMs: this.#timeoutMs, headers, body: JSON.stringify({ id }) };
       const outcome = connection.request("POST", this.#path, options);

@@ -83,6 +83,8 @@ export interface FaultResult {
   readonly backMs: number | null;
   /** How the contender's reload command ended; null: no reload, or it has not ended yet. */
   readonly command: ReloadResult | null;
+  /** The last of what the contender has written. */
+  readonly output: string;
 }
 
 const START_DEADLINE_MS = 30_000;
@@ -93,6 +95,7 @@ const IN_FLIGHT_PATH = "/slow?ms=300";
 const WARM_UP_MS = 300;
 const IN_FLIGHT_MS = 100;
 const AFTER_MS = 500;
+const OUTPUT_CHARACTERS = 4000;
 /** An event stream has an event each 25 ms; one without for so long is lost. */
 const SILENT_STREAM_MS = 1000;
 /** A refusal of a new version must be told; a reload that drains streams may take longer. */
@@ -145,6 +148,10 @@ async function waitForWorkers(service: Service, count: number): Promise<void> {
   if (service.hasEnded) throw new Error(`it ended at its start\n${service.output()}`);
 }
 
+function half(count: number): number {
+  return Math.ceil(count / 2);
+}
+
 class Scenario {
   readonly #options: ScenarioOptions;
   readonly #service: Service;
@@ -174,14 +181,14 @@ class Scenario {
     await this.#openIdle();
     await this.#openStreams();
     const victim = this.#chooseVictim();
+    const ofVictim = this.#takeFrom(victim);
     const fast = new ClosedLoops(this.#port, population.fastLoops, "/", patienceMs);
     const slow = new ClosedLoops(this.#port, population.slowLoops, SLOW_LOOP_PATH, patienceMs);
     const prober = new Prober(this.#port, PROBE_INTERVAL_MS, patienceMs, (text, beganAt) =>
       this.#answered(text, beganAt),
     );
     await delay(WARM_UP_MS);
-    // POST first: they are few, and are to be spread over the workers
-    this.#posts.send(population.post);
+    this.#posts.send(population.post, ofVictim);
     const gets = this.#sendGets();
     await delay(IN_FLIGHT_MS);
 
@@ -220,6 +227,7 @@ class Scenario {
       longestStallMs: Math.max(fast.longestMs, prober.longestMs),
       backMs: this.#backAt === undefined ? null : this.#backAt - this.#faultAt,
       command: commandResult,
+      output: this.#service.output().slice(-OUTPUT_CHARACTERS),
     };
   }
 
@@ -231,7 +239,8 @@ class Scenario {
         throw new Error(`an idle connection could not be made: ${outcome.kind}`);
       this.#idle.push({ connection, worker: outcome.response.text });
     };
-    await Promise.all(Array.from({ length: this.#options.population.idle }, open));
+    const { idle, post } = this.#options.population;
+    await Promise.all(Array.from({ length: idle + half(post) }, open));
   }
 
   async #openStreams(): Promise<void> {
@@ -248,6 +257,18 @@ class Scenario {
     const [victim] = names.toSorted((a, b) => this.#idleOf(b) - this.#idleOf(a));
     if (victim === undefined) throw new Error("no idle connection belongs to a worker");
     return victim;
+  }
+
+  /** Kept connections of the victim's for half of the POSTs, so that it has some for certain. */
+  #takeFrom(victim: WorkerName): Connection[] {
+    const taken: Connection[] = [];
+    while (taken.length < half(this.#options.population.post)) {
+      const index = this.#idle.findIndex((each) => each.worker === victim);
+      const [one] = index < 0 ? [] : this.#idle.splice(index, 1);
+      if (one === undefined) break;
+      taken.push(one.connection);
+    }
+    return taken;
   }
 
   #idleOf(worker: WorkerName): number {

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { CONTENDERS } from "../../bench/contenders/mod.ts";
 import { APP_NAMES, misses, runScenario } from "../../bench/faults/mod.ts";
-import type { AppName, FaultName, Population } from "../../bench/faults/mod.ts";
+import type { AppName, FaultName, FaultResult, Population } from "../../bench/faults/mod.ts";
 import { NODE_VERSIONS, nodeBinary } from "../../bench/support/mod.ts";
 import type { NodeVersion } from "../../bench/support/mod.ts";
 
@@ -51,7 +51,12 @@ async function meetsTheBar(fault: FaultName, app: AppName, node: NodeVersion): P
     patienceMs: PATIENCE_MS,
     progress: () => {},
   });
-  assert.deepEqual(misses(result), [], JSON.stringify(result, null, 1));
+  const missed = misses(result);
+  if (missed.length > 0) assert.fail(describeMisses(missed, result));
+}
+
+function describeMisses(missed: readonly string[], { output, ...result }: FaultResult): string {
+  return `${missed.join("\n")}\n${JSON.stringify(result)}\n${output}`;
 }
 
 describe("no fault loses what was accepted", () => {
