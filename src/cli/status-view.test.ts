@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EXAMPLE_WORKER, exampleStatus } from "../../test/support/example-status.ts";
-import type { Status } from "../reactor/mod.ts";
+import type { Status } from "../supervision/mod.ts";
 import { renderStatus } from "./status-view.ts";
 
 test("a page for people", () => {

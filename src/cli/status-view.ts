@@ -9,7 +9,7 @@
  * ```
  */
 import { formatDuration, formatSize } from "../base/mod.ts";
-import type { Status, StatusWorker } from "../reactor/mod.ts";
+import type { Status, StatusWorker } from "../supervision/mod.ts";
 import { paint, printable, renderTable, shortened } from "./table.ts";
 import type { Cell, Column } from "./table.ts";
 

@@ -1,7 +1,7 @@
 /** `holdfast status`: what every worker does, and what became of connections. */
 import { setTimeout as delay } from "node:timers/promises";
 import { EXIT_CODES, HoldfastError, wantsColor } from "../base/mod.ts";
-import type { Status } from "../reactor/mod.ts";
+import type { Status } from "../supervision/mod.ts";
 import { ask } from "./control-client.ts";
 import type { Service } from "./control-client.ts";
 import { chosenService } from "./operation.ts";

@@ -38,15 +38,12 @@ import type {
 } from "../base/mod.ts";
 import { Ledger } from "../ledger/mod.ts";
 import { closeDescriptor } from "../os/mod.ts";
+import { LogFile, Versions, Watcher, standardSink } from "../supervision/mod.ts";
+import type { Sink } from "../supervision/mod.ts";
 import { Listeners } from "./listeners.ts";
-import { LogFile } from "./log-file.ts";
-import { standardSink } from "./output.ts";
-import type { Sink } from "./output.ts";
 import { ReactorProcess } from "./reactor-process.ts";
 import { Reaper } from "./reaper.ts";
 import type { RunFiles } from "./run-directory.ts";
-import { Versions } from "./versions.ts";
-import { Watcher } from "./watch.ts";
 import { WorkerProcess } from "./worker-process.ts";
 import type { WorkerEvents, WorkerOrder } from "./worker-process.ts";
 

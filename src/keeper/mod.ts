@@ -8,7 +8,6 @@ import { descriptorLimit, ledgerShape } from "./ledger-shape.ts";
 import { openRunFiles } from "./run-directory.ts";
 
 export type { Reread } from "./keeper.ts";
-export type { LogRecord } from "./log-file.ts";
 
 /**
  * Runs a service in this process until it ends. Resolves with the exit code of the run (see

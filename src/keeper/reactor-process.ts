@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { PACKET_JSON, entryUrl, once } from "../base/mod.ts";
 import type { KeeperToReactor, ReactorToKeeper } from "../base/mod.ts";
 import { PacketChannel, closeDescriptor, socketPair } from "../os/mod.ts";
-import { Tap } from "./output.ts";
-import type { Sink } from "./output.ts";
+import { Tap } from "../supervision/mod.ts";
+import type { Sink } from "../supervision/mod.ts";
 
 const MAIN = fileURLToPath(entryUrl(import.meta.url, "../reactor/main.ts"));
 /**

@@ -14,10 +14,8 @@ import { fileURLToPath } from "node:url";
 import { entryUrl } from "../base/mod.ts";
 import type { ExitInfo, WorkerIdentity } from "../base/mod.ts";
 import { closeDescriptor, socketPair } from "../os/mod.ts";
-import { heapFlags } from "./heap-flags.ts";
-import { Tail, Tap } from "./output.ts";
-import type { Sink } from "./output.ts";
-import type { Version } from "./versions.ts";
+import { Tail, Tap, heapFlags } from "../supervision/mod.ts";
+import type { Sink, Version } from "../supervision/mod.ts";
 
 const PRELOAD = fileURLToPath(entryUrl(import.meta.url, "../worker/preload.cts"));
 /** Its last words are on their way through a pipe when a process has ended; it does not take long. */

@@ -7,8 +7,7 @@ import { PACKET_JSON } from "../base/mod.ts";
 import type { KeeperToReactor } from "../base/mod.ts";
 import { Ledger } from "../ledger/mod.ts";
 import { PacketChannel } from "../os/mod.ts";
-import { controlRoutes } from "./control-routes.ts";
-import { ControlServer } from "./control.ts";
+import { ControlServer, controlRoutes } from "../supervision/mod.ts";
 import { Service } from "./service.ts";
 import type { Log } from "./service.ts";
 

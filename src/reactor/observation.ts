@@ -4,7 +4,7 @@ import { STATE, scanRequests } from "../ledger/mod.ts";
 import type { JournalArena, Ledger } from "../ledger/mod.ts";
 import { machineNowMs } from "../os/mod.ts";
 import type { Retention } from "./retention.ts";
-import type { OldestRequest, StatusTotals, WorkerFigures } from "./status.ts";
+import type { OldestRequest, StatusTotals, WorkerFigures } from "../supervision/mod.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
 /** Longer paths are cut in a status. */
@@ -83,16 +83,23 @@ export class Observation {
     });
     if (oldestSlot < 0) return null;
     const ageMs = Math.max(0, Math.round(machineNowMs() - oldestAt));
-    const { journalBlock, journalBytes, journalFrom, quiescentRead } =
-      connections.snapshot(oldestSlot);
-    const bytes = this.#arena(link.row).read(journalBlock, journalBytes);
-    const request =
-      bytes === null
-        ? undefined
-        : scanRequests(bytes.subarray(Math.max(0, quiescentRead - journalFrom))).requests[0];
+    const [request] = scanRequests(this.#bytesOf(oldestSlot, link)).requests;
     // a body past the journal's limit: the head is gone, the age is not
     if (request === undefined) return { method: "?", path: "?", ageMs };
     return { method: request.method, path: request.target.slice(0, PATH_CHARACTERS_MAX), ageMs };
+  }
+
+  /** The bytes in flight on a connection, as far as they are known: in the inbox, or in its journal. */
+  #bytesOf(slot: number, link: WorkerLink): Buffer {
+    const arena = this.#arena(link.row);
+    if (this.#ledger.workers.int(link.row, "inboxSlot") === slot + 1) {
+      const head = arena.inbox.indexOf("\r\n\r\n", 0, "latin1");
+      return arena.inbox.subarray(0, head + 4);
+    }
+    const { journalBlock, journalBytes, journalFrom, quiescentRead } =
+      this.#ledger.connections.snapshot(slot);
+    const journal = arena.read(journalBlock, journalBytes) ?? Buffer.alloc(0);
+    return journal.subarray(Math.max(0, quiescentRead - journalFrom));
   }
 
   #arena(row: number): JournalArena {

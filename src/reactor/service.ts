@@ -35,21 +35,23 @@ import {
   readProcessStat,
   signalProcess,
 } from "../os/mod.ts";
-import type { ControlledService } from "./control-routes.ts";
+import { MemoryWatch, Supervisor, assembleStatus, memoryPlan } from "../supervision/mod.ts";
+import type {
+  AdoptedWorker,
+  ControlledService,
+  LogFields,
+  MemoryPlan,
+  OperationResult,
+  ProgressListener,
+  Status,
+  SupervisorPorts,
+} from "../supervision/mod.ts";
 import { Heartbeats, TICK_MS } from "./heartbeats.ts";
 import { Listeners } from "./listeners.ts";
-import { memoryPlan } from "./memory-plan.ts";
-import type { MemoryPlan } from "./memory-plan.ts";
-import { MemoryWatch } from "./memory-watch.ts";
 import { Observation } from "./observation.ts";
-import type { OperationResult, ProgressListener } from "./operation.ts";
 import { Recovery } from "./recovery.ts";
 import { Retention } from "./retention.ts";
 import { freeze } from "./freeze.ts";
-import { assembleStatus } from "./status.ts";
-import type { Status } from "./status.ts";
-import { Supervisor } from "./supervisor.ts";
-import type { AdoptedWorker, LogFields, SupervisorPorts } from "./supervisor-types.ts";
 import { WorkerLink } from "./worker-link.ts";
 
 /** What the ledger's `phase` of a worker row means. */

@@ -3,9 +3,11 @@
  * needs to go on with the connection if this process dies at the next instruction.
  *
  * ```
- *   kernel --read--> inbox (in the ledger) --> journal blocks --> Node's parser --> application
- *                    ^ onRead: attributes        ^ kept until settled                   |
- *   kernel <--write-- response <-------- beforeWrite: where the response will end ------+
+ *   kernel --read--> inbox (in the ledger) --> Node's parser --> application
+ *                    ^ onRead: attributes          |                   |
+ *                      unanswered after that: journal blocks           |
+ *   kernel <--write-- response <---- beforeWrite: where it will end ---+
+ *                        afterWrite: it is out
  *   settled: every request answered and the last byte read was the end of one: new quiescent point
  * ```
  * Order matters everywhere here: what is stored before a system call is what the reactor can rely
@@ -14,7 +16,13 @@
 import { BLOCK_PAYLOAD_BYTES, FLAG_JOURNAL_SHORT, STATE, scanRequests } from "../ledger/mod.ts";
 import type { ConnectionTable, JournalArena } from "../ledger/mod.ts";
 import { shutdownBoth } from "../os/mod.ts";
-import type { Account, HeldStreamHandle, HttpSocket, Response } from "./node-internals.ts";
+import type {
+  Account,
+  HeldStreamHandle,
+  HttpSocket,
+  Response,
+  StreamWords,
+} from "./node-internals.ts";
 
 /** What an account needs of its worker. */
 export interface AccountHost {
@@ -22,8 +30,10 @@ export interface AccountHost {
   readonly arena: JournalArena;
   readonly journalLimitBytes: number;
   nowMs(): number;
-  /** Bytes of the read that is being reported; not there where Node does not show it. */
-  readonly lastReadBytes?: (() => number) | undefined;
+  /** What Node leaves behind a read or write; null where it does not show it. */
+  readonly streamWords: StreamWords | null;
+  /** To be looked at (`checkFlushed`) until the response that is being written has left. */
+  awaitFlush(account: ConnectionAccount): void;
   /** Slot + 1 whose bytes lie in the inbox, or 0. */
   setInboxSlot(value: number): void;
   /** Slot + 1 whose bytes are being acted on, or 0: if this process never comes back, it was that. */
@@ -108,6 +118,10 @@ export class ConnectionAccount implements Account {
   /** Kernel read count at the end of the only request since the quiescent point; -1: not known. */
   #requestEnd = -1;
   #predicted: Response | null = null;
+  /** Bytes of the predicted response that have not been handed over; -1: no end is known. */
+  #remaining = -1;
+  /** Node's parser has the bytes right now. */
+  #isDelivering = false;
   /** Something was written since the quiescent point. */
   #hasWritten = false;
   #journalFirst = -1;
@@ -175,17 +189,17 @@ export class ConnectionAccount implements Account {
   replay(bytes: Buffer): void {
     const socket = this.#handle.owner;
     if (socket === undefined || this.#isClosed) return;
-    this.#accountFor(bytes, bytes.length);
+    this.#markBusy();
+    if (!this.#isShort) this.#append(bytes, bytes.length, this.#read);
+    this.#read += bytes.length;
     this.#host.setExecuting(this.slot + 1);
+    this.#isDelivering = true;
     try {
       socket.emit("data", bytes);
     } finally {
+      this.#isDelivering = false;
       this.#host.setExecuting(0);
-      this.#afterDelivery(
-        socket,
-        endsWithEmptyLine(bytes, bytes.length) ? null : bytes,
-        bytes.length,
-      );
+      this.#afterDelivery(socket, bytes, bytes.length, endsWithEmptyLine(bytes, bytes.length));
     }
   }
 
@@ -208,12 +222,15 @@ export class ConnectionAccount implements Account {
     this.#host.requestBegan();
   }
 
-  /** A response has been handed to the kernel (`http.server.response.finish`). */
-  responseFinished(): void {
-    if (this.#isOpaque || this.#isClosed) return;
-    this.#answered += 1;
-    this.#host.requestsEnded(1);
-    this.#settleIfDone();
+  /**
+   * For a response that the kernel did not take at once, or whose end is not known: true when it is
+   * out, or nobody waits for it any more.
+   */
+  checkFlushed(): boolean {
+    if (this.#isOpaque || this.#isClosed) return true;
+    if (this.#handle.owner?._httpMessage || this.#handle.writeQueueSize > 0) return false;
+    if (this.#begun > this.#answered) this.#responsesOut(this.#begun - this.#answered);
+    return true;
   }
 
   /** Asks that the response in flight be the last on this connection. */
@@ -228,7 +245,8 @@ export class ConnectionAccount implements Account {
    */
   release(): boolean {
     const socket = this.#handle.owner;
-    if (!this.isIdle || socket === undefined || socket.writableLength > 0) return false;
+    if (!this.isIdle || socket === undefined) return false;
+    if (socket.writableLength > 0 || socket._httpMessage) return false;
     this.#handle.readStop();
     const isQuiet = this.#baseRead + this.#handle.bytesRead === this.#read;
     if (
@@ -269,18 +287,42 @@ export class ConnectionAccount implements Account {
         return;
       }
       this.#predicted = response;
-      this.#writtenEnd = -1;
+      this.#writtenEnd = this.#remaining = -1;
       const length = response._hasBody ? response._contentLength : 0;
       if (length !== null && !(response._hasBody && response.chunkedEncoding)) {
         this.#setResponseEnd(response._header.length + length);
         this.#hasWritten = true;
         return;
       }
+      if (!response.chunkedEncoding) this.#host.awaitFlush(this);
     }
     if (response.chunkedEncoding && response._hasBody) {
       this.#noteChunk(response, text, chunks, allBuffers);
     }
     this.#hasWritten = true;
+  }
+
+  afterWrite(errno: number): void {
+    if (this.#remaining < 0 || errno !== 0) return;
+    const { streamWords } = this.#host;
+    this.#remaining =
+      streamWords === null
+        ? this.#writtenEnd - this.#baseWritten - this.#handle.bytesWritten
+        : this.#remaining - streamWords.writtenBytes();
+    if (this.#remaining > 0) return;
+    const isOut =
+      this.#remaining === 0 &&
+      (streamWords === null ? this.#handle.writeQueueSize === 0 : streamWords.wroteAtOnce());
+    this.#remaining = -1;
+    if (isOut) this.#responsesOut(1);
+    else this.#host.awaitFlush(this);
+  }
+
+  /** Responses have been handed to the kernel, whole. */
+  #responsesOut(count: number): void {
+    this.#answered += count;
+    this.#host.requestsEnded(count);
+    if (!this.#isDelivering) this.#settleIfDone();
   }
 
   /** The last chunk is about to be written: now the end is known. */
@@ -305,6 +347,7 @@ export class ConnectionAccount implements Account {
       ? this.#quiescentWritten
       : this.#baseWritten + this.#handle.bytesWritten;
     this.#writtenEnd = written + remaining;
+    this.#remaining = remaining;
     this.#host.connections.setResponseEnd(this.slot, this.#writtenEnd, this.#answered + 1);
   }
 
@@ -327,7 +370,7 @@ export class ConnectionAccount implements Account {
   onRead(arrayBuffer?: ArrayBuffer): unknown {
     const handle = this.#handle;
     const before = this.#read;
-    const bytes = this.#host.lastReadBytes?.() ?? this.#baseRead + handle.bytesRead - before;
+    const bytes = this.#host.streamWords?.readBytes() ?? this.#baseRead + handle.bytesRead - before;
     const socket = handle.owner;
     // the end of the stream, an error
     if (bytes <= 0 || socket === undefined) return this.#forward.call(handle, arrayBuffer);
@@ -338,19 +381,34 @@ export class ConnectionAccount implements Account {
     }
     const view = arena.inboxView(bytes);
     this.#host.setInboxSlot(this.slot + 1);
-    this.#accountFor(view, bytes);
+    this.#markBusy();
+    this.#read = before + bytes;
     const endsRequest = endsWithEmptyLine(view, bytes);
     this.#host.setExecuting(this.slot + 1);
+    this.#isDelivering = true;
     try {
       if (!socket.destroyed) this.#deliver(socket, view, endsRequest);
     } finally {
       // the application may have thrown, and may catch that as an uncaught exception
+      this.#isDelivering = false;
       this.#host.setExecuting(0);
+      this.#keep(view, bytes, endsRequest);
       arena.inbox[0] = 0;
       this.#host.setInboxSlot(0);
-      this.#afterDelivery(socket, endsRequest ? null : view, bytes);
+      this.#afterDelivery(socket, view, bytes, endsRequest);
     }
     return undefined;
+  }
+
+  /**
+   * The inbox is about to be used for another read: what is still unanswered goes into the journal.
+   * A request that was answered while it was delivered never needs one.
+   */
+  #keep(view: Buffer, bytes: number, endsRequest: boolean): void {
+    if (this.#isClosed || this.#isShort) return;
+    const isAnswered = endsRequest && this.#begun === 1 && this.#answered === 1;
+    if (isAnswered && this.#journalFirst < 0 && this.#lastRequest?.complete === true) return;
+    this.#append(view, bytes, this.#read - bytes);
   }
 
   /**
@@ -375,24 +433,19 @@ export class ConnectionAccount implements Account {
     return copy;
   }
 
-  /** Bytes are in our hands: into the journal, before anybody acts on them. */
-  #accountFor(source: Buffer, bytes: number): void {
+  #markBusy(): void {
     const { connections } = this.#host;
-    if (connections.state(this.slot) === STATE.idle) {
-      connections.setRequestAtMs(this.slot, this.#host.nowMs());
-      connections.enter(this.slot, "busy");
-      if (this.#adoptedTimeout) {
-        this.#adoptedTimeout = false;
-        const server = (this.#handle.owner as { server?: { timeout?: number } } | undefined)
-          ?.server;
-        this.#handle.owner?.setTimeout(server?.timeout ?? 0);
-      }
-    }
-    if (!this.#isShort) this.#append(source, bytes);
-    this.#read += bytes;
+    if (connections.state(this.slot) !== STATE.idle) return;
+    connections.setRequestAtMs(this.slot, this.#host.nowMs());
+    connections.enter(this.slot, "busy");
+    if (!this.#adoptedTimeout) return;
+    this.#adoptedTimeout = false;
+    const { owner } = this.#handle;
+    const server = (owner as { server?: { timeout?: number } } | undefined)?.server; // net.Socket's
+    owner?.setTimeout(server?.timeout ?? 0);
   }
 
-  #append(source: Buffer, bytes: number): void {
+  #append(source: Buffer, bytes: number, from: number): void {
     const { arena, connections, journalLimitBytes } = this.#host;
     if (this.#journalBytes + bytes > journalLimitBytes) {
       this.#giveUpJournal();
@@ -405,7 +458,7 @@ export class ConnectionAccount implements Account {
         this.#giveUpJournal();
         return;
       }
-      connections.setJournal(this.slot, this.#read, 0, this.#journalFirst);
+      connections.setJournal(this.slot, from, 0, this.#journalFirst);
     }
     for (let done = 0; done < bytes;) {
       const at = (this.#journalBytes + done) % BLOCK_PAYLOAD_BYTES;
@@ -441,14 +494,16 @@ export class ConnectionAccount implements Account {
     this.#journalBytes = 0;
   }
 
-  /** Node's parser has seen the bytes. `chunk` is null when they end with an empty line. */
-  #afterDelivery(socket: HttpSocket, chunk: Buffer | null, bytes: number): void {
+  /** Node's parser has seen the bytes. */
+  #afterDelivery(socket: HttpSocket, chunk: Buffer, bytes: number, endsRequest: boolean): void {
     if (this.#isClosed) return;
     if (socket.parser === null && !socket.destroyed) {
       this.becomeOpaque();
       return;
     }
-    if (this.#begun === 1 && this.#requestEnd < 0) this.#noteRequestEnd(chunk, bytes);
+    if (this.#begun === 1 && this.#requestEnd < 0) {
+      this.#noteRequestEnd(chunk, bytes, endsRequest);
+    }
     if (this.#begun > 0 && this.#begun === this.#answered) this.#settleIfDone();
   }
 
@@ -457,10 +512,10 @@ export class ConnectionAccount implements Account {
    * a complete request would be the beginning of another head, which cannot end with an empty line
    * without being a second request; so an empty line at the end of what was read is the end.
    */
-  #noteRequestEnd(chunk: Buffer | null, bytes: number): void {
+  #noteRequestEnd(chunk: Buffer, bytes: number, endsRequest: boolean): void {
     const request = this.#lastRequest;
     if (request === null) return;
-    if (chunk === null) {
+    if (endsRequest) {
       if (request.complete) this.#requestEnd = this.#read;
       return;
     }
@@ -486,7 +541,7 @@ export class ConnectionAccount implements Account {
     this.#quiescentWritten =
       this.#writtenEnd >= 0 ? this.#writtenEnd : this.#baseWritten + this.#handle.bytesWritten;
     connections.settle(this.slot, end, this.#quiescentWritten);
-    this.#writtenEnd = -1;
+    this.#writtenEnd = this.#remaining = -1;
     this.#interimBytes = 0;
     this.#hasWritten = false;
     this.#begun = this.#answered = 0;

@@ -14,27 +14,37 @@ export function heldClass(base: StreamHandleClass): HeldClass {
 
     override writeUtf8String(request: object, text: string): number {
       this.account?.beforeWrite(text, null, false);
-      return super.writeUtf8String(request, text);
+      const errno = super.writeUtf8String(request, text);
+      this.account?.afterWrite(errno);
+      return errno;
     }
 
     override writeLatin1String(request: object, text: string): number {
       this.account?.beforeWrite(text, null, false);
-      return super.writeLatin1String(request, text);
+      const errno = super.writeLatin1String(request, text);
+      this.account?.afterWrite(errno);
+      return errno;
     }
 
     override writeAsciiString(request: object, text: string): number {
       this.account?.beforeWrite(text, null, false);
-      return super.writeAsciiString(request, text);
+      const errno = super.writeAsciiString(request, text);
+      this.account?.afterWrite(errno);
+      return errno;
     }
 
     override writeBuffer(request: object, bytes: Uint8Array): number {
       this.account?.beforeWrite(null, null, true);
-      return super.writeBuffer(request, bytes);
+      const errno = super.writeBuffer(request, bytes);
+      this.account?.afterWrite(errno);
+      return errno;
     }
 
     override writev(request: object, chunks: readonly unknown[], allBuffers: boolean): number {
       this.account?.beforeWrite(null, chunks, allBuffers);
-      return super.writev(request, chunks, allBuffers);
+      const errno = super.writev(request, chunks, allBuffers);
+      this.account?.afterWrite(errno);
+      return errno;
     }
 
     override close(callback?: () => void): void {

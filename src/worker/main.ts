@@ -13,9 +13,8 @@ import { HoldfastError, PACKET_CONNECTIONS, PACKET_JOURNAL, PACKET_JSON } from "
 import type { ReactorToWorker } from "../base/mod.ts";
 import { Ledger } from "../ledger/mod.ts";
 import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
-import type { ConnectionAccount } from "./connection-account.ts";
 import { Listeners } from "./listeners.ts";
-import type { ClusterModule, HttpSocket, ServerCallback, ServerQuery } from "./node-internals.ts";
+import type { ClusterModule, ServerCallback, ServerQuery } from "./node-internals.ts";
 import { WorkerContext } from "./worker-context.ts";
 import type { Server } from "node:net";
 
@@ -78,21 +77,10 @@ function startHeartbeat(context: WorkerContext): void {
     ledger.workers.setFloat(row, "loopLagMs", Math.max(0, now - last - HEARTBEAT_MS));
     ledger.workers.setFloat(row, "heartbeatMs", now);
     last = now;
+    context.checkFlushed();
   };
   ledger.workers.setFloat(row, "heartbeatMs", last);
   setInterval(beat, HEARTBEAT_MS).unref();
-}
-
-interface ResponseMessage {
-  readonly socket: HttpSocket;
-}
-
-function watchResponses(): void {
-  subscribe("http.server.response.finish", (message) => {
-    // Node's documented message of this channel; the account is ours or null
-    const { _handle: handle } = (message as ResponseMessage).socket;
-    (handle?.account as ConnectionAccount | null | undefined)?.responseFinished();
-  });
 }
 
 /** Makes `cluster` the module that a cluster's worker sees, with our `_getServer`. */
@@ -224,7 +212,6 @@ export function startWorker(): void {
   channel.onClose(() => endAsOrphan(context));
   process.on("exit", () => channel.close()); // koffi must not find it open when the environment ends
   hookCluster(listeners, identity);
-  watchResponses();
   subscribe("tracing:net.server.listen:asyncEnd", () => listeners.sayListening());
   startHeartbeat(context);
   context.send({ type: "attached", pid: process.pid, version: process.version });

@@ -1,6 +1,6 @@
 /**
  * What Holdfast uses of Node's internals, in one place. All of it is reached through objects that
- * Node hands out (a socket's handle, the cluster module), but for one number (`lastReadReader`). Checked on
+ * Node hands out (a socket's handle, the cluster module), but for three numbers (`streamWords`). Checked on
  * Node 22, 24 and 26 by the system tests; `supportsAccounting` looks before anything relies on it.
  */
 import { Socket } from "node:net";
@@ -12,6 +12,8 @@ export interface StreamHandle {
   readonly fd: number;
   readonly bytesRead: number;
   readonly bytesWritten: number;
+  /** Bytes that the kernel has not taken yet. */
+  readonly writeQueueSize: number;
   /** The stream that owns the handle, once it has one. */
   readonly owner?: HttpSocket;
   /** Called after each read; with `useUserBuffer` the bytes lie in that buffer. */
@@ -77,6 +79,8 @@ export interface HeldStreamHandle extends StreamHandle {
 /** What a handle tells the account of its connection. */
 export interface Account {
   beforeWrite(text: string | null, chunks: readonly unknown[] | null, allBuffers: boolean): void;
+  /** The write has returned, with 0 or libuv's error. */
+  afterWrite(errno: number): void;
   beforeClose(): void;
   /** The handle's `onread`. */
   onRead(arrayBuffer?: ArrayBuffer): unknown;
@@ -130,19 +134,31 @@ export function handleClassOf(fd: number): StreamHandleClass {
   return handleClass;
 }
 
-/**
- * How many bytes the read brought that is being reported (lib/internal/stream_base_commons.js:
- * words that the native side leaves for each call). Null under the permission model, which refuses
- * `process.binding`; then the handle is asked, which takes longer.
- */
-export function lastReadReader(): (() => number) | null {
+/** Words that the native side leaves behind each call (lib/internal/stream_base_commons.js). */
+export interface StreamWords {
+  /** Of the read that is being reported; negative: its end, or an error. */
+  readBytes(): number;
+  /** Of the write that has just returned. */
+  writtenBytes(): number;
+  /** Whether the kernel took all of it. */
+  wroteAtOnce(): boolean;
+}
+
+/** Null under the permission model, which refuses `process.binding`; the handle is asked then. */
+export function streamWords(): StreamWords | null {
   const { noDeprecation = false } = process;
   process.noDeprecation = true; // --pending-deprecation speaks to the application, not of us
   try {
-    const { kReadBytesOrError, streamBaseState } = process.binding("stream_wrap");
-    if (!(streamBaseState instanceof Int32Array) || typeof kReadBytesOrError !== "number")
-      return null;
-    return () => streamBaseState[kReadBytesOrError] ?? 0;
+    const binding = process.binding("stream_wrap");
+    const { streamBaseState: words } = binding;
+    const { kReadBytesOrError: read, kBytesWritten: written, kLastWriteWasAsync: async } = binding;
+    const isKnown = [read, written, async].every((index) => typeof index === "number");
+    if (!isKnown || !(words instanceof Int32Array)) return null;
+    return {
+      readBytes: () => words[read] ?? 0,
+      writtenBytes: () => words[written] ?? 0,
+      wroteAtOnce: () => words[async] === 0,
+    };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ERR_ACCESS_DENIED") return null;
     throw error;
@@ -155,7 +171,12 @@ declare global {
   // eslint-disable-next-line @typescript-eslint/no-namespace -- how @types/node is extended
   namespace NodeJS {
     interface Process {
-      binding(name: "stream_wrap"): { streamBaseState?: unknown; kReadBytesOrError?: unknown };
+      binding(name: "stream_wrap"): {
+        readonly streamBaseState: unknown;
+        readonly kReadBytesOrError: number;
+        readonly kBytesWritten: number;
+        readonly kLastWriteWasAsync: number;
+      };
     }
   }
 }

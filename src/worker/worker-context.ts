@@ -18,7 +18,8 @@ import type { WorkerToReactor } from "../base/mod.ts";
 import type { ConnectionTable, JournalArena, Ledger } from "../ledger/mod.ts";
 import { DESCRIPTORS_PER_PACKET_MAX } from "../os/mod.ts";
 import type { PacketChannel } from "../os/mod.ts";
-import { lastReadReader } from "./node-internals.ts";
+import { streamWords } from "./node-internals.ts";
+import type { StreamWords } from "./node-internals.ts";
 import type { AccountHost, ConnectionAccount } from "./connection-account.ts";
 
 /** Rows of one packet; a row is two words, so this is far below the size of a packet. */
@@ -36,8 +37,10 @@ export class WorkerContext implements AccountHost {
   readonly arena: JournalArena;
   readonly connections: ConnectionTable;
   readonly journalLimitBytes: number;
-  readonly lastReadBytes: (() => number) | undefined = lastReadReader() ?? undefined;
+  readonly streamWords: StreamWords | null = streamWords();
   readonly accounts: Map<number, ConnectionAccount> = new Map();
+  /** Accounts with a response that the kernel did not take at once. */
+  readonly #unflushed: Set<ConnectionAccount> = new Set();
   readonly #channel: PacketChannel;
   readonly #clockOffsetMs: number;
   #gathered: Rows[] = [];
@@ -109,6 +112,17 @@ export class WorkerContext implements AccountHost {
   opened(account: ConnectionAccount): void {
     this.accounts.set(account.slot, account);
     this.#countConnections();
+  }
+
+  awaitFlush(account: ConnectionAccount): void {
+    this.#unflushed.add(account);
+  }
+
+  /** Looks at the responses that had not left the last time. Called now and then. */
+  checkFlushed(): void {
+    for (const account of this.#unflushed) {
+      if (account.checkFlushed()) this.#unflushed.delete(account);
+    }
   }
 
   settled(account: ConnectionAccount): void {

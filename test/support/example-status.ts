@@ -1,5 +1,5 @@
 /** For tests: what the control socket might say. */
-import type { Status } from "../../src/reactor/mod.ts";
+import type { Status } from "../../src/supervision/mod.ts";
 
 /** A worker that serves. */
 export const EXAMPLE_WORKER: Status["workers"][number] = {

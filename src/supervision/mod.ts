@@ -1,0 +1,30 @@
+/**
+ * What keeps workers alive and tells of them, whichever way they get their connections: shared by
+ * the keeper, the reactor and portable mode.
+ */
+export { controlRoutes } from "./control-routes.ts";
+export type { ControlledService } from "./control-routes.ts";
+export { ControlServer } from "./control.ts";
+export { heapFlags } from "./heap-flags.ts";
+export { LogFile } from "./log-file.ts";
+export type { LogRecord } from "./log-file.ts";
+export { memoryPlan } from "./memory-plan.ts";
+export type { MemoryPlan } from "./memory-plan.ts";
+export { MemoryWatch } from "./memory-watch.ts";
+export { Tail, Tap, standardSink } from "./output.ts";
+export type { Sink } from "./output.ts";
+export type { OperationResult, ProgressEvent, ProgressListener } from "./operation.ts";
+export { addressText, assembleStatus } from "./status.ts";
+export type {
+  OldestRequest,
+  Status,
+  StatusListener,
+  StatusTotals,
+  StatusWorker,
+  WorkerFigures,
+} from "./status.ts";
+export { Supervisor } from "./supervisor.ts";
+export type { AdoptedWorker, LogFields, SupervisorPorts } from "./supervisor-types.ts";
+export { Versions } from "./versions.ts";
+export type { Version } from "./versions.ts";
+export { Watcher } from "./watch.ts";
