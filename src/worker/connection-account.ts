@@ -377,7 +377,9 @@ export class ConnectionAccount implements Account {
     const { arena } = this.#host;
     if (this.#isOpaque) {
       this.#read = before + bytes;
-      return this.#forward.call(handle, this.#copyOfInbox(bytes));
+      const copy = this.#copyOfInbox(bytes);
+      arena.inbox[0] = 0; // what is left there is nobody's: see `inboxClaimant` in recovery.ts
+      return this.#forward.call(handle, copy);
     }
     const view = arena.inboxView(bytes);
     this.#host.setInboxSlot(this.slot + 1);
@@ -429,7 +431,6 @@ export class ConnectionAccount implements Account {
   #copyOfInbox(bytes: number): ArrayBuffer {
     const copy = new ArrayBuffer(bytes);
     new Uint8Array(copy).set(this.#host.arena.inbox.subarray(0, bytes));
-    this.#host.arena.inbox[0] = 0; // what is left there is nobody's: see `inboxClaimant`
     return copy;
   }
 
