@@ -15,6 +15,11 @@ const NODE = path.join(ROOT, "node_modules/node/bin/node");
 const STAMP = path.join(ROOT, "dist/.tsbuildinfo");
 const MAIN = path.join(ROOT, "dist/cli/main.js");
 
+/** They take seconds. */
+const UNITS_TIMEOUT_MS = 5 * 60_000;
+/** They take minutes; a run of everything must end within an hour. */
+const SYSTEM_TIMEOUT_MS = 60 * 60_000;
+
 process.chdir(ROOT);
 
 /** Runs a program to its end with our terminal; ends us with its exit code if that is not 0. */
@@ -25,8 +30,14 @@ function must(program, args, what) {
   process.exit(code);
 }
 
-function run(program, args) {
-  const result = spawnSync(program, args, { stdio: "inherit" });
+/** A test that loops for ever hears no polite signal: after the time it is killed. */
+function run(program, args, timeoutMs = 0) {
+  const options = { stdio: "inherit", timeout: timeoutMs, killSignal: "SIGKILL" };
+  const result = spawnSync(program, args, options);
+  if (result.error?.code === "ETIMEDOUT") {
+    process.stderr.write(`\nStopped after ${timeoutMs / 60_000} minutes: ${args.join(" ")}\n`);
+    return 1;
+  }
   if (result.error) throw result.error;
   return result.status ?? 128 + (os.constants.signals[result.signal ?? "SIGTERM"] ?? 0);
 }
@@ -102,11 +113,11 @@ const gates = {
 };
 
 /** Tests under the pinned Node, with `node_modules/.bin` first in PATH as under npm. */
-function tests(args, patterns, filter) {
+function tests(args, patterns, filter, timeoutMs) {
   const files = patterns.flatMap(([folder, recursive]) => testFiles(folder, recursive));
   const chosen = files.filter((file) => filter.every((part) => file.includes(part)));
   if (chosen.length === 0) throw new Error(`no test file matches ${filter.join(" ")}`);
-  return run(NODE, ["--test", ...args, ...chosen]);
+  return run(NODE, ["--test", ...args, ...chosen], timeoutMs);
 }
 
 function testFiles(folder, recursive) {
@@ -125,13 +136,14 @@ function units(filter) {
     ["test", false],
     ["bench", true],
   ];
-  return tests(["--test-isolation=none"], folders, filter);
+  const args = ["--test-isolation=none", "--test-timeout=60000"];
+  return tests(args, folders, filter, UNITS_TIMEOUT_MS);
 }
 
 /** Each file of these is a process of its own, one after the other: they measure load and time. */
 function system(filter) {
   build({ always: false });
-  return tests(["--test-concurrency=1"], [["test/system", true]], filter);
+  return tests(["--test-concurrency=1"], [["test/system", true]], filter, SYSTEM_TIMEOUT_MS);
 }
 
 const commands = {
