@@ -1,7 +1,7 @@
 "use strict";
 /**
- * The entry file of the fault table: one of the applications of `test/apps`, and beside it what makes
- * a fault happen in one worker and no other, whoever passes requests on: an order in a file.
+ * The entry file of the fault table: one of the applications of `test/apps`, and beside it what
+ * makes a fault happen in one worker and no other, whoever passes requests on: an order in a file.
  *
  *   FAULTS_APP      the application
  *   FAULTS_FOLDER   holds `broken` (this version throws at start) and `order-<worker>` (a fault)

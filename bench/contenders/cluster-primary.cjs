@@ -1,7 +1,7 @@
 "use strict";
 /**
- * The usual recipe for node:cluster: fork a worker for each place, fork again when one exits, and on
- * a reload fork the new ones, wait until they listen, then disconnect the old ones.
+ * The usual recipe for node:cluster: fork a worker for each place, fork again when one exits, and
+ * on a reload fork the new ones, wait until they listen, then disconnect the old ones.
  */
 const cluster = require("node:cluster");
 

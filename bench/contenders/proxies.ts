@@ -39,7 +39,9 @@ const HAPROXY: Proxy = {
 export const nginx: Contender = contender(NGINX);
 export const haproxy: Contender = contender(HAPROXY);
 
-/** How long the backends get to start, a new one to answer, and the proxy to notice that it does. */
+/**
+ * How long the backends get to start, a new one to answer, and the proxy to notice that it does.
+ */
 const BACKENDS_START_MS = 20_000;
 const BACKEND_READY_MS = 3000;
 const PROXY_NOTICES_MS = 1200;

@@ -1,4 +1,6 @@
-/** Many idle connections, held by as many `holder.ts` processes as the descriptor limit asks for. */
+/**
+ * Many idle connections, held by as many `holder.ts` processes as the descriptor limit asks for.
+ */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";

@@ -7,8 +7,8 @@
  *   -> {type: "ask"}               <- {type: "asked", answered, failed, lastAt}   a request on each
  *   -> {type: "close"}             <- {type: "closed"}
  * ```
- * `node holder.ts <port> <first source>`: source addresses are 127.0.<first source>.1 and up, each for
- * so many connections that the ports of one address do not run out.
+ * `node holder.ts <port> <first source>`: source addresses are 127.0.<first source>.1 and up, each
+ * for so many connections that the ports of one address do not run out.
  */
 import net from "node:net";
 

@@ -1,10 +1,10 @@
 /**
  * Memory of an idle connection, beyond the kernel's own: how much the reactor and the ledger grow.
  *
- * The ledger is shared memory, so its pages are counted once, by what the file holds; the reactor's own
- * memory is what it shares with nobody. A JavaScript heap grows by garbage too, and has room to grow into: so many
- * connections are opened and closed first, and the figure is the slope of a line through several
- * numbers of held connections (least squares).
+ * The ledger is shared memory, so its pages are counted once, by what the file holds; the reactor's
+ * own memory is what it shares with nobody. A JavaScript heap grows by garbage too, and has room to
+ * grow into: so many connections are opened and closed first, and the figure is the slope of a line
+ * through several numbers of held connections (least squares).
  */
 import { readFileSync, readlinkSync, readdirSync, statSync } from "node:fs";
 import { HoldfastService, holdfast } from "../contenders/mod.ts";

@@ -16,7 +16,9 @@ export interface RecoveryTimeResult {
   readonly movedMs: number;
   /** The same for as many connections as were asked for, in proportion. */
   readonly scaledMs: number;
-  /** From another kill until the last of `requests` requests, one on each connection, was answered. */
+  /**
+   * From another kill until the last of `requests` requests, one on each connection, was answered.
+   */
   readonly answeredMs: number;
   readonly requests: number;
   readonly failed: number;

@@ -1,6 +1,6 @@
 /**
- * The POSTs in flight. Each has an id, which the application writes into a file when it executes it;
- * so what a client was told can be compared with what happened.
+ * The POSTs in flight. Each has an id, which the application writes into a file when it executes
+ * it; so what a client was told can be compared with what happened.
  *
  * | client got        | executed     | is |
  * | ----------------- | ------------ | --- |
@@ -23,7 +23,9 @@ export interface PostResult {
   readonly executedTwice: number;
   /** Executed by the victim alone, so that only a refusal could be the answer. */
   readonly executedByVictim: number;
-  /** Answered 2xx without an execution, or refused although another worker than the victim ran it. */
+  /**
+   * Answered 2xx without an execution, or refused although another worker than the victim ran it.
+   */
   readonly wronglyAnswered: number;
 }
 

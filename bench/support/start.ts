@@ -78,7 +78,9 @@ export async function run(
   return finished;
 }
 
-/** Ours without what npm and a shell of Holdfast's put there, so that programs start as users do. */
+/**
+ * Ours without what npm and a shell of Holdfast's put there, so that programs start as users do.
+ */
 function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = {};
   for (const [name, value] of Object.entries(process.env)) {

@@ -23,7 +23,10 @@ export interface IntensityLimit {
   readonly periodMs: number;
 }
 
-/** The restarts of one thing, a worker or the reactor. Times are monotonic milliseconds, given by the caller. */
+/**
+ * The restarts of one thing, a worker or the reactor. Times are monotonic milliseconds, given by
+ * the caller.
+ */
 export class RestartIntensity {
   #limit: IntensityLimit;
   #times: number[] = [];

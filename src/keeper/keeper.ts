@@ -152,7 +152,9 @@ export class Keeper {
     return this.#asScaled(this.#versions.serves(this.#ledger.committed("generation")).config);
   }
 
-  /** What `holdfast scale` has set holds until the configuration says another number than before. */
+  /**
+   * What `holdfast scale` has set holds until the configuration says another number than before.
+   */
   #asScaled(read: ResolvedConfig): ResolvedConfig {
     const { config } = this.#versions.serves(this.#ledger.committed("generation"));
     const workers = this.#ledger.committed("workers");

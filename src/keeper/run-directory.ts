@@ -144,7 +144,9 @@ function nameInUse(path: string, name: string): HoldfastError {
   );
 }
 
-/** A listening unix socket, only for this user. We hold the name, so an old socket is a leftover. */
+/**
+ * A listening unix socket, only for this user. We hold the name, so an old socket is a leftover.
+ */
 function listenOn(path: string): number {
   if (Buffer.byteLength(path) > UNIX_PATH_BYTES_MAX) {
     const reason = `the path of a socket in it (${path}) is longer than ${UNIX_PATH_BYTES_MAX} bytes`;

@@ -1,6 +1,6 @@
 /**
- * A worker as the keeper sees it: a child process, its output, and the reactor's end of its channel,
- * of which the keeper keeps a copy for the next reactor.
+ * A worker as the keeper sees it: a child process, its output, and the reactor's end of its
+ * channel, of which the keeper keeps a copy for the next reactor.
  *
  * ```
  *   stdio   0      1       2       3         4        5
@@ -18,7 +18,9 @@ import { Tail, Tap, heapFlags } from "../supervision/mod.ts";
 import type { Sink, Version } from "../supervision/mod.ts";
 
 const PRELOAD = fileURLToPath(entryUrl(import.meta.url, "../worker/preload.cts"));
-/** Its last words are on their way through a pipe when a process has ended; it does not take long. */
+/**
+ * Its last words are on their way through a pipe when a process has ended; it does not take long.
+ */
 const LAST_OUTPUT_MS = 25;
 /** Output that comes from a child of the worker's that lives on; nobody waits longer for it. */
 const FOREIGN_OUTPUT_MS = 200;
@@ -64,7 +66,8 @@ export class WorkerProcess {
     this.#channel = reactorEnd;
     try {
       // Node writes to files and terminals at once, to pipes when they have room: so shall it here,
-      // where it has a pipe to us and we have the file. Or else process.exit() would cut output off.
+      // where it has a pipe to us and we have the file. Or else process.exit() would cut output
+      // off.
       const synchronous = (sinks.stdout.isAtOnce ? 1 : 0) | (sinks.stderr.isAtOnce ? 2 : 0);
       this.#child = start(order, version, workerEnd, ledgerDescriptor, synchronous);
     } catch (error) {

@@ -12,8 +12,8 @@
  *                          +--> ending (503) --> free    closed --> free
  * ```
  * Writers: the worker that owns the slot moves it between idle, busy, opaque, released and closed;
- * the reactor does the rest, and everything once the owner has died. `handed` is left by compare and
- * exchange, since the reactor may take back what a worker has not received.
+ * the reactor does the rest, and everything once the owner has died. `handed` is left by compare
+ * and exchange, since the reactor may take back what a worker has not received.
  */
 import assert from "node:assert";
 

@@ -350,7 +350,9 @@ function deaths(
   return states;
 }
 
-/** Makes a table whose plain stores are written down, in order, each as something to be repeated. */
+/**
+ * Makes a table whose plain stores are written down, in order, each as something to be repeated.
+ */
 function withRecordedStores(log: (() => void)[], make: () => ConnectionTable): ConnectionTable {
   const names = ["Int32Array", "Float64Array"] as const;
   const originals = names.map((name) => globalThis[name]);

@@ -11,7 +11,9 @@ import type { LedgerShape } from "./layout.ts";
 import { STATE, assertTransition } from "./connection-state.ts";
 import type { ConnectionState } from "./connection-state.ts";
 
-/** Flag: the journal misses bytes since the quiescent point (past the limit, or no block was free). */
+/**
+ * Flag: the journal misses bytes since the quiescent point (past the limit, or no block was free).
+ */
 export const FLAG_JOURNAL_SHORT = 1;
 
 const STATE_BITS = 4;
@@ -22,7 +24,9 @@ function wordOf(generation: number, state: number): number {
   return ((generation & GENERATION_MASK) << STATE_BITS) | state;
 }
 
-/** What a slot says at one moment, for readers of another process. May be torn: check before use. */
+/**
+ * What a slot says at one moment, for readers of another process. May be torn: check before use.
+ */
 export interface ConnectionSnapshot {
   readonly slot: number;
   readonly state: number;
@@ -43,7 +47,9 @@ export interface ConnectionSnapshot {
   readonly flags: number;
 }
 
-/** The table of connections. Slots are numbers from 0; a slot's generation tells its lives apart. */
+/**
+ * The table of connections. Slots are numbers from 0; a slot's generation tells its lives apart.
+ */
 export class ConnectionTable {
   readonly max: number;
   readonly #i32: Int32Array;
@@ -197,8 +203,8 @@ export class ConnectionTable {
   }
 
   /**
-   * Nothing is in flight any more. What a former owner said of its journal (in its own arena) and of
-   * its response must not be read as the next owner's.
+   * Nothing is in flight any more. What a former owner said of its journal (in its own arena) and
+   * of its response must not be read as the next owner's.
    */
   clearInFlight(slot: number): void {
     this.#i32[this.#i(slot, CONNECTION.journalBytes)] = 0;

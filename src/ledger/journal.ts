@@ -5,10 +5,10 @@
  *   arena:  inbox (64 KiB) | block 0 | block 1 | ...
  *   block:  i32 next block + 1 (0: last) | i32 reserved | 2,040 bytes
  * ```
- * Reads of a worker land in its inbox first, by the kernel's own hand, so that there is no moment at
- * which bytes have left the socket and are not in the ledger. The worker copies them on to the blocks
- * of their connection. The list of free blocks is the worker's alone and lives in its own memory:
- * when it has died, nobody allocates there.
+ * Reads of a worker land in its inbox first, by the kernel's own hand, so that there is no moment
+ * at which bytes have left the socket and are not in the ledger. The worker copies them on to the
+ * blocks of their connection. The list of free blocks is the worker's alone and lives in its own
+ * memory: when it has died, nobody allocates there.
  */
 import {
   ARENA_BYTES,
@@ -48,7 +48,9 @@ export class JournalArena {
     this.#freeCount = JOURNAL_BLOCKS;
   }
 
-  /** The first `bytes` of the inbox: one view for each length, since most reads are short and alike. */
+  /**
+   * The first `bytes` of the inbox: one view for each length, since most reads are short and alike.
+   */
   inboxView(bytes: number): Buffer {
     if (bytes >= VIEWS_MAX) return this.inbox.subarray(0, bytes);
     return (this.#views[bytes] ??= this.inbox.subarray(0, bytes));
@@ -58,7 +60,10 @@ export class JournalArena {
     return this.#freeCount;
   }
 
-  /** A block for the bytes that follow, linked behind `previous` (-1: the first). -1 when none is free. */
+  /**
+   * A block for the bytes that follow, linked behind `previous` (-1: the first). -1 when none is
+   * free.
+   */
   allocate(previous: number): number {
     if (this.#freeCount === 0) return -1;
     this.#freeCount -= 1;

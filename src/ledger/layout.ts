@@ -8,7 +8,8 @@
  *            connection slots  connectionsMax x CONNECTION_SLOT_BYTES
  *            arenas            workersMax x (INBOX_BYTES + JOURNAL_BLOCKS x JOURNAL_BLOCK_BYTES)
  * ```
- * A change to any of it raises LAYOUT_VERSION; a process that finds another version does not attach.
+ * A change to any of it raises LAYOUT_VERSION; a process that finds another version does not
+ * attach.
  */
 
 /** "HFLG", little-endian. */
@@ -24,7 +25,10 @@ export const INBOX_BYTES: number = 64 * 1024;
 export const JOURNAL_BLOCK_BYTES = 2048;
 /** Next-block word and a reserved one. */
 export const JOURNAL_BLOCK_HEADER_BYTES = 8;
-/** 8 MiB of journal a worker: 4,096 ordinary requests in flight, or 128 bodies of 64 KiB. Untouched pages cost nothing. */
+/**
+ * 8 MiB of journal a worker: 4,096 ordinary requests in flight, or 128 bodies of 64 KiB. Untouched
+ * pages cost nothing.
+ */
 export const JOURNAL_BLOCKS = 4096;
 
 /** Header fields. */

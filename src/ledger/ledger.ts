@@ -82,7 +82,9 @@ export class Ledger {
     return new Ledger(mapMemoryFile(fd, ledgerBytes(shape)), shape);
   }
 
-  /** The arena of a worker row. Makes a new list of free blocks: only the row's worker may allocate. */
+  /**
+   * The arena of a worker row. Makes a new list of free blocks: only the row's worker may allocate.
+   */
   arena(row: number): JournalArena {
     return new JournalArena(this.#memory, this.shape, row);
   }

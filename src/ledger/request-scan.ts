@@ -1,8 +1,8 @@
 /**
- * Finds the requests in the bytes of a journal: where each head and body ends, and whether it may be
- * repeated. Not a parser for serving: Node's own parser has seen these bytes. This one only has to
- * know when it does not know: anything but plain RFC 9112 framing is `unclear`, and bytes that are
- * unclear are never replayed.
+ * Finds the requests in the bytes of a journal: where each head and body ends, and whether it may
+ * be repeated. Not a parser for serving: Node's own parser has seen these bytes. This one only has
+ * to know when it does not know: anything but plain RFC 9112 framing is `unclear`, and bytes that
+ * are unclear are never replayed.
  */
 
 /** One request in a journal. Offsets count from the first byte scanned. */
@@ -29,7 +29,9 @@ export interface RequestScan {
 
 const SAFE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 const IDEMPOTENT: ReadonlySet<string> = new Set([...SAFE, "PUT", "DELETE"]);
-/** Node refuses longer heads by default (--max-http-header-size, 16 KiB); headroom for a raised one. */
+/**
+ * Node refuses longer heads by default (--max-http-header-size, 16 KiB); headroom for a raised one.
+ */
 const HEAD_BYTES_MAX = 256 * 1024;
 const REQUEST_LINE = /^([A-Z][A-Z-]*) ([\x21-\x7e\x80-\xff]+) HTTP\/1\.[01]$/;
 const FIELD = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*$/;

@@ -1,4 +1,6 @@
-/** Socket addresses between their C layout (`sockaddr_in`, `sockaddr_in6`, `sockaddr_un`) and text. */
+/**
+ * Socket addresses between their C layout (`sockaddr_in`, `sockaddr_in6`, `sockaddr_un`) and text.
+ */
 import { isIPv4, isIPv6 } from "node:net";
 import { stableBuffer } from "./libc.ts";
 

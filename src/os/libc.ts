@@ -108,7 +108,8 @@ const PROTOTYPES = {
  * @throws Error from koffi when there is no binary of it for this platform.
  */
 export const libc: () => Libc = once(() => {
-  const koffi = createRequire(import.meta.url)("koffi") as Koffi; // typed by hand: only what is used
+  // typed by hand: only what is used
+  const koffi = createRequire(import.meta.url)("koffi") as Koffi;
   const library = koffi.load(null); // the process itself: finds glibc and musl alike
   const functions = Object.entries(PROTOTYPES).map(([name, prototype]) => [
     name,

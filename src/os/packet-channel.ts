@@ -17,7 +17,9 @@ import { libc, stableBuffer } from "./libc.ts";
 import type { Watch } from "./libc.ts";
 import { EAGAIN, EINTR, ETOOMANYREFS, SystemCallError } from "./system-call-error.ts";
 
-/** Below the default send buffer of the kernel (net.core.wmem_default, 212,992 bytes with overhead). */
+/**
+ * Below the default send buffer of the kernel (net.core.wmem_default, 212,992 bytes with overhead).
+ */
 export const PACKET_BYTES_MAX: number = 96 * 1024;
 /** The kernel takes 253 (SCM_MAX_FD); fewer keep one packet small. */
 export const DESCRIPTORS_PER_PACKET_MAX = 64;
@@ -115,7 +117,10 @@ export class PacketChannel {
     return this.#outbox.length >= OUTBOX_PACKETS_MAX;
   }
 
-  /** Called for each packet; the payload is valid during the call only, descriptors are the callee's. */
+  /**
+   * Called for each packet; the payload is valid during the call only, descriptors are the
+   * callee's.
+   */
   onPacket(listener: PacketListener): void {
     this.#onPacket = listener;
   }

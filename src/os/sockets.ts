@@ -66,7 +66,9 @@ export function openSocket(request: SocketRequest): number {
   return -errno;
 }
 
-/** Takes the next connection of a listening socket: its descriptor, or the negative error number. */
+/**
+ * Takes the next connection of a listening socket: its descriptor, or the negative error number.
+ */
 export function acceptConnection(fd: number): number {
   const connection = libc().accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
   return connection < 0 ? -libc().errno() : connection;
@@ -97,7 +99,10 @@ export function sendBytes(fd: number, bytes: Buffer): number {
   return sent < 0 ? -libc().errno() : sent;
 }
 
-/** Reads and throws away what is there: the number of bytes, 0 at the end, or the negative error number. */
+/**
+ * Reads and throws away what is there: the number of bytes, 0 at the end, or the negative error
+ * number.
+ */
 export function discardBytes(fd: number, into: Buffer): number {
   const taken = libc().recv(fd, into, into.length, 0);
   return taken < 0 ? -libc().errno() : taken;

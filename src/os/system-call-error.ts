@@ -1,4 +1,7 @@
-/** What a failed call into the operating system becomes: an error with the call, the name and the number. */
+/**
+ * What a failed call into the operating system becomes: an error with the call, the name and the
+ * number.
+ */
 import { constants } from "node:os";
 import { HoldfastError } from "../base/mod.ts";
 

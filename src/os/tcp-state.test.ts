@@ -14,7 +14,9 @@ import type { TcpCounts } from "./tcp-state.ts";
 
 const reader = new TcpCountReader();
 
-/** A connection served by node:net, beside a duplicate of its descriptor, as the reactor has one. */
+/**
+ * A connection served by node:net, beside a duplicate of its descriptor, as the reactor has one.
+ */
 class Served {
   readonly server: net.Socket;
   readonly client: Client;

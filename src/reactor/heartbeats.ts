@@ -23,7 +23,9 @@ export interface HeartbeatFindings {
 
 /** See the file's docstring. */
 export class Heartbeats {
-  /** For each worker: the heartbeat that was last seen, and for how long (awake) it has stood still. */
+  /**
+   * For each worker: the heartbeat that was last seen, and for how long (awake) it has stood still.
+   */
   readonly #seen: Map<number, { beat: number; silentMs: number }> = new Map();
   #lastTickMs: number;
 
@@ -31,7 +33,9 @@ export class Heartbeats {
     this.#lastTickMs = nowMs;
   }
 
-  /** Looks at every worker that has run its preload; `stallLimitMs` 0 means none is ever stalled. */
+  /**
+   * Looks at every worker that has run its preload; `stallLimitMs` 0 means none is ever stalled.
+   */
   tick(nowMs: number, links: Iterable<WorkerLink>, stallLimitMs: number): HeartbeatFindings {
     const awakeMs = Math.min(nowMs - this.#lastTickMs, TICK_GAP_MAX_MS);
     this.#lastTickMs = nowMs;

@@ -37,7 +37,8 @@ function main(): void {
       return;
     }
     if (message.type === "listener" && message.key === "control") {
-      const listening = { fd: descriptors[0] ?? -1 } as ListenOptions; // net takes it; @types/node does not say
+      // net takes it; @types/node does not say
+      const listening = { fd: descriptors[0] ?? -1 } as ListenOptions;
       control?.listen(listening).catch((error: unknown) => {
         log("error", "cannot serve the control socket", { error: String(error) });
       });

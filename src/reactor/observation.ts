@@ -89,7 +89,9 @@ export class Observation {
     return { method: request.method, path: request.target.slice(0, PATH_CHARACTERS_MAX), ageMs };
   }
 
-  /** The bytes in flight on a connection, as far as they are known: in the inbox, or in its journal. */
+  /**
+   * The bytes in flight on a connection, as far as they are known: in the inbox, or in its journal.
+   */
   #bytesOf(slot: number, link: WorkerLink): Buffer {
     const arena = this.#arena(link.row);
     if (this.#ledger.workers.int(link.row, "inboxSlot") === slot + 1) {

@@ -5,7 +5,9 @@
  */
 import type { WorkerLink } from "./worker-link.ts";
 
-/** A heartbeat (every 100 ms) that is this late means that the worker is not taking anything now. */
+/**
+ * A heartbeat (every 100 ms) that is this late means that the worker is not taking anything now.
+ */
 export const SLUGGISH_MS = 300;
 /** Event-loop lag that counts as one request in flight. */
 const LAG_MS_PER_REQUEST = 10;
@@ -17,7 +19,9 @@ export function loadOf(link: WorkerLink, nowMs: number): number {
   return link.inFlight + link.waiting + Math.floor(link.loopLagMs / LAG_MS_PER_REQUEST) + sluggish;
 }
 
-/** The worker for a connection of `listener`; null when none is fed, serves it and takes packets. */
+/**
+ * The worker for a connection of `listener`; null when none is fed, serves it and takes packets.
+ */
 export function place(
   links: Iterable<WorkerLink>,
   listener: number,

@@ -1,10 +1,10 @@
 /**
- * Recovery: every connection of a dead (or frozen) worker gets a verdict, and the verdict is carried
- * out: moved, replayed, refused or aborted.
+ * Recovery: every connection of a dead (or frozen) worker gets a verdict, and the verdict is
+ * carried out: moved, replayed, refused or aborted.
  *
- * A worker dies between two instructions. The one place where bytes may have left the kernel and not
- * be attributed yet is its inbox: a read lands there before any JavaScript runs. If the inbox is not
- * attributed, is not empty, and exactly one connection misses bytes, they are its bytes.
+ * A worker dies between two instructions. The one place where bytes may have left the kernel and
+ * not be attributed yet is its inbox: a read lands there before any JavaScript runs. If the inbox
+ * is not attributed, is not empty, and exactly one connection misses bytes, they are its bytes.
  */
 import { FLAG_JOURNAL_SHORT, INBOX_BYTES, STATE } from "../ledger/mod.ts";
 import type { ConnectionSnapshot, JournalArena, Ledger } from "../ledger/mod.ts";
@@ -46,8 +46,8 @@ interface Suspect {
 }
 
 /**
- * Whom a death is laid on. The slot that was being acted on when the worker stopped, if any: a stall
- * is its doing (`isProven`), a crash may be. Otherwise everything in flight is suspect.
+ * Whom a death is laid on. The slot that was being acted on when the worker stopped, if any: a
+ * stall is its doing (`isProven`), a crash may be. Otherwise everything in flight is suspect.
  */
 interface Blame {
   readonly slot: number;
@@ -98,8 +98,8 @@ export class Recovery {
   }
 
   /**
-   * Carries out the verdict over each connection of `link`, which runs no more. `hasStalled`: it made
-   * no progress although nobody had stopped it.
+   * Carries out the verdict over each connection of `link`, which runs no more. `hasStalled`: it
+   * made no progress although nobody had stopped it.
    */
   recover(link: WorkerLink, hasStalled: boolean): RecoverySummary {
     const startedAt = performance.now();
@@ -299,7 +299,10 @@ export class Recovery {
     this.#refusals.end(fd, response, () => this.#retention.free(slot));
   }
 
-  /** Reset rather than FIN: a response that ends early must not look whole (HTTP/1.0 bodies end with FIN). */
+  /**
+   * Reset rather than FIN: a response that ends early must not look whole (HTTP/1.0 bodies end with
+   * FIN).
+   */
   #abort(slot: number): void {
     const fd = this.#retention.takeDescriptor(slot);
     if (fd !== null) {

@@ -1,6 +1,6 @@
 /**
- * Refuses a request whose worker has died: a well-formed response, FIN, and then what the peer still
- * sends is read and thrown away until it ends too (a close with unread bytes would reset the
+ * Refuses a request whose worker has died: a well-formed response, FIN, and then what the peer
+ * still sends is read and thrown away until it ends too (a close with unread bytes would reset the
  * connection, and the peer might never see the response: RFC 9112 9.6).
  */
 import {
@@ -54,7 +54,9 @@ export class Refusals {
   readonly #scratch: Buffer = stableBuffer(64 * 1024);
   readonly #open: Map<number, () => void> = new Map();
 
-  /** Sends `response`, ends, and closes the descriptor when the peer has ended too. Then `onEnd`. */
+  /**
+   * Sends `response`, ends, and closes the descriptor when the peer has ended too. Then `onEnd`.
+   */
   end(fd: number, response: Buffer, onEnd: () => void): void {
     sendBytes(fd, response); // fits: nothing else is in the send buffer of an unanswered connection
     shutdownWrite(fd);

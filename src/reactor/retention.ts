@@ -65,7 +65,10 @@ export class Retention {
     return stored === 0 ? null : stored - 1;
   }
 
-  /** A new connection: into a slot, and on to a worker at the next `flush`. The caller asked `isFull`. */
+  /**
+   * A new connection: into a slot, and on to a worker at the next `flush`. The caller asked
+   * `isFull`.
+   */
   accept(fd: number, listener: number): void {
     const slot = this.#allocate();
     this.#ledger.connections.open(slot, listener, machineNowMs(), "held");
@@ -317,7 +320,8 @@ export class Retention {
     if (batch === undefined) return;
     this.#batches.delete(link);
     const payload = Buffer.from(Uint32Array.from(batch.rows).buffer);
-    // refused by a channel that has just broken: the slots are in state handed, and recovery finds them
+    // refused by a channel that has just broken: the slots are in state handed, and recovery finds
+    // them
     link.channel.send(PACKET_CONNECTIONS, payload, batch.fds);
   }
 

@@ -1,6 +1,6 @@
 /**
- * The reactor's whole: keeper, workers, listeners, retention, supervision and control, wired to each
- * other. What each of them does is in its own file; this one only passes on.
+ * The reactor's whole: keeper, workers, listeners, retention, supervision and control, wired to
+ * each other. What each of them does is in its own file; this one only passes on.
  *
  * ```
  *   keeper ==> onKeeper --> supervisor <--> links --> workers

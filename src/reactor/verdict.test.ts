@@ -49,7 +49,9 @@ function brief(verdict: Verdict): string {
 
 const NOT_THERE = { bytes: null };
 const INTERIM = { kernelWritten: WRITTEN + 25, interimBytes: 25 };
-/** What was read, what else is known, and the verdict under the policies idempotent, safe and off. */
+/**
+ * What was read, what else is known, and the verdict under the policies idempotent, safe and off.
+ */
 const TABLE: Record<string, [string, Partial<Evidence>, string, (string | undefined)?, string?]> = {
   "idle: nothing read, nothing written": ["", {}, "move"],
   "an empty line was read": ["\r\n", {}, "move"],

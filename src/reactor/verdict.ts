@@ -22,7 +22,9 @@ import type { ScannedRequest } from "../ledger/mod.ts";
 
 export type ReplayPolicy = "safe" | "idempotent" | "off";
 
-/** What is known of one connection of a dead worker. Counts are bytes since the connection was made. */
+/**
+ * What is known of one connection of a dead worker. Counts are bytes since the connection was made.
+ */
 export interface Evidence {
   readonly kernelRead: number;
   readonly kernelWritten: number;
@@ -34,7 +36,9 @@ export interface Evidence {
   readonly responseOrdinal: number;
   /** Workers that died before with a request in flight here that may have been the cause. */
   readonly deaths: number;
-  /** Whether a request here may have caused this death (`suspect`), or is known to have (`culprit`). */
+  /**
+   * Whether a request here may have caused this death (`suspect`), or is known to have (`culprit`).
+   */
   readonly role: "bystander" | "suspect" | "culprit";
   /** The bytes from `quiescentRead` to `kernelRead`; null: the ledger does not have all of them. */
   readonly bytes: Buffer | null;
@@ -121,8 +125,8 @@ function judgeRequests(
 /**
  * The verdict over one connection.
  * @example
- * const idle = { kernelRead: 90, kernelWritten: 120, quiescentRead: 90, quiescentWritten: 120, ... };
- * judge(idle, "idempotent"); // { kind: "move" }
+ * const idle = { kernelRead: 90, kernelWritten: 120, quiescentRead: 90, quiescentWritten: 120, ...
+ * }; judge(idle, "idempotent"); // { kind: "move" }
  */
 export function judge(evidence: Evidence, policy: ReplayPolicy): Verdict {
   const out = responsesOut(evidence);

@@ -62,8 +62,8 @@ export class WorkerLink implements WorkerIdentity {
   }
 
   /**
-   * Whether its channel is so full that more would only pile up here, each packet with duplicates of
-   * its descriptors. Connections wait in state held instead.
+   * Whether its channel is so full that more would only pile up here, each packet with duplicates
+   * of its descriptors. Connections wait in state held instead.
    */
   get isClogged(): boolean {
     return this.channel.outboxPackets >= OUTBOX_PACKETS_WANTED;

@@ -3,7 +3,9 @@
 const MIB: number = 1024 * 1024;
 /** V8's own young generation is left alone from here on: 16 to 64 MiB a semi-space, by version. */
 const DEFAULT_YOUNG_FROM_BYTES: number = 1024 * MIB;
-/** Of the heap, for each of the three semi-spaces of the young generation (v8 `Heap::Configure`). */
+/**
+ * Of the heap, for each of the three semi-spaces of the young generation (v8 `Heap::Configure`).
+ */
 const SEMI_SPACE_FRACTION: number = 1 / 32;
 const SEMI_SPACE_MIB_MAX = 16;
 /** What V8 adds to --max-old-space-size for the young generation, at most (Node 24: 3 x 64 MiB). */

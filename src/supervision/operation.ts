@@ -130,7 +130,9 @@ export class Operation {
     return new Map([...this.#ready].map(([id, index]) => [index, id]));
   }
 
-  /** A new worker was lost: none takes its place. Returns the ids of all new ones, which must go. */
+  /**
+   * A new worker was lost: none takes its place. Returns the ids of all new ones, which must go.
+   */
   abandon(message: string, output: string): readonly number[] {
     this.#enter("abandoning");
     this.#failure = { message, output };

@@ -14,7 +14,9 @@ import { basename, dirname, join } from "node:path";
 
 /** An editor writes a file in several steps, and `git checkout` many files. */
 export const DEBOUNCE_MS = 200;
-/** Each costs one inotify watch; Linux allows a user 8,192 and more (fs.inotify.max_user_watches). */
+/**
+ * Each costs one inotify watch; Linux allows a user 8,192 and more (fs.inotify.max_user_watches).
+ */
 export const DIRECTORIES_MAX = 4096;
 
 interface Watched {

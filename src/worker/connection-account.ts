@@ -36,7 +36,9 @@ export interface AccountHost {
   awaitFlush(account: ConnectionAccount): void;
   /** Slot + 1 whose bytes lie in the inbox, or 0. */
   setInboxSlot(value: number): void;
-  /** Slot + 1 whose bytes are being acted on, or 0: if this process never comes back, it was that. */
+  /**
+   * Slot + 1 whose bytes are being acted on, or 0: if this process never comes back, it was that.
+   */
   setExecuting(value: number): void;
   countJournalFull(): void;
   requestBegan(): void;
@@ -81,7 +83,8 @@ function chunksBytes(chunks: readonly unknown[], allBuffers: boolean): number {
     const piece = chunks[index] as Piece; // net.Socket gives strings and buffers only
     if (typeof piece !== "string") bytes += piece.byteLength;
     else if (chunks[index + 1] === "latin1") bytes += piece.length;
-    else bytes += Buffer.byteLength(piece, chunks[index + 1] as BufferEncoding); // as Writable has it
+    // as Writable has it
+    else bytes += Buffer.byteLength(piece, chunks[index + 1] as BufferEncoding);
   }
   return bytes;
 }
@@ -91,7 +94,10 @@ function heldRead(this: HeldStreamHandle, arrayBuffer?: ArrayBuffer): unknown {
   return this.account?.onRead(arrayBuffer);
 }
 
-/** See the file's docstring. One for each connection of an http server; opaque ones keep only their slot. */
+/**
+ * See the file's docstring. One for each connection of an http server; opaque ones keep only their
+ * slot.
+ */
 export class ConnectionAccount implements Account {
   readonly slot: number;
   readonly generation: number;
@@ -102,7 +108,10 @@ export class ConnectionAccount implements Account {
   readonly #baseWritten: number;
   /** Kernel read count up to which bytes are accounted for. */
   #read: number;
-  /** Kernel written count at the quiescent point, and at the end of the response that was begun last. */
+  /**
+   * Kernel written count at the quiescent point, and at the end of the response that was begun
+   * last.
+   */
   #quiescentWritten: number;
   #writtenEnd = -1;
   /** Of the interim response that was written last, behind the quiescent point. */
@@ -178,7 +187,9 @@ export class ConnectionAccount implements Account {
     this.#handle.onread = heldRead;
   }
 
-  /** As Node's keep-alive timeout does between requests; a moved connection starts in that pause. */
+  /**
+   * As Node's keep-alive timeout does between requests; a moved connection starts in that pause.
+   */
   startKeepAliveTimeout(timeoutMs: number): void {
     if (timeoutMs <= 0) return;
     this.#handle.owner?.setTimeout(timeoutMs);
@@ -240,8 +251,8 @@ export class ConnectionAccount implements Account {
   }
 
   /**
-   * Gives an idle connection back: the descriptor is closed here without a word to the peer, and the
-   * reactor's duplicate goes to another worker. False when bytes have come meanwhile.
+   * Gives an idle connection back: the descriptor is closed here without a word to the peer, and
+   * the reactor's duplicate goes to another worker. False when bytes have come meanwhile.
    */
   release(): boolean {
     const socket = this.#handle.owner;
@@ -266,7 +277,8 @@ export class ConnectionAccount implements Account {
     this.#isClosed = true;
     if (!this.#isReleased) {
       this.#host.connections.enter(this.slot, "closed");
-      // the reactor holds a duplicate: the kernel would say nothing to the peer until that is closed
+      // the reactor holds a duplicate: the kernel would say nothing to the peer until that is
+      // closed
       if (!this.#isOpaque && this.#handle.fd >= 0) shutdownBoth(this.#handle.fd);
     }
     this.#releaseJournal();
@@ -509,9 +521,10 @@ export class ConnectionAccount implements Account {
   }
 
   /**
-   * Where the only request since the quiescent point ends, as soon as the bytes say so. Bytes behind
-   * a complete request would be the beginning of another head, which cannot end with an empty line
-   * without being a second request; so an empty line at the end of what was read is the end.
+   * Where the only request since the quiescent point ends, as soon as the bytes say so. Bytes
+   * behind a complete request would be the beginning of another head, which cannot end with an
+   * empty line without being a second request; so an empty line at the end of what was read is the
+   * end.
    */
   #noteRequestEnd(chunk: Buffer, bytes: number, endsRequest: boolean): void {
     const request = this.#lastRequest;

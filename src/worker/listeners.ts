@@ -28,11 +28,17 @@ import type {
 } from "./node-internals.ts";
 import type { WorkerContext } from "./worker-context.ts";
 
-/** setInterval's longest delay: a timer that only keeps the event loop alive, as a listening handle does. */
+/**
+ * setInterval's longest delay: a timer that only keeps the event loop alive, as a listening handle
+ * does.
+ */
 const LONGEST_DELAY_MS = 0x7fff_ffff;
 /** Connections taken in one turn in kernel mode; more would keep the other workers idle. */
 const ACCEPTS_PER_TURN_MAX = 16;
-/** Slots that a worker holds for its own accepting: a burst of connections of one round trip to the reactor. */
+/**
+ * Slots that a worker holds for its own accepting: a burst of connections of one round trip to the
+ * reactor.
+ */
 const SLOTS_WANTED = 256;
 
 interface Pending {
@@ -88,7 +94,9 @@ function specOf(query: ServerQuery, index: number, server: Server | null): Liste
   };
 }
 
-/** Node's http server class. Loaded when somebody listens: a script that does not never pays for it. */
+/**
+ * Node's http server class. Loaded when somebody listens: a script that does not never pays for it.
+ */
 function isHttpServer(server: Server | null): server is HttpServer {
   return server instanceof process.getBuiltinModule("node:http").Server;
 }

@@ -173,7 +173,8 @@ function onMessage(
 
 /** Keeper and reactor have died: finish what is in flight, then end. */
 function endAsOrphan(context: WorkerContext): void {
-  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined); // nobody reads
+  // nobody reads
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   context.drain(false);
   const deadline = context.nowMs() + ORPHAN_TERM_MS;
   const check = setInterval(() => {
@@ -210,7 +211,8 @@ export function startWorker(): void {
   const listeners = new Listeners(context, () => context.send({ type: "ready" }));
   listenToReactor(channel, context, listeners);
   channel.onClose(() => endAsOrphan(context));
-  process.on("exit", () => channel.close()); // koffi must not find it open when the environment ends
+  // koffi must not find it open when the environment ends
+  process.on("exit", () => channel.close());
   hookCluster(listeners, identity);
   subscribe("tracing:net.server.listen:asyncEnd", () => listeners.sayListening());
   startHeartbeat(context);

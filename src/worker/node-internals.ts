@@ -1,7 +1,8 @@
 /**
  * What Holdfast uses of Node's internals, in one place. All of it is reached through objects that
- * Node hands out (a socket's handle, the cluster module), but for three numbers (`streamWords`). Checked on
- * Node 22, 24 and 26 by the system tests; `supportsAccounting` looks before anything relies on it.
+ * Node hands out (a socket's handle, the cluster module), but for three numbers (`streamWords`).
+ * Checked on Node 22, 24 and 26 by the system tests; `supportsAccounting` looks before anything
+ * relies on it.
  */
 import { Socket } from "node:net";
 import type { Request } from "./connection-account.ts";
@@ -43,7 +44,9 @@ export interface DatagramHandle {
   close(callback?: () => void): void;
 }
 
-/** The part of an OutgoingMessage that says how long the response will be (lib/_http_outgoing.js). */
+/**
+ * The part of an OutgoingMessage that says how long the response will be (lib/_http_outgoing.js).
+ */
 export interface Response {
   readonly _header: string | null;
   readonly _hasBody: boolean;

@@ -1,6 +1,6 @@
 /**
- * What one worker has: its row and arena in the ledger, its channel to the reactor, its connections,
- * its listeners, and whether it drains.
+ * What one worker has: its row and arena in the ledger, its channel to the reactor, its
+ * connections, its listeners, and whether it drains.
  *
  * ```
  *   reactor --connections--> receive --> listener --> server

@@ -1,4 +1,6 @@
-/** Entries that do not exist, throw, never listen, or cannot listen: what, why, and an exit code. */
+/**
+ * Entries that do not exist, throw, never listen, or cannot listen: what, why, and an exit code.
+ */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";

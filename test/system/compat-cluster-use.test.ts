@@ -1,4 +1,6 @@
-/** An application written for node:cluster runs its worker part in each worker, and forks nothing. */
+/**
+ * An application written for node:cluster runs its worker part in each worker, and forks nothing.
+ */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { distinctAnswers } from "./support/load.ts";

@@ -1,7 +1,8 @@
 /**
- * The fault table in short form: the scenario of `npm run faults` with fewer connections, and its bar.
- * Each framework on each version of Node goes through the faults that production sees most; the
- * others, which take longer, through one framework and version each, and all through plain http.
+ * The fault table in short form: the scenario of `npm run faults` with fewer connections, and its
+ * bar. Each framework on each version of Node goes through the faults that production sees most;
+ * the others, which take longer, through one framework and version each, and all through plain
+ * http.
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
