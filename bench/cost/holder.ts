@@ -3,7 +3,7 @@
  * them when told to. Parent and child speak by `process.send`:
  *
  * ```
- *   -> {type: "open", count}       <- {type: "opened", open, failed}     each has served one request
+ *   -> {type: "open", count}       <- {type: "opened", open, failed}   each has served a request
  *   -> {type: "ask"}               <- {type: "asked", answered, failed, lastAt}   a request on each
  *   -> {type: "close"}             <- {type: "closed"}
  * ```

@@ -14,7 +14,7 @@ type Part = (typeof PARTS)[number];
 
 const HELP = `Usage: npm run bench -- [${PARTS.join("|")}|all] [options]
 
-  cost      CPU time of a request, with ${CONNECTIONS} kept connections and with a connection for each (default)
+  cost      CPU time of a request, with ${CONNECTIONS} kept connections and one for each (default)
   idle      memory of an idle connection in reactor and ledger
   recovery  time until all idle connections of a dead worker are with another
   memory    memory of keeper, reactor and one worker
@@ -139,7 +139,7 @@ async function runRecovery(connections: number): Promise<Finding> {
     String(result.failed),
   ];
   const note =
-    `Of another death, with a request on each of all ${result.requests} connections at that moment: ` +
+    `Of another death, with a request on each of all ${result.requests} connections then: ` +
     `the last answer after ${result.answeredMs.toFixed(0)} ms.`;
   return { text: `${formatTable(columns, [row])}\n\n${note}`, data: result, isMet };
 }

@@ -6,7 +6,7 @@
  *   ok        a complete response below 400       fin      FIN before the first byte of a response
  *   status    a complete response, 400 or above   rst      RST before the first byte
  *   refused   the connect failed                  short    either of them inside a response
- *   timeout   no complete response in time        garbage  bytes that are no response, or one too many
+ *   timeout   no complete response in time        garbage  bytes that are no response, or too many
  * ```
  */
 import net from "node:net";

@@ -18,9 +18,9 @@ import type { AppName, FaultName, FaultResult } from "./mod.ts";
 
 const HELP = `Usage: npm run faults -- [options]
 
-Starts each contender with 2 workers, 200 idle connections that have served a request, 40 GET and 20 POST
+Starts each contender with 2 workers, 200 idle connections that have served one, 40 GET and 20 POST
 in flight, 20 event streams, closed loops and a new connection each 50 ms; then one fault; then asks
-on each idle connection again. Prints what clients noticed. Exits with 1 when Holdfast misses its bar.
+on each idle connection again. Prints what clients noticed. Exits with 1 if Holdfast misses its bar.
 
   --contender <names>   ${CONTENDER_NAMES.join(", ")}, all (default: holdfast)
   --fault <names>       ${FAULT_NAMES.join(", ")}, all (default: all)

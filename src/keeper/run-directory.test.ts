@@ -26,7 +26,7 @@ function failsWith(code: string, message: RegExp): (error: unknown) => boolean {
     error instanceof HoldfastError && error.code === code && message.test(error.message);
 }
 
-test("makes directory, pid file and control socket for this user only, and removes the files", (t) => {
+test("makes directory, pid file, control socket for this user only; removes the files", (t) => {
   const path = join(directory(t), "a", "b");
   const files = openRunFiles(path, "shop");
   const modeOf = (name: string): number => statSync(join(path, name)).mode & 0o777;

@@ -70,7 +70,8 @@ const request: fc.Arbitrary<Sample> = fc
   })
   .map(({ method, target, version, fields, key, payload }) => {
     const lines = [...fields, ...(key === null ? [] : [`Idempotency-Key: ${key}`])];
-    const head = `${[`${method} ${target} HTTP/${version}`, ...lines, ...payload.field].join("\r\n")}\r\n\r\n`;
+    const start = `${method} ${target} HTTP/${version}`;
+    const head = `${[start, ...lines, ...payload.field].join("\r\n")}\r\n\r\n`;
     return { head, body: payload.body, method, target, hasKey: key !== null };
   });
 

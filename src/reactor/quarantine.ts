@@ -4,7 +4,7 @@
  * one, names the culprit, and nobody else is refused for it.
  *
  * ```
- *   queued (held) --its turn--> current (handed, busy) --answered, closed, or its worker died--> next
+ *   queued (held) --its turn--> current (handed, busy) --answered, closed, worker died--> next
  * ```
  */
 import { STATE } from "../ledger/mod.ts";

@@ -155,7 +155,7 @@ describe("the connections of a dead worker", () => {
     assert.equal(world.ledger.total("aborted"), 1, "what lived in JavaScript is lost");
   });
 
-  it("ones that it had not received yet go on, with the bytes that were to be replayed", async (t) => {
+  it("ones that it had not received yet go on, with the bytes to be replayed", async (t) => {
     const world = new RecoveryWorld(t);
     const [first, second] = [world.worker(), world.worker()];
     second.link.isFed = false;
@@ -199,7 +199,7 @@ describe("the connections of a dead worker", () => {
     assert.equal(world.stateOf(slot), STATE.free);
   });
 
-  it("one that its client has half closed is replayed: the client waits for its answer", async (t) => {
+  it("one that its client has half closed is replayed: the client waits", async (t) => {
     const world = new RecoveryWorld(t);
     const first = world.worker();
     const { slot, client } = await world.open(first);

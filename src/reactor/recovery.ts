@@ -70,9 +70,14 @@ function refusalText(verdict: Extract<Verdict, { kind: "refuse" }>): string {
     case 500:
       return `The service gave this request up: ${verdict.reason}.`;
     case 502:
-      return "The worker that was reading this request died; the request was not carried out again.";
+      return (
+        "The worker that was reading this request died; " + "the request was not carried out again."
+      );
     case 503:
-      return "The worker that served this request died, and the request may not be repeated by itself.";
+      return (
+        "The worker that served this request died, " +
+        "and the request may not be repeated by itself."
+      );
   }
 }
 

@@ -180,7 +180,9 @@ const sent: fc.Arbitrary<Sent> = fc
     const isSafe = ["GET", "HEAD", "OPTIONS"].includes(method);
     const isIdempotent = isSafe || method === "PUT" || method === "DELETE" || hasKey;
     return {
-      text: `${method} /x HTTP/1.1\r\n${key}${framing}\r\n\r\n${isChunked ? `${first}0\r\n\r\n` : body}`,
+      text:
+        `${method} /x HTTP/1.1\r\n${key}${framing}\r\n\r\n` +
+        (isChunked ? `${first}0\r\n\r\n` : body),
       mayRepeat: { safe: isSafe, idempotent: isIdempotent, off: false },
     };
   });

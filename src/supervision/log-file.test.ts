@@ -66,7 +66,7 @@ test("two files are kept, each bounded, and no line is lost between them", async
   for (const file of [path, `${path}.1`]) assert.ok(statSync(file).size <= LIMITS.fileBytesMax);
 });
 
-test("a full disk loses lines, says so once, and the next line that fits says how many", async (t) => {
+test("a full disk loses lines, says so once; the next line that fits says how many", async (t) => {
   const path = join(directory(t), "shop.log");
   symlinkSync("/dev/full", path);
   const troubles: string[] = [];

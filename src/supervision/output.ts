@@ -2,7 +2,7 @@
  * What the processes of a run write: passed on unchanged, and looked at on the way.
  *
  * ```
- *   worker's stdout ==> Tap ==> our stdout            (back pressure: a full pipe pauses the worker)
+ *   worker's stdout ==> Tap ==> our stdout         (back pressure: a full pipe pauses the worker)
  *                        +--> lines, for the log file
  *                        +--> the last 4 KiB, for the report of its exit
  * ```

@@ -47,7 +47,7 @@ test("reload: a worker that does not drain gets SIGTERM at the deadline, then SI
   assert.deepEqual(old.signals, ["SIGTERM", "SIGKILL"]);
 });
 
-test("reload: a new worker that crashes leaves the old ones alone and gives its output", async () => {
+test("reload: a new worker that crashes leaves the old ones alone, gives its output", async () => {
   const world = running();
   const old = [world.at(0), world.at(1)];
   const reload = world.supervisor.reload(ignore);

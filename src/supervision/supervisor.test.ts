@@ -38,7 +38,7 @@ for (const [name, code, signal, expected] of [
   ["3", 3, null, 3],
   ["SIGTERM", null, "SIGTERM", 143],
 ] as const) {
-  test(`a first worker that ends by ${name} before it is ready ends the run with ${expected}`, () => {
+  test(`a first worker that ends by ${name} before it is ready ends all with ${expected}`, () => {
     const world = new World();
     world.supervisor.boot();
     world.spawned(world.at(0));

@@ -57,7 +57,7 @@ test("a directory that comes later is watched too", async (t) => {
   assert.equal(await changed, "new/b.js");
 });
 
-test("a single file, also when it is replaced as editors do; its neighbours do not matter", async (t) => {
+test("a single file, also when replaced as editors do; its neighbours do not matter", async (t) => {
   const { directory, watcher, next } = watching(t);
   const file = join(directory, "server.js");
   writeFileSync(file, "1");

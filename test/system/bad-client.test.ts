@@ -20,8 +20,10 @@ const garbage: Record<string, string | Buffer> = {
   "a TLS hello": Buffer.from("1603010200010001fc0303", "hex"),
   "a header without a colon": `${HEAD}broken header\r\n\r\n`,
   "a head larger than node takes": `${HEAD}x: ${"x".repeat(40_000)}\r\n\r\n`,
-  "two lengths": `POST /fine HTTP/1.1\r\nhost: t\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab`,
-  "a chunk size that is none": `POST /echo HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n`,
+  "two lengths":
+    "POST /fine HTTP/1.1\r\nhost: t\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+  "a chunk size that is none":
+    "POST /echo HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
   "no host": "GET /fine HTTP/1.1\r\n\r\n",
   "a good request and then garbage": `${HEAD}\r\nGARBAGE\r\n\r\n`,
   "an unknown version": "GET / HTTP/7.3\r\nhost: t\r\n\r\n",

@@ -59,7 +59,7 @@ describe("reload", () => {
     assert.equal((await get(target, "/env?name=GREETING")).text, "goodbye");
   });
 
-  it("after one that failed, a crash restarts the old version with its old environment", async (t) => {
+  it("after one that failed, a crash restarts the old version, its environment too", async (t) => {
     const folder = folderFor(t);
     const [file, broken] = [path.join(folder, "service.env"), path.join(folder, "broken")];
     writeFileSync(file, "GREETING=old\n");
