@@ -149,7 +149,7 @@ function nameInUse(path: string, name: string): HoldfastError {
  */
 function listenOn(path: string): number {
   if (Buffer.byteLength(path) > UNIX_PATH_BYTES_MAX) {
-    const reason = `the path of a socket there (${path}) exceeds ${UNIX_PATH_BYTES_MAX} bytes`;
+    const reason = `the socket path ${path} is longer than ${UNIX_PATH_BYTES_MAX} bytes`;
     throw directoryError(path, reason);
   }
   rmSync(path, { force: true });
