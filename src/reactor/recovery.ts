@@ -70,9 +70,7 @@ function refusalText(verdict: Extract<Verdict, { kind: "refuse" }>): string {
     case 500:
       return `The service gave this request up: ${verdict.reason}.`;
     case 502:
-      return (
-        "The worker that was reading this request died; " + "the request was not carried out again."
-      );
+      return "The worker that was reading this request died; it was not carried out again.";
     case 503:
       return (
         "The worker that served this request died, " +
