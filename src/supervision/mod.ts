@@ -28,3 +28,5 @@ export type { AdoptedWorker, LogFields, SupervisorPorts } from "./supervisor-typ
 export { Versions } from "./versions.ts";
 export type { Version } from "./versions.ts";
 export { Watcher } from "./watch.ts";
+export { WorkerOutput } from "./worker-output.ts";
+export type { WorkerSinks } from "./worker-output.ts";

@@ -103,8 +103,8 @@ export class Roster {
     const now = this.#ports.now();
     life.enter("stalled", now, now + STALL_RECOVERY_MS);
     this.#ports.signal(life.id, "SIGSTOP");
-    const message = `worker ${life.index} made no progress; it is frozen, its connections are recovered`;
-    this.#ports.log("error", `${message}, and it is killed`, fieldsOf(life));
+    const message = `worker ${life.index} made no progress; it is frozen and killed`;
+    this.#ports.log("error", message, fieldsOf(life)); // what came of its connections, others say
     this.#ports.recover(life.id);
   }
 
