@@ -5,7 +5,7 @@
  *   accept --> slot (held) --> place --> handed, PACKET_CONNECTIONS --> the worker
  *                 ^  no worker: waits here                                 |
  *                 +---- released <-----------------------------------------+--> closed: slot free
- *                 +---- recovery (the worker died)                         +--> opaque: copy dropped
+ *                 +---- recovery (the worker died)                         +--> opaque: copy closed
  * ```
  * One descriptor a slot, in a table indexed by slot; a zero is none.
  */
