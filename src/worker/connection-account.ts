@@ -123,6 +123,8 @@ export class ConnectionAccount implements Account {
   #forward: (arrayBuffer?: ArrayBuffer) => unknown = () => undefined;
   #begun = 0;
   #answered = 0;
+  /** Responses of which something was written. */
+  #started = 0;
   #lastRequest: Request | null = null;
   /** Kernel read count at the end of the only request since the quiescent point; -1: not known. */
   #requestEnd = -1;
@@ -300,6 +302,10 @@ export class ConnectionAccount implements Account {
       }
       this.#predicted = response;
       this.#writtenEnd = this.#remaining = -1;
+      // Node begins a response when the one before has left, also one that nobody has looked at yet
+      const out = this.#started - this.#answered;
+      this.#started += 1;
+      if (out > 0) this.#responsesOut(out);
       const length = response._hasBody ? response._contentLength : 0;
       if (length !== null && !(response._hasBody && response.chunkedEncoding)) {
         this.#setResponseEnd(response._header.length + length);
@@ -322,6 +328,8 @@ export class ConnectionAccount implements Account {
         ? this.#writtenEnd - this.#baseWritten - this.#handle.bytesWritten
         : this.#remaining - streamWords.writtenBytes();
     if (this.#remaining > 0) return;
+    // a head outside ASCII is written in the encoding of the body: then the handle's count is true
+    if (this.#remaining < 0) this.#writtenEnd = -1;
     const isOut =
       this.#remaining === 0 &&
       (streamWords === null ? this.#handle.writeQueueSize === 0 : streamWords.wroteAtOnce());
@@ -558,9 +566,10 @@ export class ConnectionAccount implements Account {
     this.#writtenEnd = this.#remaining = -1;
     this.#interimBytes = 0;
     this.#hasWritten = false;
-    this.#begun = this.#answered = 0;
+    this.#begun = this.#answered = this.#started = 0;
     this.#requestEnd = -1;
-    this.#lastRequest = null;
+    this.#lastRequest = null; // both would live on with the connection, into the old generation
+    this.#predicted = null;
     if (end < this.#read) return; // the beginning of the next request is here already
     this.#releaseJournal();
     if (this.#isShort) {
