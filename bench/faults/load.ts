@@ -22,13 +22,15 @@ export class ClosedLoops {
   readonly #port: number;
   readonly #path: string;
   readonly #timeoutMs: number;
+  readonly #onAnswer: OnAnswer;
   readonly #loops: Promise<void>[];
   #isStopped = false;
 
-  constructor(port: number, count: number, path: string, timeoutMs: number) {
+  constructor(port: number, count: number, path: string, timeoutMs: number, onAnswer: OnAnswer) {
     this.#port = port;
     this.#path = path;
     this.#timeoutMs = timeoutMs;
+    this.#onAnswer = onAnswer;
     this.#loops = Array.from({ length: count }, () => this.#loop());
   }
 
@@ -45,11 +47,13 @@ export class ClosedLoops {
         this.endedBetween += 1;
         connection = this.#replace(connection);
       }
+      const beganAt = performance.now();
       const outcome = await connection.request("GET", this.#path, { timeoutMs: this.#timeoutMs });
       this.requests += 1;
       this.longestMs = Math.max(this.longestMs, outcome.ms);
       this.failed.addOutcome(outcome);
       if (outcome.kind === "ok") {
+        this.#onAnswer(outcome.response.text, beganAt);
         if (outcome.response.headers.get("connection") === "close") {
           connection = this.#replace(connection);
         }

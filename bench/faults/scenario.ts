@@ -18,6 +18,7 @@ import { Counts } from "./counts.ts";
 import { FAULT_TARGETS, OOM_HEAP_MEGABYTES, injectFault } from "./fault.ts";
 import type { FaultName, WorkerName } from "./fault.ts";
 import { ClosedLoops, EventReader, Prober, ask } from "./load.ts";
+import type { OnAnswer } from "./load.ts";
 import { PostLedger } from "./posts.ts";
 import type { PostResult } from "./posts.ts";
 
@@ -89,11 +90,11 @@ export interface FaultResult {
 
 const START_DEADLINE_MS = 30_000;
 const PROBE_INTERVAL_MS = 50;
-const SLOW_LOOP_PATH = "/slow?ms=100";
-const IN_FLIGHT_PATH = "/slow?ms=300";
-/** Load before the requests in flight, requests in flight before the fault, load after it all. */
+const SLOW_PATH = "/slow?ms=100";
+const IN_FLIGHT_PATH = "/slow?ms=400";
+/** Load before the requests in flight, the fault after the last of them has begun, load after it. */
 const WARM_UP_MS = 300;
-const IN_FLIGHT_MS = 100;
+const IN_FLIGHT_MS = 50;
 const AFTER_MS = 500;
 const OUTPUT_CHARACTERS = 4000;
 /** An event stream has an event each 25 ms; one without for so long is lost. */
@@ -182,15 +183,15 @@ class Scenario {
     await this.#openStreams();
     const victim = this.#chooseVictim();
     const ofVictim = this.#takeFrom(victim);
-    const fast = new ClosedLoops(this.#port, population.fastLoops, "/", patienceMs);
-    const slow = new ClosedLoops(this.#port, population.slowLoops, SLOW_LOOP_PATH, patienceMs);
-    const prober = new Prober(this.#port, PROBE_INTERVAL_MS, patienceMs, (text, beganAt) =>
-      this.#answered(text, beganAt),
-    );
+    const port = this.#port;
+    const onAnswer: OnAnswer = (text, beganAt) => this.#answered(text, beganAt);
+    const fast = new ClosedLoops(port, population.fastLoops, "/", patienceMs, onAnswer);
+    const slow = new ClosedLoops(port, population.slowLoops, SLOW_PATH, patienceMs, onAnswer);
+    const prober = new Prober(port, PROBE_INTERVAL_MS, patienceMs, onAnswer);
     await delay(WARM_UP_MS);
     this.#posts.send(population.post, ofVictim);
     const gets = this.#sendGets();
-    await delay(IN_FLIGHT_MS);
+    await this.#untilInFlight();
 
     progress("fault");
     const streamWorkers = this.#streams.map((stream) => stream.worker);
@@ -273,6 +274,15 @@ class Scenario {
 
   #idleOf(worker: WorkerName): number {
     return this.#idle.filter((each) => each.worker === worker).length;
+  }
+
+  /** Until every POST has begun; the GETs were sent right behind them. */
+  async #untilInFlight(): Promise<void> {
+    const { post } = this.#options.population;
+    await waitFor("every POST has begun", START_DEADLINE_MS, () => {
+      return this.#readExecuted().split("\n").length > post;
+    });
+    await delay(IN_FLIGHT_MS);
   }
 
   #sendGets(): Promise<Outcome>[] {
