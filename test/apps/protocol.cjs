@@ -63,6 +63,11 @@ const answers = {
 
 const server = http.createServer((req, res) => answers[req.url](req, res));
 server.on("upgrade", (req, socket, head) => {
+  if (req.url === "/late") {
+    socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\r\n");
+    socket.once("data", () => socket.end(head)); // What came first is still what it was.
+    return;
+  }
   socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
   socket.write(head);
   socket.pipe(socket);
@@ -70,6 +75,10 @@ server.on("upgrade", (req, socket, head) => {
 server.on("connect", (req, socket, head) => {
   socket.write(`HTTP/1.1 200 OK\r\n\r\nconnected to ${req.url} `);
   socket.end(head);
+});
+server.on("clientError", (error, socket) => {
+  const echo = () => socket.end(`HTTP/1.1 400 Bad Request\r\n\r\n${error.rawPacket}`);
+  setTimeout(echo, 100); // Others are served meanwhile.
 });
 server.on("checkExpectation", (req, res) => res.writeHead(417).end());
 server.listen(Number(process.env.PORT ?? 0), "127.0.0.1", () => {

@@ -9,6 +9,15 @@ const actions = {
     res.setHeader("content-length", "100");
     res.write("half", () => req.socket.destroy());
   },
+  "/destroy-spin": (req) => {
+    req.socket.destroy();
+    const end = Date.now() + 3_500;
+    while (Date.now() < end);
+  },
+  "/destroy-die": (req) => {
+    req.socket.destroy();
+    process.kill(process.pid, "SIGKILL");
+  },
   "/reset": (req) => req.socket.resetAndDestroy(),
   "/end": (req, res) => {
     res.setHeader("connection", "close");

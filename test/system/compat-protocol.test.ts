@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
+import { send } from "./support/load.ts";
 import { app } from "./support/paths.ts";
 import { startPlain } from "./support/plain.ts";
 import { RawConnection } from "./support/raw-client.ts";
@@ -98,6 +99,26 @@ describe("HTTP/1.1 as plain node speaks it", () => {
     assert.equal((await connection.readBytes(4)).toString(), "late");
     connection.halfClose();
     assert.equal(await connection.waitForEnd(), "fin");
+  });
+
+  it("bytes that the application keeps are not overwritten by what comes after", async () => {
+    const upgraded = await RawConnection.open(target);
+    const head = "first\r\n\r\n";
+    upgraded.send(`${request("GET", "/late", "connection: upgrade", "upgrade: echo")}${head}`);
+    await upgraded.readHead();
+    const broken = await RawConnection.open(target);
+    const packet = "BROKEN REQUEST\r\n\r\n";
+    broken.send(packet);
+    for (let i = 0; i < 20; i += 1) {
+      assert.equal((await send(target, "GET", "/cookies")).status, 418);
+    }
+    upgraded.send("x".repeat(100));
+    assert.equal(await upgraded.waitForEnd(), "fin");
+    assert.equal(upgraded.unread.toString(), head);
+    assert.equal((await broken.readHead()).status, 400);
+    assert.equal((await broken.readBody())?.toString(), packet);
+    upgraded.close();
+    broken.close();
   });
 
   it("leaves nothing in flight", async () => {

@@ -9,11 +9,13 @@ import { expectOk, get } from "./support/load.ts";
 import { app } from "./support/paths.ts";
 import { kill } from "./support/processes.ts";
 import { IncompleteError, RawConnection } from "./support/raw-client.ts";
-import { startService, suiteOwner } from "./support/service.ts";
+import { readyPids, startService, suiteOwner } from "./support/service.ts";
 import type { Service, Target } from "./support/service.ts";
 
 /** Longer than the application's timeouts, shorter than anything of ours that could end it. */
 const SOON_MS = 5_000;
+/** How long the application spins: less than the stall limit. */
+const SPIN_MS = 3_500;
 
 describe("a connection that the application ends", () => {
   const owner = suiteOwner();
@@ -92,6 +94,28 @@ describe("a connection that the application ends", () => {
     connection.halfClose();
     assert.equal((await connection.readResponse()).status, 200);
     assert.equal(await connection.waitForEnd(SOON_MS), "fin");
+  });
+
+  it("destroyed by a worker that then spins: the client does not wait for the loop", async () => {
+    const connection = await RawConnection.open(target);
+    connection.sendRequest("GET", "/destroy-spin");
+    assert.equal(await connection.waitForEnd(SPIN_MS / 2), "fin");
+    connection.close();
+  });
+
+  it("destroyed by a worker that then dies: the client sees the end, not another try", async () => {
+    const { totals } = await service.status();
+    const connection = await RawConnection.open(target);
+    const pid = Number((await expectOk(connection)).text);
+    connection.sendRequest("GET", "/destroy-die");
+    await connection.waitForEnd(SOON_MS);
+    assert.equal(connection.unread.length, 0);
+    connection.close();
+    const after = await service.waitForStatus("the dead worker is replaced", (status) => {
+      const pids = readyPids(status);
+      return pids.length === 2 && !pids.includes(pid);
+    });
+    assert.equal(after.totals["replayed"], totals["replayed"]);
   });
 
   it("leaves no connection in the status", async () => {

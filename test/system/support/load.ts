@@ -185,13 +185,12 @@ export class EventReader {
   async #read(): Promise<"complete" | "fin" | "rst"> {
     let text = "";
     try {
-      for (;;) {
-        const piece = await this.#connection.readBody(10 * DEADLINE_MS);
-        if (piece === undefined) return "complete";
+      for await (const piece of this.#connection.body()) {
         const blocks = (text + piece.toString()).split("\n\n");
         text = blocks.pop() ?? "";
         for (const block of blocks) this.events.push(block.replace(/^data: ?/, ""));
       }
+      return "complete";
     } catch (error) {
       if (!(error instanceof IncompleteError) || error.ended === "open") throw error;
       return error.ended;

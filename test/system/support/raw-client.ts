@@ -59,6 +59,7 @@ export class RawConnection {
   private constructor(socket: net.Socket) {
     this.socket = socket;
     socket.setNoDelay(true);
+    socket.unref(); // Every wait has a deadline: a connection that a failed test left keeps nobody.
     socket.on("data", (chunk) => {
       this.#buffer = Buffer.concat([this.#buffer, chunk]);
       this.#wake();
@@ -138,6 +139,15 @@ export class RawConnection {
   /** The next piece of the body, or `undefined` at its end. */
   async readBody(deadlineMs = DEADLINE_MS): Promise<Buffer | undefined> {
     return within("piece of a body", this.#readPiece(), deadlineMs);
+  }
+
+  /** The pieces of the body, for as long as they come: a stream that has no deadline. */
+  async *body(): AsyncGenerator<Buffer, void> {
+    for (;;) {
+      const piece = await this.#readPiece();
+      if (piece === undefined) return;
+      yield piece;
+    }
   }
 
   /** Waits until exactly `count` bytes have come, and takes them. */

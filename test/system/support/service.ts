@@ -67,7 +67,8 @@ export interface Owner {
 export function suiteOwner(): Owner {
   const hooks: (() => Promise<void>)[] = [];
   after(async () => {
-    for (const hook of hooks) await hook();
+    const results = await Promise.allSettled(hooks.map((hook) => hook()));
+    for (const result of results) if (result.status === "rejected") throw result.reason;
   });
   return { after: (hook) => void hooks.push(hook) };
 }
