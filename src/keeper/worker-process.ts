@@ -14,26 +14,15 @@ import { fileURLToPath } from "node:url";
 import { entryUrl } from "../base/mod.ts";
 import type { ExitInfo, WorkerIdentity } from "../base/mod.ts";
 import { closeDescriptor, socketPair } from "../os/mod.ts";
-import { Tail, Tap, heapFlags } from "../supervision/mod.ts";
-import type { Sink, Version } from "../supervision/mod.ts";
+import { WorkerOutput, heapFlags } from "../supervision/mod.ts";
+import type { Version, WorkerSinks } from "../supervision/mod.ts";
 
 const PRELOAD = fileURLToPath(entryUrl(import.meta.url, "../worker/preload.cts"));
-/**
- * Its last words are on their way through a pipe when a process has ended; it does not take long.
- */
-const LAST_OUTPUT_MS = 25;
-/** Output that comes from a child of the worker's that lives on; nobody waits longer for it. */
-const FOREIGN_OUTPUT_MS = 200;
 
 export interface WorkerOrder extends WorkerIdentity {
   readonly heapLimitBytes: number;
   /** What the reactor adds to the environment. */
   readonly env: Readonly<Record<string, string>>;
-}
-
-export interface WorkerSinks {
-  readonly stdout: Sink;
-  readonly stderr: Sink;
 }
 
 export interface WorkerEvents {
@@ -47,8 +36,7 @@ export interface WorkerEvents {
 export class WorkerProcess {
   readonly identity: WorkerIdentity;
   readonly #child: ChildProcess;
-  readonly #tail = new Tail();
-  readonly #taps: readonly Tap[];
+  readonly #output: WorkerOutput;
   /** The reactor's end of its channel; -1 once released. */
   #channel: number;
   #exit: ExitInfo | null = null;
@@ -76,11 +64,8 @@ export class WorkerProcess {
     } finally {
       closeDescriptor(workerEnd);
     }
-    this.#taps = (["stdout", "stderr"] as const).flatMap((name) => {
-      const stream = this.#child[name];
-      const onLine = (line: string): void => events.line(this, name, line);
-      const onBytes = (bytes: Buffer): void => this.#tail.add(bytes);
-      return stream === null ? [] : [new Tap(stream, sinks[name], onLine, onBytes)];
+    this.#output = new WorkerOutput(this.#child, sinks, (stream, line) => {
+      events.line(this, stream, line);
     });
     this.#child.once("spawn", () => events.spawned(this));
     this.#child.on("error", (error) => {
@@ -89,8 +74,8 @@ export class WorkerProcess {
     this.#child.on("message", (message) => events.message(this, message));
     this.#child.once("exit", (code, signal) => {
       this.#exit = { code, signal };
-      void this.#lastOutput(LAST_OUTPUT_MS).then(() => {
-        events.exited(this, { code, signal }, this.#tail.toString());
+      void this.#output.lastWords().then((output) => {
+        events.exited(this, { code, signal }, output);
       });
     });
   }
@@ -120,30 +105,8 @@ export class WorkerProcess {
   }
 
   /** Resolves when all that it wrote has been passed on. */
-  async flush(): Promise<void> {
-    await this.#lastOutput(FOREIGN_OUTPUT_MS);
-    for (const tap of this.#taps) tap.destroy();
-  }
-
-  /** Waits for the end of its output, or until for `quietMs` nothing has come. */
-  async #lastOutput(quietMs: number): Promise<void> {
-    for (let before = -1; ;) {
-      const open = this.#taps.filter((tap) => !tap.isEnded);
-      const activity = open.reduce((sum, tap) => sum + tap.activity, 0);
-      const isQuiet = activity === before && open.every((tap) => !tap.isPaused);
-      if (open.length === 0 || isQuiet) return;
-      before = activity;
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, quietMs);
-        for (const tap of open) {
-          tap.onceEnded(() => {
-            if (!open.every((one) => one.isEnded)) return;
-            clearTimeout(timer);
-            resolve();
-          });
-        }
-      });
-    }
+  flush(): Promise<void> {
+    return this.#output.flush();
   }
 }
 
