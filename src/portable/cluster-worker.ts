@@ -147,7 +147,7 @@ function fork(order: WorkerOrder, { config, environment }: Version, atOnce: numb
   const { index, heapLimitBytes, beatIntervalMs } = order;
   const options = config.env["NODE_OPTIONS"] ?? environment["NODE_OPTIONS"] ?? "";
   const ours = [...heapFlags(heapLimitBytes, config.nodeArgs, options), "--require", PRELOAD];
-  const start: WorkerStart = { index, execArguments: ours.length, beatIntervalMs, atOnce };
+  const start: WorkerStart = { index, beatIntervalMs, atOnce };
   cluster.setupPrimary({
     exec: config.entry,
     args: [...config.args],

@@ -84,8 +84,7 @@ export class PortableKeeper {
   async run(): Promise<number> {
     const onSignal = (signal: Signal): void => this.#signalled(signal);
     for (const signal of SIGNALS) process.on(signal, onSignal);
-    await this.#control.listen({ path: this.#files.socketPath });
-    this.#files.protectSocket();
+    await this.#listen();
     const ticks = setInterval(() => this.#service.tick(), TICK_MS);
     if (this.#isStopping) this.#finish(0);
     else this.#boot();
@@ -96,6 +95,14 @@ export class PortableKeeper {
     this.#control.destroy();
     for (const signal of SIGNALS) process.off(signal, onSignal);
     return code;
+  }
+
+  /** The socket is only for this user from the start: it is made before `listen` returns. */
+  async #listen(): Promise<void> {
+    const mask = process.umask(0o177);
+    const listening = this.#control.listen({ path: this.#files.socketPath });
+    process.umask(mask);
+    await listening;
   }
 
   #boot(): void {

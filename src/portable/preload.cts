@@ -10,7 +10,7 @@
  *                      | http.server.*: which requests are in flight
  *                      | drain --> drained --> terminate, SIGTERM
  * ```
- * Children and threads of the user's inherit the flag, but not the variable: there it does nothing.
+ * Threads of the user's inherit the flag, but not the variable: there it only hides itself.
  */
 import type { BeatListener, Order, Told, WorkerStart } from "./worker-messages.ts" with {
   "resolution-mode": "import",
@@ -63,7 +63,6 @@ interface RequestMessage {
 }
 
 function startWorker(start: WorkerStart): void {
-  process.execArgv.splice(0, start.execArguments);
   writeAtOnce(start.atOnce);
   // node:cluster listens for messages and for the end of the channel, which would keep a script
   // that has ended alive for ever.
@@ -324,9 +323,11 @@ function describe(server: Listener): BeatListener | null {
   }
 }
 
+// Threads of the application's see what they were started with: our flags come first, we last.
+process.execArgv.splice(0, process.execArgv.indexOf(__filename) + 1);
+delete require.cache[__filename];
 const given = process.env[WORKER_VARIABLE];
 if (given !== undefined) {
   delete process.env[WORKER_VARIABLE];
-  delete require.cache[__filename];
   startWorker(JSON.parse(given) as WorkerStart); // our own primary has written it
 }

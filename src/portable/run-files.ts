@@ -9,7 +9,7 @@
  * ```
  * Node has no file locks. The control socket tells who is alive: whoever runs answers there.
  */
-import { accessSync, chmodSync, constants, mkdirSync, readFileSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readFileSync } from "node:fs";
 import { rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -27,8 +27,6 @@ export interface RunFiles {
   /** To listen on, now that the name is ours. */
   readonly socketPath: string;
   readonly logPath: string;
-  /** Only for this user; to be called when the socket listens. */
-  protectSocket(): void;
   /** Removes socket and pid file and frees the name. */
   release(): void;
 }
@@ -48,9 +46,6 @@ export async function openRunFiles(directory: string, name: string): Promise<Run
   return {
     socketPath,
     logPath: join(directory, `${name}.log`),
-    protectSocket: () => {
-      if (isFile) chmodSync(socketPath, 0o600);
-    },
     release: () => {
       if (isFile) rmSync(socketPath, { force: true });
       rmSync(pidPath, { force: true });

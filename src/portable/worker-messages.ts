@@ -23,8 +23,6 @@ export const BEAT_LISTENERS_MAX = 64;
 /** What the preload is told: in `WORKER_VARIABLE`, as JSON. */
 export interface WorkerStart {
   readonly index: number;
-  /** How many of `process.execArgv` are ours. */
-  readonly execArguments: number;
   readonly beatIntervalMs: number;
   /** Which of descriptors 1 and 2 the primary writes to a file or a terminal, at once. */
   readonly atOnce: readonly number[];
