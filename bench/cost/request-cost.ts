@@ -120,9 +120,12 @@ async function runRounds(
   random: Random,
 ): Promise<Map<string, Sample[]>> {
   const samples = new Map<string, Sample[]>();
-  const jobs = entrants.flatMap((entrant) => SHAPES.map((shape) => ({ entrant, shape })));
   for (let round = -WARM_UP_ROUNDS; round < options.rounds; round += 1) {
-    for (const { entrant, shape } of shuffled(jobs, random)) {
+    // one shape after the other: what is compared lies close together
+    const jobs = shuffled(SHAPES, random).flatMap((shape) =>
+      shuffled(entrants, random).map((entrant) => ({ entrant, shape })),
+    );
+    for (const { entrant, shape } of jobs) {
       const which = round < 0 ? "warm-up" : `round ${round + 1} of ${options.rounds}`;
       options.progress(`${which}: ${entrant.label}, ${shape}`);
       const sample = await measureOnce(entrant.service, shape, options.roundMs);
