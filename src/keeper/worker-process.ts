@@ -130,8 +130,6 @@ function start(
       HOLDFAST_WORKER_INDEX: String(index),
       HOLDFAST_WORKER_GENERATION: String(generation),
       HOLDFAST_WORKER_JOURNAL_LIMIT: String(config.journalLimitBytes),
-      // The preload takes them away from process.execArgv: they are not the user's.
-      HOLDFAST_WORKER_EXEC_ARGUMENTS: String(ours.length),
       HOLDFAST_WORKER_SYNCHRONOUS: String(synchronous),
     },
     stdio: [index === 0 ? "inherit" : "ignore", "pipe", "pipe", channel, ledger, "ipc"],

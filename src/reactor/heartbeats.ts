@@ -21,12 +21,22 @@ export interface HeartbeatFindings {
   readonly sluggish: WorkerLink[];
 }
 
+/**
+ * How far a worker is. One that has thousands of connections to serve in one turn of its event loop
+ * runs no timer meanwhile, but takes connections and begins requests.
+ */
+interface Progress {
+  readonly heartbeatMs: number;
+  readonly requests: number;
+  readonly received: number;
+}
+
 /** See the file's docstring. */
 export class Heartbeats {
   /**
-   * For each worker: the heartbeat that was last seen, and for how long (awake) it has stood still.
+   * For each worker: how far it was when last seen, and for how long (awake) it has stood still.
    */
-  readonly #seen: Map<number, { beat: number; silentMs: number }> = new Map();
+  readonly #seen: Map<number, { progress: Progress; silentMs: number }> = new Map();
   #lastTickMs: number;
 
   constructor(nowMs: number) {
@@ -41,13 +51,17 @@ export class Heartbeats {
     this.#lastTickMs = nowMs;
     const findings: HeartbeatFindings = { stalled: [], sluggish: [] };
     for (const link of links) {
-      const beat = link.heartbeatMs;
+      const { heartbeatMs, requests, received } = link;
       const seen = this.#seen.get(link.id);
-      if (seen === undefined || seen.beat !== beat) {
-        this.#seen.set(link.id, { beat, silentMs: 0 });
+      const stands =
+        seen?.progress.heartbeatMs === heartbeatMs &&
+        seen.progress.requests === requests &&
+        seen.progress.received === received;
+      if (!stands) {
+        this.#seen.set(link.id, { progress: { heartbeatMs, requests, received }, silentMs: 0 });
         continue;
       }
-      if (beat === 0) continue; // not attached yet: the ready timeout is for that
+      if (heartbeatMs === 0) continue; // not attached yet: the ready timeout is for that
       seen.silentMs += awakeMs;
       if (stallLimitMs > 0 && seen.silentMs > stallLimitMs) findings.stalled.push(link);
       else if (seen.silentMs > SLUGGISH_MS) findings.sluggish.push(link);

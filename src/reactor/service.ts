@@ -17,7 +17,6 @@ import {
   PACKET_OPAQUE,
   PACKET_RELEASED,
   PACKET_RETAIN,
-  VERSION,
 } from "../base/mod.ts";
 import type {
   KeeperToReactor,
@@ -35,7 +34,7 @@ import {
   readProcessStat,
   signalProcess,
 } from "../os/mod.ts";
-import { MemoryWatch, Supervisor, assembleStatus, memoryPlan } from "../supervision/mod.ts";
+import { MemoryWatch, Supervisor, memoryPlan } from "../supervision/mod.ts";
 import type {
   AdoptedWorker,
   ControlledService,
@@ -43,7 +42,6 @@ import type {
   MemoryPlan,
   OperationResult,
   ProgressListener,
-  Status,
   SupervisorPorts,
 } from "../supervision/mod.ts";
 import { Heartbeats, TICK_MS } from "./heartbeats.ts";
@@ -52,8 +50,11 @@ import { Observation } from "./observation.ts";
 import { Recovery } from "./recovery.ts";
 import { Retention } from "./retention.ts";
 import { freeze } from "./freeze.ts";
+import { serviceStatus } from "./service-status.ts";
 import { WorkerLink } from "./worker-link.ts";
 
+/** A file that changes while a reload is under way is looked at again after this. */
+const CHANGED_RETRY_MS = 500;
 /** What the ledger's `phase` of a worker row means. */
 const PHASES = ["none", "starting", "ready", "draining", "stopping"] as const;
 type Phase = (typeof PHASES)[number];
@@ -214,10 +215,17 @@ export class Service {
     this.#reread = null;
     if (config === null)
       return { ok: false, message: `the configuration is wrong: ${error ?? ""}` };
+    const former = this.config;
+    this.#configure(config);
+    const result = await this.supervisor.reload(onProgress, config.workers);
+    if (!result.ok) this.#configure(former);
+    return result;
+  }
+
+  #configure(config: ResolvedConfig): void {
     this.config = config;
     this.supervisor.configure(config);
     this.#memoryWatch.configure(this.#memoryPlan().watchBytes);
-    return this.supervisor.reload(onProgress, config.workers);
   }
 
   /** `holdfast stop`, or a signal. */
@@ -230,7 +238,7 @@ export class Service {
   /** What the control socket offers. */
   controlled(): ControlledService {
     return {
-      status: () => this.#status(),
+      status: () => serviceStatus(this, this.#observation, this.#meter),
       reload: (updateEnv, onProgress) => this.reload(updateEnv, onProgress),
       restart: (index, onProgress) => this.supervisor.restart(index, onProgress),
       scale: (workers, onProgress) => this.supervisor.scale(workers, onProgress),
@@ -310,9 +318,16 @@ export class Service {
       return;
     }
     this.#link(identity, pid, row, fd);
-    const phase = PHASES[this.ledger.workers.int(row, "phase")] ?? "starting";
+    const phase = PHASES[this.ledger.workers.int(row, "phase")] ?? "none";
     const { id, index, generation } = identity;
-    if (phase !== "none") this.#adopted.push({ id, index, generation, pid, phase });
+    // none: the former reactor died before it heard of the process that it had asked for
+    this.#adopted.push({
+      id,
+      index,
+      generation,
+      pid,
+      phase: phase === "none" ? "starting" : phase,
+    });
   }
 
   #spawn(worker: WorkerIdentity): void {
@@ -516,7 +531,12 @@ export class Service {
   #changed(file: string): void {
     this.#log("info", "a watched file has changed: reloading", { file });
     void this.reload(null, () => undefined).then((result) => {
-      if (!result.ok) this.#log("warn", `reload: ${result.message}`, { file });
+      if (result.refused === "busy") {
+        // what is being started may be the version before this change
+        setTimeout(() => this.#changed(file), CHANGED_RETRY_MS);
+      } else if (!result.ok) {
+        this.#log("warn", `reload: ${result.message}`, { file });
+      }
     });
   }
 
@@ -539,36 +559,6 @@ export class Service {
     if (link.isResyncing) return; // counted when they came
     link.owned += count;
     this.ledger.count("accepted", count);
-  }
-
-  #status(): Status {
-    const { config, hello, ledger } = this;
-    return assembleStatus({
-      service: {
-        name: config.name,
-        version: VERSION,
-        pid: hello.keeperPid,
-        reactorPid: process.pid,
-        reactorRestarts: hello.reactorRestarts,
-        mode: "full",
-        accept: config.accept,
-        startedAt: hello.startedAt,
-        entry: config.entry,
-      },
-      supervisor: this.supervisor,
-      nowMs: Date.now(),
-      acceptPaused: this.pausedReason === null ? null : `accepting pauses: ${this.pausedReason}`,
-      notes: [],
-      listeners: this.listeners.describe(),
-      totals: this.#observation.totals(this.supervisor.restarts),
-      limits: {
-        connections: this.retention.count,
-        connectionsMax: ledger.shape.connectionsMax,
-        descriptorsMax: this.#observation.descriptorsMax,
-      },
-      figures: ({ id }) => this.#observation.figures(this.links.get(id)),
-      usage: (pid) => this.#meter.of(pid),
-    });
   }
 
   #tick(): void {

@@ -52,6 +52,16 @@ export class WorkerLink implements WorkerIdentity {
     return this.#workers.float(this.row, "heartbeatMs");
   }
 
+  /** Requests that it has begun. */
+  get requests(): number {
+    return this.#workers.float(this.row, "requests");
+  }
+
+  /** Connections that it has taken out of its channel. */
+  get received(): number {
+    return this.#workers.float(this.row, "received");
+  }
+
   get loopLagMs(): number {
     return this.#workers.float(this.row, "loopLagMs");
   }

@@ -32,7 +32,6 @@ interface WorkerEnvironment {
   readonly id: number;
   readonly index: number;
   readonly generation: number;
-  readonly execArguments: number;
   readonly journalLimitBytes: number;
   /** 1: stdout, 2: stderr; what the keeper writes to a file or terminal. */
   readonly synchronous: number;
@@ -48,7 +47,6 @@ function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
     id: take("ID"),
     index: take("INDEX"),
     generation: take("GENERATION"),
-    execArguments: take("EXEC_ARGUMENTS"),
     journalLimitBytes: take("JOURNAL_LIMIT"),
     synchronous: take("SYNCHRONOUS"),
   };
@@ -192,7 +190,6 @@ function endAsOrphan(context: WorkerContext): void {
  */
 export function startWorker(): void {
   const identity = takeEnvironment(process.env);
-  process.execArgv.splice(0, identity.execArguments);
   writeAtOnce(identity.synchronous);
   const ledger = Ledger.attach(LEDGER_DESCRIPTOR);
   closeDescriptor(LEDGER_DESCRIPTOR);

@@ -13,5 +13,9 @@ socket.bind(
     address: "127.0.0.1",
     exclusive: process.env.EXCLUSIVE === "1",
   },
-  () => console.log(JSON.stringify({ pid: process.pid, address: socket.address() })),
+  () => {
+    console.log(JSON.stringify({ pid: process.pid, address: socket.address() }));
+    // nobody can tell an exclusive UDP socket of a server from one that only sends
+    if (process.env.EXCLUSIVE === "1") process.send?.("ready");
+  },
 );
