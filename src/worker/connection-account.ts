@@ -409,7 +409,7 @@ export class ConnectionAccount implements Account {
     this.#host.setExecuting(this.slot + 1);
     this.#isDelivering = true;
     try {
-      if (!socket.destroyed) this.#deliver(socket, view, endsRequest);
+      if (!socket.destroyed) this.#deliver(socket, view);
     } finally {
       // the application may have thrown, and may catch that as an uncaught exception
       this.#isDelivering = false;
@@ -434,15 +434,17 @@ export class ConnectionAccount implements Account {
   }
 
   /**
-   * Does what `Readable.push` does for a flowing stream, without its bookkeeping. Bytes that only
-   * Node's parser sees, and that are heads to the last one, need no copy: the parser keeps none.
+   * Does what `Readable.push` does for a flowing stream, without its bookkeeping. The application
+   * may keep what it is given (`clientError`, `upgrade`), so it gets a copy.
    */
-  #deliver(socket: HttpSocket, view: Buffer, endsRequest: boolean): void {
+  #deliver(socket: HttpSocket, view: Buffer): void {
     if (socket.readableFlowing === true && socket.readableLength === 0) {
       socket._unrefTimer();
+      const chunk = Buffer.allocUnsafe(view.length);
+      chunk.set(view);
       const { data } = socket._events;
-      if (endsRequest && typeof data === "function") data.call(socket, view);
-      else socket.emit("data", Buffer.from(view));
+      if (typeof data === "function") data.call(socket, chunk);
+      else socket.emit("data", chunk);
     } else {
       this.#forward.call(this.#handle, this.#copyOfInbox(view.length));
     }

@@ -149,7 +149,7 @@ export interface StreamWords {
 
 /** Null under the permission model, which refuses `process.binding`; the handle is asked then. */
 export function streamWords(): StreamWords | null {
-  const { noDeprecation = false } = process;
+  const former = Object.getOwnPropertyDescriptor(process, "noDeprecation");
   process.noDeprecation = true; // --pending-deprecation speaks to the application, not of us
   try {
     const binding = process.binding("stream_wrap");
@@ -166,7 +166,8 @@ export function streamWords(): StreamWords | null {
     if ((error as NodeJS.ErrnoException).code === "ERR_ACCESS_DENIED") return null;
     throw error;
   } finally {
-    process.noDeprecation = noDeprecation;
+    if (former === undefined) delete process.noDeprecation;
+    else Object.defineProperty(process, "noDeprecation", former);
   }
 }
 
