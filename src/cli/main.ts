@@ -9,6 +9,15 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major < 22 || (major === 22 && minor < 18)) {
+  process.stderr.write(
+    `holdfast: Cannot run under Node ${process.versions.node}: it needs Node 22.18 or newer. ` +
+      `In a clone, \`npx holdfast\` uses the project's own.\n`,
+  );
+  process.exit(64);
+}
+
 process.exitCode = await dispatch(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
