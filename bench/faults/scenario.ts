@@ -92,7 +92,7 @@ const START_DEADLINE_MS = 30_000;
 const PROBE_INTERVAL_MS = 50;
 const SLOW_PATH = "/slow?ms=100";
 const IN_FLIGHT_PATH = "/slow?ms=400";
-/** Load before the requests in flight, the fault after the last of them has begun, load after it. */
+/** Load before the requests in flight; from the last of them to the fault; load after it. */
 const WARM_UP_MS = 300;
 const IN_FLIGHT_MS = 50;
 const AFTER_MS = 500;

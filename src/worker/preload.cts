@@ -1,7 +1,8 @@
 /**
  * Loaded into the user's process before its entry file (`node --require`). CommonJS, because
  * `--import` would send a CommonJS entry through the ESM loader, which the application can notice.
- * Children and threads of the user's inherit the flag, but not the variable: there it only hides itself.
+ * Children and threads of the user's inherit the flag, but not the variable: there it only hides
+ * itself.
  */
 // our flags come first; the application sees its own, as under node
 process.execArgv.splice(0, process.execArgv.indexOf(__filename) + 1);
