@@ -170,7 +170,7 @@ describe("the account of a connection", () => {
     assert.deepEqual(seen, ["first\r\n\r\n", "second\r\n\r\n", "third\r\n\r\n"]);
   });
 
-  it("a head outside ASCII is longer than it says, and the counts are true again after it", async (t) => {
+  it("a head outside ASCII is longer than it says; the counts are true again after it", async (t) => {
     const bench = await AccountBench.start(t, (_, res) => {
       res.setHeader("x-name", "gr\u00fcn");
       res.end("grün, €");
@@ -194,7 +194,7 @@ describe("the account of a connection", () => {
     await bench.idle();
   });
 
-  it("an answer that the kernel did not take at once, and the next request before the heartbeat", async (t) => {
+  it("an answer not taken at once, and the next request before the heartbeat", async (t) => {
     const bench = await AccountBench.start(t, answer);
     bench.client.socket.pause();
     bench.send(request("GET", "/big"));
@@ -209,7 +209,7 @@ describe("the account of a connection", () => {
     await bench.idle();
   });
 
-  it("the application throws: the request stays in flight, and nothing is being acted on", async (t) => {
+  it("the application throws: the request stays in flight, nothing is acted on", async (t) => {
     const bench = await AccountBench.start(t, (req, res) => {
       setImmediate(() => answer(req, res));
     });
@@ -235,7 +235,7 @@ describe("the account of a connection", () => {
 });
 
 describe("the end of a connection", () => {
-  it("destroy: the ledger says closed, and the client has its FIN although a duplicate is held", async (t) => {
+  it("destroy: the ledger says closed, the client has its FIN despite a duplicate", async (t) => {
     const bench = await AccountBench.start(t, (req) => req.socket.destroy());
     bench.send(request("GET", "/"));
     await bench.client.endsWith("fin");
@@ -332,7 +332,8 @@ describe("a worker may die at any moment of any exchange", () => {
     )
     .map(([path, body, isChunked]) =>
       isChunked && body !== ""
-        ? `${request("PUT", path, "transfer-encoding: chunked")}${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`
+        ? request("PUT", path, "transfer-encoding: chunked") +
+          `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`
         : post(path, body),
     );
   const pipeline = fc.array(fc.oneof(plain, head, withBody), { minLength: 1, maxLength: 6 });
@@ -341,7 +342,7 @@ describe("a worker may die at any moment of any exchange", () => {
     maxLength: 5,
   });
 
-  it("and the verdict is true: nothing answered is repeated, nothing unanswered is dropped", async (t) => {
+  it("and the verdict is true: nothing answered is repeated, nothing else dropped", async (t) => {
     let sittings = 0;
     await fc.assert(
       fc.asyncProperty(pipeline, cuts, async (requests, places) => {
