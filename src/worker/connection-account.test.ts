@@ -170,7 +170,7 @@ describe("the account of a connection", () => {
     assert.deepEqual(seen, ["first\r\n\r\n", "second\r\n\r\n", "third\r\n\r\n"]);
   });
 
-  it("a head outside ASCII is longer than it says; the counts are true again after it", async (t) => {
+  it("a head outside ASCII is longer than it says; the counts are true after it", async (t) => {
     const bench = await AccountBench.start(t, (_, res) => {
       res.setHeader("x-name", "gr\u00fcn");
       res.end("grün, €");

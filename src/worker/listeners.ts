@@ -101,6 +101,14 @@ function isHttpServer(server: Server | null): server is HttpServer {
   return server instanceof process.getBuiltinModule("node:http").Server;
 }
 
+/** `getsockname` of a handle: fills `out` and gives 0. */
+function nameOf(sockname: Readonly<Record<string, string | number>>) {
+  return (out: Record<string, string | number>): number => {
+    Object.assign(out, sockname);
+    return 0;
+  };
+}
+
 /** The class of dgram's handle, taken from a socket of Node's own. */
 function datagramHandleClass(): new () => DatagramHandle {
   const socket = process.getBuiltinModule("node:dgram").createSocket("udp4");
@@ -300,7 +308,8 @@ export class Listeners {
     });
   }
 
-  #fauxHandle(message: ListeningMessage, fd: number, { forget }: Pending): ListeningHandle {
+  #fauxHandle(message: ListeningMessage, fd: number, { forget, spec }: Pending): ListeningHandle {
+    const isUnix = spec.kind === "unix";
     const keepAlive = setInterval(() => undefined, LONGEST_DELAY_MS);
     let watch: Watch | null = null;
     let isOpen = true;
@@ -330,10 +339,8 @@ export class Listeners {
         }
         if (callback !== undefined) setImmediate(callback);
       },
-      getsockname: (out) => {
-        Object.assign(out, message.sockname);
-        return 0;
-      },
+      // server.address() gives the path itself where the handle has no such method
+      ...(isUnix ? {} : { getsockname: nameOf(message.sockname) }),
       ref: () => void keepAlive.ref(),
       unref: () => void keepAlive.unref(),
       hasRef: () => keepAlive.hasRef(),

@@ -94,7 +94,7 @@ export interface ListeningHandle {
   onconnection?: (status: number, handle: StreamHandle) => void;
   listen(backlog: number): number;
   close(callback?: () => void): void;
-  getsockname(out: Record<string, string | number>): number;
+  getsockname?(out: Record<string, string | number>): number;
   ref(): void;
   unref(): void;
   hasRef(): boolean;
