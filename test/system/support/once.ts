@@ -30,7 +30,7 @@ export async function holdfast(
   const own = { HOLDFAST_RUNTIME_DIR: runtimeDir, [MARK_VARIABLE]: mark };
   const env = { ...options.env, ...own };
   try {
-    const result = await run(nodeBinary(options.node), [CLI, ...args], { ...options, env });
+    const result = await run(nodeBinary(options.node), ["--", CLI, ...args], { ...options, env });
     await waitFor(
       "no process left",
       () => markedPids(mark).length === 0,

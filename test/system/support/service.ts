@@ -109,7 +109,7 @@ export class Service {
     this.#node = nodeBinary(options.node);
     const flags = ["--name", this.name, "--workers", String(this.#workers)];
     const rest = options.args === undefined ? [] : ["--", ...options.args];
-    const args = [CLI, "run", ...flags, ...(options.flags ?? []), options.entry, ...rest];
+    const args = ["--", CLI, "run", ...flags, ...(options.flags ?? []), options.entry, ...rest];
     const limit = options.descriptorLimit;
     const [program, ...before] =
       limit === undefined ? [this.#node] : ["prlimit", `--nofile=${limit}:${limit}`, this.#node];
@@ -207,7 +207,7 @@ export class Service {
   /** Runs another verb of the command line on this service. */
   control(verb: string, ...args: string[]): Promise<RunResult> {
     const env = this.#strings(this.#environment());
-    return run(this.#node, [CLI, verb, "--name", this.name, ...args], { env });
+    return run(this.#node, ["--", CLI, verb, "--name", this.name, ...args], { env });
   }
 
   /** Reads its output no more: it writes into pipes without a reader from now on. */
