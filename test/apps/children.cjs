@@ -21,7 +21,10 @@ function serve(tell) {
 async function main() {
   const child = fork(__filename, ["child"]);
   const fromChild = await heard(child);
+  // While a child lives, SIGCHLD is caught: the thread would see that, or not.
+  const ended = new Promise((resolve) => child.once("exit", resolve));
   child.kill();
+  await ended;
   const thread = new Worker(__filename);
   const fromThread = await heard(thread);
   await thread.terminate();

@@ -39,9 +39,12 @@ describe("TLS in the application", () => {
       const { session } = first;
       const pids = new Set<string>();
       await waitFor("answers of both workers", async () => {
-        const answer = await request(address, { maxVersion, session });
-        assert.ok(answer.resumed, `${maxVersion} session resumed by ${answer.text}`);
-        pids.add(answer.text);
+        // Several at once, so that a placement by load has a reason to use every worker.
+        const ask = () => request(address, { maxVersion, session });
+        for (const answer of await Promise.all([ask(), ask(), ask(), ask()])) {
+          assert.ok(answer.resumed, `${maxVersion} session resumed by ${answer.text}`);
+          pids.add(answer.text);
+        }
         return pids.size === 2;
       });
     }
