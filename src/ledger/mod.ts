@@ -9,5 +9,5 @@ export type { LedgerShape, TotalName } from "./layout.ts";
 export { Ledger } from "./ledger.ts";
 export { scanRequests } from "./request-scan.ts";
 export type { RequestScan, ScannedRequest } from "./request-scan.ts";
-export { WorkerTable } from "./worker-table.ts";
+export { WORKER_NUMBER, WORKER_WORD, WorkerTable } from "./worker-table.ts";
 export type { WorkerSnapshot } from "./worker-table.ts";

@@ -41,6 +41,16 @@ type FloatField =
   | "sent"
   | "heapLimitBytes";
 
+/** Where the fields of the hot path lie in `words(row)`. */
+export const WORKER_WORD = {
+  inboxSlot: WORKER.inboxSlot >> 2,
+  executing: WORKER.executing >> 2,
+  inFlight: WORKER.inFlight >> 2,
+} as const;
+
+/** Where they lie in `numbers(row)`. */
+export const WORKER_NUMBER = { requests: WORKER.requests >> 3 } as const;
+
 /** The table of workers. A row is free while its id is 0. */
 export class WorkerTable {
   readonly max: number;
@@ -84,6 +94,18 @@ export class WorkerTable {
       return row;
     }
     return -1;
+  }
+
+  /** The words of one row, for its worker's hot path: indexed by `WORKER_WORD`. */
+  words(row: number): Int32Array {
+    const start = row * (WORKER_ROW_BYTES >> 2);
+    return this.#i32.subarray(start, start + (WORKER_ROW_BYTES >> 2));
+  }
+
+  /** The numbers of one row, indexed by `WORKER_NUMBER`. */
+  numbers(row: number): Float64Array {
+    const start = row * (WORKER_ROW_BYTES >> 3);
+    return this.#f64.subarray(start, start + (WORKER_ROW_BYTES >> 3));
   }
 
   /** The row of a worker, or -1. */

@@ -15,6 +15,7 @@ import {
   PACKET_RETAIN,
 } from "../base/mod.ts";
 import type { WorkerToReactor } from "../base/mod.ts";
+import { WORKER_NUMBER, WORKER_WORD } from "../ledger/mod.ts";
 import type { ConnectionTable, JournalArena, Ledger } from "../ledger/mod.ts";
 import { DESCRIPTORS_PER_PACKET_MAX } from "../os/mod.ts";
 import type { PacketChannel } from "../os/mod.ts";
@@ -41,6 +42,8 @@ export class WorkerContext implements AccountHost {
   readonly accounts: Map<number, ConnectionAccount> = new Map();
   /** Accounts with a response that the kernel did not take at once. */
   readonly #unflushed: Set<ConnectionAccount> = new Set();
+  readonly #words: Int32Array;
+  readonly #numbers: Float64Array;
   readonly #channel: PacketChannel;
   readonly #clockOffsetMs: number;
   #gathered: Rows[] = [];
@@ -51,6 +54,8 @@ export class WorkerContext implements AccountHost {
   constructor(ledger: Ledger, row: number, channel: PacketChannel, journalLimitBytes: number) {
     this.ledger = ledger;
     this.row = row;
+    this.#words = ledger.workers.words(row);
+    this.#numbers = ledger.workers.numbers(row);
     this.arena = ledger.arena(row);
     this.connections = ledger.connections;
     this.journalLimitBytes = journalLimitBytes;
@@ -78,11 +83,11 @@ export class WorkerContext implements AccountHost {
   }
 
   setInboxSlot(value: number): void {
-    this.ledger.workers.setInt(this.row, "inboxSlot", value);
+    this.#words[WORKER_WORD.inboxSlot] = value;
   }
 
   setExecuting(value: number): void {
-    this.ledger.workers.setInt(this.row, "executing", value);
+    this.#words[WORKER_WORD.executing] = value;
   }
 
   countJournalFull(): void {
@@ -97,15 +102,12 @@ export class WorkerContext implements AccountHost {
   }
 
   requestBegan(): void {
-    const { workers } = this.ledger;
-    workers.setInt(this.row, "inFlight", workers.int(this.row, "inFlight") + 1);
-    workers.setFloat(this.row, "requests", workers.float(this.row, "requests") + 1);
+    this.#words[WORKER_WORD.inFlight] = (this.#words[WORKER_WORD.inFlight] ?? 0) + 1;
+    this.#numbers[WORKER_NUMBER.requests] = (this.#numbers[WORKER_NUMBER.requests] ?? 0) + 1;
   }
 
   requestsEnded(count: number): void {
-    if (count === 0) return;
-    const { workers } = this.ledger;
-    workers.setInt(this.row, "inFlight", workers.int(this.row, "inFlight") - count);
+    this.#words[WORKER_WORD.inFlight] = (this.#words[WORKER_WORD.inFlight] ?? 0) - count;
   }
 
   /** A connection was received. */
