@@ -90,6 +90,8 @@ describe("a server that listens again", () => {
     const target = await service.target();
     assert.equal((await get(target, "/relisten")).text, "listening again");
     await waitFor("listening again", () => eventsOf(service, "listening").length === 2);
+    const [first, second] = eventsOf(service, "listening");
+    assert.deepEqual(second, first, service.describe()); // Same worker, same address.
     assert.equal((await get(target)).status, 200);
   });
 });
