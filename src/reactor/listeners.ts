@@ -27,6 +27,11 @@ import type { WorkerLink } from "./worker-link.ts";
 const ACCEPTS_PER_TURN_MAX = 64;
 /** How long accepting rests when there is no descriptor or slot left. */
 export const ACCEPT_RETRY_MS = 100;
+/** Why accepting pauses, and what to do. */
+const NO_DESCRIPTORS = "the limit of open descriptors is reached; raise it (ulimit -n)";
+const TABLE_FULL =
+  "the connection table is full; it is as large as the limit of open descriptors allows: " +
+  "raise that (ulimit -n) and start the service again";
 const ECONNABORTED = 103;
 /** UV_TCP_IPV6ONLY and UV_UDP_IPV6ONLY (uv.h). */
 const IPV6_ONLY = 1;
@@ -245,7 +250,7 @@ export class Listeners {
   #accept(listener: Listener): void {
     for (let count = 0; count < ACCEPTS_PER_TURN_MAX; count += 1) {
       if (!this.#host.hasRoom()) {
-        this.#pause("the connection table is full");
+        this.#pause(TABLE_FULL);
         break;
       }
       const fd = acceptConnection(listener.fd);
@@ -254,7 +259,7 @@ export class Listeners {
         continue;
       }
       if (fd === -ECONNABORTED) continue; // the peer has gone while it waited
-      if (fd === -EMFILE || fd === -ENFILE) this.#pause("the limit of open descriptors is reached");
+      if (fd === -EMFILE || fd === -ENFILE) this.#pause(NO_DESCRIPTORS);
       else if (fd !== -EAGAIN) this.#pause(`accept fails with error ${-fd}`);
       break;
     }
