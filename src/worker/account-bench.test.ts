@@ -1,7 +1,7 @@
 /**
  * An http server of this process whose one connection is accounted for as in a worker, and a court
- * that sits at every write and every turn of the event loop: if the worker died now, would the
- * verdict from ledger and kernel be true? What has really left is parsed out of what the server has
+ * that sits before and after every write, every change of the ledger, and at every turn of the event
+ * loop: if the worker died now, would the verdict from ledger and kernel be true? What has really left is parsed out of what the server has
  * written, cut where the kernel's count is. No test itself.
  */
 import assert from "node:assert/strict";
@@ -121,6 +121,9 @@ export class AccountBench {
     assert.equal(handle.open(fd), 0);
     this.account = new ConnectionAccount(this.context, handle, SLOT, 0);
     this.context.opened(this.account);
+    this.#observe(this.context, ["setInboxSlot", "setExecuting", "requestBegan", "requestsEnded"]);
+    this.#observe(connections, ["enter", "settle", "setJournal", "setJournalBytes"]);
+    this.#observe(connections, ["setResponseEnd", "setInterimBytes", "setFlags", "setDeaths"]);
     handle._consumed = true;
     const options = { handle, allowHalfOpen: true, readable: true, writable: true };
     this.socket = new Socket(options as object); // `handle` is how net.js makes an accepted socket
@@ -133,6 +136,20 @@ export class AccountBench {
       closeDescriptor(other);
       closeDescriptor(this.#duplicate);
     });
+  }
+
+  /** The court sits before and after each call of these. */
+  #observe<T extends object>(target: T, names: readonly (keyof T & string)[]): void {
+    for (const name of names) {
+      const method = target[name] as (...args: unknown[]) => unknown; // named by the caller
+      const observed = (...args: unknown[]): unknown => {
+        this.sit();
+        const result = method.apply(target, args);
+        this.sit();
+        return result;
+      };
+      Object.defineProperty(target, name, { value: observed });
+    }
   }
 
   static async start(
@@ -149,7 +166,7 @@ export class AccountBench {
   #tapped(fd: number): HeldClass {
     const base = handleClassOf(duplicate(fd));
     const note = (...pieces: Buffer[]): void => void this.#written.push(...pieces);
-    const sit = (): void => this.sit(true);
+    const sit = (): void => this.sit();
     const observed = <T>(write: () => T): T => {
       sit();
       const result = write();
@@ -249,7 +266,7 @@ export class AccountBench {
   }
 
   /** The court. @throws AssertionError when the verdict would not be true. */
-  sit(isWriting = false): void {
+  sit(): void {
     const { state } = this.snapshot;
     if (state !== STATE.idle && state !== STATE.busy) return;
     const { read, written } = this.counts;
@@ -258,10 +275,8 @@ export class AccountBench {
     const sent = this.#sent.slice(this.#origin.read, read);
     const { requests }: RequestScan = scanRequests(Buffer.from(sent, "latin1"));
     const all = Buffer.concat(this.#written).subarray(this.#origin.written, written);
-    const { whole, isPart, isInterim } = parseLeft(
-      all.toString("latin1"),
-      requests.map(({ method }) => method),
-    );
+    const methods = requests.map(({ method }) => method);
+    const { whole, isPart, isInterim } = parseLeft(all.toString("latin1"), methods);
     const rest = sent.slice(requests[whole - 1]?.end ?? 0).replace(/^(\r\n)+/, "");
     const detail = (): string =>
       `${verdict.kind}, ${whole} of ${requests.length} have left, part: ${isPart}\n` +
@@ -273,7 +288,10 @@ export class AccountBench {
     }
     // behind an answered request the next end is written down before the write, and the one before
     // is forgotten with it; an interim response there is not accounted for
-    const isBehind = whole > 0 && (isWriting || isInterim);
+    const { quiescentWritten, responseOrdinal } = this.snapshot;
+    const settled = all.subarray(0, Math.max(0, quiescentWritten - this.#origin.written));
+    const open = whole - parseLeft(settled.toString("latin1"), methods).whole;
+    const isBehind = open > 0 && (isInterim || responseOrdinal > open);
     const isUnread = (requests[whole - 1]?.end ?? 0) < 0; // answered before its body was there
     const isNeedless = verdict.kind === "abort" && !isPart && !isBehind && !isUnread;
     if (isNeedless) this.needlessAborts.push(detail());

@@ -415,9 +415,10 @@ export class ConnectionAccount implements Account {
       this.#isDelivering = false;
       this.#host.setExecuting(0);
       this.#keep(view, bytes, endsRequest);
+      this.#afterDelivery(socket, view, bytes, endsRequest);
+      // last: until it is settled, a request that was answered at once is nowhere but in the inbox
       arena.inbox[0] = 0;
       this.#host.setInboxSlot(0);
-      this.#afterDelivery(socket, view, bytes, endsRequest);
     }
     return undefined;
   }
