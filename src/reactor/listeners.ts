@@ -19,6 +19,7 @@ import {
   libc,
   localAddress,
   openSocket,
+  shutdownBoth,
 } from "../os/mod.ts";
 import type { SocketAddress, Watch } from "../os/mod.ts";
 import type { WorkerLink } from "./worker-link.ts";
@@ -235,6 +236,8 @@ export class Listeners {
     this.#byId.delete(listener.id);
     listener.watch?.close();
     listener.watch = null;
+    // the keeper's duplicate must not hold the port until it hears of this: `listen` may follow
+    if (listener.spec.kind === "tcp") shutdownBoth(listener.fd);
     closeDescriptor(listener.fd);
     this.#host.drop(listener.key);
     if (listener.spec.kind === "unix" && listener.spec.address?.startsWith("\0") === false) {

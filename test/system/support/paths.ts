@@ -6,9 +6,9 @@ import path from "node:path";
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
 /**
- * The compiled command line. Started by `node --`: else Node looks for its own `--env-file`
- * behind the script's name too, and ends before we begin when that file is missing. `HOLDFAST_TEST_CLI` points the suite at another build, to see it
- * fail where that build lacks something.
+ * The compiled command line. Started by `node --`: else Node looks for its own `--env-file` behind
+ * the script's name too, and ends before we begin when that file is missing. `HOLDFAST_TEST_CLI`
+ * points the suite at another build, to see it fail where that build lacks something.
  */
 export const CLI = process.env["HOLDFAST_TEST_CLI"] ?? path.join(ROOT, "dist/cli/main.js");
 
