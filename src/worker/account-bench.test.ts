@@ -1,8 +1,9 @@
 /**
  * An http server of this process whose one connection is accounted for as in a worker, and a court
- * that sits before and after every write, every change of the ledger, and at every turn of the event
- * loop: if the worker died now, would the verdict from ledger and kernel be true? What has really left is parsed out of what the server has
- * written, cut where the kernel's count is. No test itself.
+ * that sits before and after every write, every change of the ledger, and at every turn of the
+ * event loop: if the worker died now, would the verdict from ledger and kernel be true? What has
+ * really left is parsed out of what the server has written, cut where the kernel's count is.
+ * No test itself.
  */
 import assert from "node:assert/strict";
 import http from "node:http";

@@ -1,4 +1,4 @@
-/** A worker is killed while a request is only read in part, or its body is framed in some other way. */
+/** A worker is killed while a request is read only in part, or with another framing. */
 import assert from "node:assert/strict";
 import { describe } from "node:test";
 import { afterDeath, expectRefused, expectReplayed, requestBytes } from "./support/verdict.ts";

@@ -38,7 +38,7 @@ exports.processFacts = function processFacts(main) {
   };
 };
 
-/** Digest of the source of every function that the built-in modules and the global object offer, by name. */
+/** Digest of the source of every function of the built-in modules and the global object. */
 exports.builtinFunctions = function builtinFunctions() {
   const found = {};
   const seen = new Set();

@@ -76,8 +76,8 @@ export class VerdictService {
   }
 
   /**
-   * As many idle connections of one worker. A busy worker gets no new ones, so all are opened before
-   * any of them is used; those that went elsewhere are closed.
+   * As many idle connections of one worker. A busy worker gets no new ones, so all are opened
+   * before any of them is used; those that went elsewhere are closed.
    */
   async openOnOne(count: number): Promise<{ pid: number; connections: RawConnection[] }> {
     const byPid = new Map<number, RawConnection[]>();
