@@ -42,12 +42,19 @@ export const BROKEN_VERSION_SAYS = "this version is broken";
 /** What a worker is, by its answer to `GET /`: `<pid>`, or `<pid>.<thread>`. */
 export type WorkerName = string;
 
-/** Makes the fault happen now. A reload goes on; its end is `command`. */
+/** When the fault happened, by `performance.now()`; of a reload, which goes on, also its end. */
+export interface Injected {
+  readonly at: number;
+  readonly command?: Promise<ReloadResult>;
+}
+
+/** Makes the fault happen now. */
 export async function injectFault(
   fault: FaultName,
   service: Service,
   victim: WorkerName,
-): Promise<{ readonly command: Promise<ReloadResult> | undefined }> {
+): Promise<Injected> {
+  const at = performance.now();
   switch (fault) {
     case "throw":
       order(service, victim, "crash");
@@ -66,15 +73,15 @@ export async function injectFault(
       const pid = await service.acceptor();
       if (pid <= 0) throw new Error("no process takes the connections for it");
       kill(pid, "SIGKILL");
-      break;
+      return { at: performance.now() };
     }
     case "reload":
-      return { command: service.reload() };
+      return { at, command: service.reload() };
     case "reload-broken":
       writeFileSync(path.join(service.options.folder, "broken"), "");
-      return { command: service.reload() };
+      return { at, command: service.reload() };
   }
-  return { command: undefined };
+  return { at };
 }
 
 /** Leaves an order for `apps/fault-entry.cjs` in that worker; complete before it can be seen. */

@@ -90,7 +90,8 @@ export interface FaultResult {
 
 const START_DEADLINE_MS = 30_000;
 const PROBE_INTERVAL_MS = 50;
-const SLOW_PATH = "/slow?ms=100";
+const SLOW_MS = 100;
+const SLOW_PATH: string = `/slow?ms=${SLOW_MS}`;
 const IN_FLIGHT_PATH = "/slow?ms=400";
 /** Load before the requests in flight; from the last of them to the fault; load after it. */
 const WARM_UP_MS = 300;
@@ -149,10 +150,6 @@ async function waitForWorkers(service: Service, count: number): Promise<void> {
   if (service.hasEnded) throw new Error(`it ended at its start\n${service.output()}`);
 }
 
-function half(count: number): number {
-  return Math.ceil(count / 2);
-}
-
 class Scenario {
   readonly #options: ScenarioOptions;
   readonly #service: Service;
@@ -182,22 +179,26 @@ class Scenario {
     await this.#openIdle();
     await this.#openStreams();
     const victim = this.#chooseVictim();
-    const ofVictim = this.#takeFrom(victim);
+    const half = Math.ceil(population.post / 2);
+    const ofVictim = this.#take(half, (worker) => worker === victim);
+    const ofOthers = this.#take(population.post - half, (worker) => worker !== victim);
     const port = this.#port;
-    const onAnswer: OnAnswer = (text, beganAt) => this.#answered(text, beganAt);
+    const onAnswer: OnAnswer = (text, beganAt) => this.#answered(text, beganAt, false);
     const fast = new ClosedLoops(port, population.fastLoops, "/", patienceMs, onAnswer);
     const slow = new ClosedLoops(port, population.slowLoops, SLOW_PATH, patienceMs, onAnswer);
-    const prober = new Prober(port, PROBE_INTERVAL_MS, patienceMs, onAnswer);
+    const prober = new Prober(port, PROBE_INTERVAL_MS, patienceMs, (text, beganAt) =>
+      this.#answered(text, beganAt, true),
+    );
     await delay(WARM_UP_MS);
-    this.#posts.send(population.post, ofVictim);
+    this.#posts.send(population.post, [...ofVictim, ...ofOthers]);
     const gets = this.#sendGets();
     await this.#untilInFlight();
 
     progress("fault");
     const streamWorkers = this.#streams.map((stream) => stream.worker);
     this.#markGone(victim);
-    this.#faultAt = performance.now();
-    const { command } = await injectFault(fault, this.#service, victim);
+    const { at, command } = await injectFault(fault, this.#service, victim);
+    this.#faultAt = at;
     await this.#waitUntilBack();
     const commandResult = await this.#commandResult(command);
     const getFailed = new Counts();
@@ -225,7 +226,7 @@ class Scenario {
       fastLoops: { requests: fast.requests, failed: fast.failed },
       slowLoops: { requests: slow.requests, failed: slow.failed },
       probes: { asked: prober.asked, failed: prober.failed },
-      longestStallMs: Math.max(fast.longestMs, prober.longestMs),
+      longestStallMs: Math.max(fast.longestMs, prober.longestMs, slow.longestMs - SLOW_MS),
       backMs: this.#backAt === undefined ? null : this.#backAt - this.#faultAt,
       command: commandResult,
       output: this.#service.output().slice(-OUTPUT_CHARACTERS),
@@ -241,7 +242,7 @@ class Scenario {
       this.#idle.push({ connection, worker: outcome.response.text });
     };
     const { idle, post } = this.#options.population;
-    await Promise.all(Array.from({ length: idle + half(post) }, open));
+    await Promise.all(Array.from({ length: idle + post }, open));
   }
 
   async #openStreams(): Promise<void> {
@@ -260,16 +261,14 @@ class Scenario {
     return victim;
   }
 
-  /** Kept connections of the victim's for half of the POSTs, so that it has some for certain. */
-  #takeFrom(victim: WorkerName): Connection[] {
-    const taken: Connection[] = [];
-    while (taken.length < half(this.#options.population.post)) {
-      const index = this.#idle.findIndex((each) => each.worker === victim);
-      const [one] = index < 0 ? [] : this.#idle.splice(index, 1);
-      if (one === undefined) break;
-      taken.push(one.connection);
-    }
-    return taken;
+  /**
+   * Up to `count` of the idle connections, which are idle no more: the POSTs go to them, half of
+   * them to the victim's, so that it has some for certain.
+   */
+  #take(count: number, isWanted: (worker: WorkerName) => boolean): Connection[] {
+    const taken = this.#idle.filter(({ worker }) => isWanted(worker)).slice(0, count);
+    for (const each of taken) this.#idle.splice(this.#idle.indexOf(each), 1);
+    return taken.map(({ connection }) => connection);
   }
 
   #idleOf(worker: WorkerName): number {
@@ -301,10 +300,16 @@ class Scenario {
     if (target === "every-worker") for (const { worker } of this.#idle) this.#gone.add(worker);
   }
 
-  #answered(worker: WorkerName, beganAt: number): void {
+  /**
+   * Back is: every place for a worker has answered a request that began after the fault; or, where
+   * connections are not taken any more, one on a new connection was.
+   */
+  #answered(worker: WorkerName, beganAt: number, isNew: boolean): void {
     if (beganAt < this.#faultAt || this.#gone.has(worker)) return;
     this.#back.add(worker);
-    if (this.#back.size >= this.#workers) this.#backAt ??= performance.now();
+    const isAcceptor = FAULT_TARGETS[this.#options.fault] === "acceptor";
+    const isBack = isAcceptor ? isNew : this.#back.size >= this.#workers;
+    if (isBack) this.#backAt ??= performance.now();
   }
 
   async #waitUntilBack(): Promise<void> {
