@@ -92,12 +92,13 @@ export class FakeWorker {
 
   /** Waits for a connection and claims it, as `Listeners.receive` does. */
   async receive(slot: number): Promise<Received> {
-    await waitUntil(`worker ${this.link.id} receives slot ${slot}`, () =>
-      this.received.some((each) => each.slot === slot),
-    );
-    const found = this.received.findLast((each) => each.slot === slot);
-    assert.ok(found !== undefined);
     const { connections } = this.#world.ledger;
+    const isNow = (each: Received): boolean =>
+      each.slot === slot && each.generation === connections.generation(slot);
+    const what = `worker ${this.link.id} receives slot ${slot}`;
+    await waitUntil(what, () => this.received.some(isNow));
+    const found = this.received.find(isNow);
+    assert.ok(found !== undefined);
     assert.ok(connections.exchange(slot, found.generation, "handed", "idle"));
     const { workers } = this.#world.ledger;
     workers.setFloat(this.link.row, "received", workers.float(this.link.row, "received") + 1);
