@@ -11,7 +11,7 @@ function rowOf(world: RecoveryWorld, slot: number): Uint32Array {
 }
 
 describe("retention", () => {
-  it("a connection is handed to a worker, and the worker's death alone does not end it", async (t) => {
+  it("a connection is handed to a worker, whose death alone does not end it", async (t) => {
     const world = new RecoveryWorld(t);
     const worker = world.worker();
     const { slot, client } = await world.open(worker);
@@ -57,7 +57,7 @@ describe("retention", () => {
     assert.equal(world.retention.count, CONNECTIONS_MAX);
   });
 
-  it("rows of a former life, of slots that do not exist, and cut ones change nothing", async (t) => {
+  it("rows of a former life, of no slot, and cut ones change nothing", async (t) => {
     const world = new RecoveryWorld(t);
     const worker = world.worker();
     const { slot, client } = await world.open(worker);
@@ -126,7 +126,7 @@ describe("retention", () => {
     assert.equal(second.link.owned, 1);
   });
 
-  it("what a silent worker has not taken is taken back, and it cannot claim it any more", async (t) => {
+  it("what a silent worker has not taken is taken back, and not claimable any more", async (t) => {
     const world = new RecoveryWorld(t);
     const [first, second] = [world.worker(), world.worker()];
     second.link.isFed = false;
@@ -189,7 +189,7 @@ describe("retention", () => {
 });
 
 describe("a new reactor", () => {
-  it("takes over what workers have, loses what only the former one had, and frees the rest", async (t) => {
+  it("takes over what workers have, loses what the former one had, frees the rest", async (t) => {
     const world = new RecoveryWorld(t);
     const worker = world.worker();
     const idle = await world.open(worker);
