@@ -6,9 +6,11 @@ import { connect, listen } from "../../test/support/loopback.ts";
 import type { Client } from "../../test/support/loopback.ts";
 import { waitUntil } from "../../test/support/wait-until.ts";
 import { closeDescriptor, duplicate } from "./descriptors.ts";
+import { libc, stableBuffer } from "./libc.ts";
+import type { Libc } from "./libc.ts";
 import { socketPair } from "./packet-channel.ts";
 import { createMemoryFile } from "./shared-memory.ts";
-import { shutdownWrite } from "./sockets.ts";
+import { discardBytes, sendBytes, shutdownWrite } from "./sockets.ts";
 import { TCP_CLOSE_WAIT, TCP_ESTABLISHED, TcpCountReader } from "./tcp-state.ts";
 import type { TcpCounts } from "./tcp-state.ts";
 
@@ -146,6 +148,62 @@ describe("what the kernel counts is what node:net counts", () => {
     const { sinceDataMs } = served.counts;
     assert.ok(sinceDataMs >= 0 && sinceDataMs < 60_000, `${sinceDataMs}`);
     await waitUntil("time passes", () => served.counts.sinceDataMs > sinceDataMs + 20);
+  });
+});
+
+/** Does something when the kernel has told the one part of a sum and not yet the other. */
+function between(act: () => void, read: () => TcpCounts): TcpCounts {
+  const c = libc() as { ioctl: Libc["ioctl"] }; // one object for all callers
+  const { ioctl } = c;
+  c.ioctl = (...args) => {
+    c.ioctl = ioctl;
+    act();
+    return ioctl(...args);
+  };
+  try {
+    return read();
+  } finally {
+    c.ioctl = ioctl;
+  }
+}
+
+/** The descriptor of a client's socket, to be used at once. */
+function descriptorOf(client: Client): number {
+  const socket = client.socket as unknown as { _handle: { fd: number } }; // not in @types/node
+  return socket._handle.fd;
+}
+
+describe("packets that come while the kernel is asked", () => {
+  it("bytes that are acknowledged meanwhile are counted once", async (t) => {
+    const served = await Served.start(t);
+    served.client.socket.pause();
+    const all = 8 * 1024 * 1024;
+    served.server.write(Buffer.alloc(all));
+    await waitUntil("the peer's window is full", () => served.server.writableLength > 0);
+    const fd = descriptorOf(served.client);
+    const into = stableBuffer(1 << 20);
+    const { written } = served.counts;
+    const counts = between(
+      () => {
+        while (discardBytes(fd, into) > 0);
+      },
+      () => served.counts,
+    );
+    assert.ok(counts.written >= written, `${counts.written} after ${written}`);
+    assert.equal(counts.written, served.counts.written);
+  });
+
+  it("bytes that arrive meanwhile are not taken for bytes that were read", async (t) => {
+    const served = await Served.start(t);
+    served.client.send("x".repeat(50));
+    await served.agrees({ read: 0, unread: 50 });
+    const fd = descriptorOf(served.client);
+    const counts = between(
+      () => assert.equal(sendBytes(fd, Buffer.alloc(70)), 70),
+      () => served.counts,
+    );
+    assert.equal(counts.read, 0);
+    assert.equal(counts.unread, 120);
   });
 });
 

@@ -40,31 +40,60 @@ export interface TcpCounts {
   readonly sinceDataMs: number;
 }
 
+/**
+ * Looks at a connection that does not stand still. Without a reader its window is full long before:
+ * a look takes some microseconds, and a window is at most some megabytes (net.ipv4.tcp_rmem).
+ */
+const LOOKS_MAX = 10_000;
+
 /** Reads the counts of connections; keeps its buffers, so one reader serves any number of them. */
 export class TcpCountReader {
   readonly #info: Buffer = stableBuffer(TCP_INFO_BYTES);
   readonly #length: Buffer = intBuffer();
   readonly #queue: Buffer = intBuffer();
 
-  /** The counts of a TCP descriptor, or null when it is not a TCP socket or is not open. */
+  /**
+   * The counts of a TCP descriptor, or null when it is not a TCP socket, is not open, or does not
+   * stand still.
+   *
+   * The kernel gives the parts of the sums one by one, and the peer's packets come between: bytes
+   * that are acknowledged after the one figure and before the other would be in neither, bytes that
+   * arrive in both. So the queues are read between two looks that must agree.
+   */
   read(fd: number): TcpCounts | null {
     const c = libc();
+    if (!this.#look(fd)) return null;
+    for (let looks = 0; looks < LOOKS_MAX; looks += 1) {
+      const received = this.#info.readBigUInt64LE(BYTES_RECEIVED_OFFSET);
+      const acknowledged = this.#info.readBigUInt64LE(BYTES_ACKED_OFFSET);
+      const state = this.#info.readUInt8(0);
+      if (c.ioctl(fd, SIOCINQ, this.#queue) !== 0) return null;
+      const unread = this.#queue.readInt32LE(0);
+      if (c.ioctl(fd, SIOCOUTQ, this.#queue) !== 0) return null;
+      const unacknowledged = this.#queue.readInt32LE(0);
+      if (!this.#look(fd)) return null;
+      const stoodStill =
+        received === this.#info.readBigUInt64LE(BYTES_RECEIVED_OFFSET) &&
+        acknowledged === this.#info.readBigUInt64LE(BYTES_ACKED_OFFSET) &&
+        state === this.#info.readUInt8(0);
+      if (!stoodStill) continue;
+      return {
+        state,
+        read: Number(received) - unread - (PEER_FINISHED.has(state) ? 1 : 0),
+        unread,
+        written: Number(acknowledged) + unacknowledged,
+        sinceDataMs: this.#info.readUInt32LE(LAST_DATA_RECEIVED_OFFSET),
+      };
+    }
+    return null;
+  }
+
+  /** Fills `#info`; false when there is none. */
+  #look(fd: number): boolean {
     this.#length.writeInt32LE(TCP_INFO_BYTES, 0);
-    if (c.getsockopt(fd, IPPROTO_TCP, TCP_INFO, this.#info, this.#length) !== 0) return null;
-    if (this.#length.readInt32LE(0) < TCP_INFO_BYTES) return null;
-    if (c.ioctl(fd, SIOCINQ, this.#queue) !== 0) return null;
-    const unread = this.#queue.readInt32LE(0);
-    if (c.ioctl(fd, SIOCOUTQ, this.#queue) !== 0) return null;
-    const unacknowledged = this.#queue.readInt32LE(0);
-    const state = this.#info.readUInt8(0);
-    const received = Number(this.#info.readBigUInt64LE(BYTES_RECEIVED_OFFSET));
-    const acknowledged = Number(this.#info.readBigUInt64LE(BYTES_ACKED_OFFSET));
-    return {
-      state,
-      read: received - unread - (PEER_FINISHED.has(state) ? 1 : 0),
-      unread,
-      written: acknowledged + unacknowledged,
-      sinceDataMs: this.#info.readUInt32LE(LAST_DATA_RECEIVED_OFFSET),
-    };
+    return (
+      libc().getsockopt(fd, IPPROTO_TCP, TCP_INFO, this.#info, this.#length) === 0 &&
+      this.#length.readInt32LE(0) >= TCP_INFO_BYTES
+    );
   }
 }

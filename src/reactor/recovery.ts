@@ -172,26 +172,23 @@ export class Recovery {
         summary.moved += 1;
         return;
       default: {
-        const suspect = this.#suspect(slot, arena);
-        if (suspect !== null) {
-          suspects.push(suspect);
-          return;
+        const fd = this.#retention.descriptor(slot);
+        const counts = fd === null ? null : this.#counts.read(fd);
+        if (counts === null) {
+          // accepted by the worker and not yet retained, or the kernel gives no counts
+          summary.aborted += 1;
+          this.#abort(slot);
+        } else if (counts.state === TCP_ESTABLISHED || counts.state === TCP_CLOSE_WAIT) {
+          suspects.push(this.#suspect(slot, counts, arena));
+        } else {
+          // ended by the worker itself, or reset by the peer: what was written still arrives
+          this.#retention.free(slot);
         }
-        // ended by the worker itself, or reset by the peer: what was written still arrives;
-        // without a duplicate (accepted by the worker, not yet retained) it is lost
-        if (this.#retention.descriptor(slot) === null) summary.aborted += 1;
-        this.#retention.free(slot);
       }
     }
   }
 
-  /** Null: the connection was over before its worker. */
-  #suspect(slot: number, arena: JournalArena): Suspect | null {
-    const fd = this.#retention.descriptor(slot);
-    const counts = fd === null ? null : this.#counts.read(fd);
-    const isOpen =
-      counts !== null && (counts.state === TCP_ESTABLISHED || counts.state === TCP_CLOSE_WAIT);
-    if (!isOpen) return null;
+  #suspect(slot: number, counts: TcpCounts, arena: JournalArena): Suspect {
     const snapshot = this.#ledger.connections.snapshot(slot);
     const journal = this.#journalOf(snapshot, arena);
     const held = journal?.length ?? 0;
