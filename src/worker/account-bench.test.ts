@@ -19,7 +19,9 @@ import {
   TcpCountReader,
   closeDescriptor,
   duplicate,
+  libc,
   socketPair,
+  stableBuffer,
 } from "../os/mod.ts";
 import type { TcpCounts } from "../os/mod.ts";
 import { judge } from "../reactor/verdict.ts";
@@ -32,6 +34,10 @@ import type { StreamHandleClass } from "./node-internals.ts";
 import { WorkerContext } from "./worker-context.ts";
 
 export const SLOT = 0;
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+/** Little, so that the kernel does not take a response of some size at once. */
+const SEND_BUFFER_BYTES = 16 * 1024;
 const reader = new TcpCountReader();
 
 /** What has left, as a client would understand it. */
@@ -114,6 +120,9 @@ export class AccountBench {
     this.context = new WorkerContext(this.#ledger, 0, channel, limit);
     this.#duplicate = duplicate(fd);
     this.client = client;
+    const small = stableBuffer(4);
+    small.writeInt32LE(SEND_BUFFER_BYTES, 0);
+    libc().setsockopt(fd, SOL_SOCKET, SO_SNDBUF, small, 4);
     const { connections } = this.#ledger;
     connections.open(SLOT, 1, 1, "held");
     const generation = connections.handOver(SLOT, 1);
@@ -275,7 +284,7 @@ export class AccountBench {
     this.verdicts.set(verdict.kind, (this.verdicts.get(verdict.kind) ?? 0) + 1);
     const sent = this.#sent.slice(this.#origin.read, read);
     const { requests }: RequestScan = scanRequests(Buffer.from(sent, "latin1"));
-    const all = Buffer.concat(this.#written).subarray(this.#origin.written, written);
+    const all = Buffer.concat(this.#written).subarray(0, written - this.#origin.written);
     const methods = requests.map(({ method }) => method);
     const { whole, isPart, isInterim } = parseLeft(all.toString("latin1"), methods);
     const rest = sent.slice(requests[whole - 1]?.end ?? 0).replace(/^(\r\n)+/, "");
@@ -317,5 +326,6 @@ export class AccountBench {
     });
     const { read, written } = this.counts;
     this.#origin = { read, written };
+    this.#written.length = 0; // what was written before is settled, and no longer looked at
   }
 }

@@ -7,7 +7,7 @@ import { BLOCK_PAYLOAD_BYTES, FLAG_JOURNAL_SHORT, STATE } from "../ledger/mod.ts
 import { AccountBench } from "./account-bench.test.ts";
 
 /** More than the kernel takes at once. */
-const BIG = 10_000_000;
+const BIG = 1_000_000;
 
 /** What an application does; each ends its response. */
 const ANSWERS: Record<string, (res: http.ServerResponse, req: http.IncomingMessage) => void> = {
