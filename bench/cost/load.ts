@@ -1,30 +1,61 @@
-/** Load in one of two shapes, by wrk where it is installed, else by `generator.ts`. */
+/**
+ * Where the load comes from: `driver.ts`, or wrk. wrk cannot take turns shorter than a second and
+ * connects anew in each; so its figures need more time to become as sure.
+ */
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { run } from "../support/mod.ts";
+import { Started, run } from "../support/mod.ts";
+import { CONNECTIONS } from "./shape.ts";
+import type { Load, Shape } from "./shape.ts";
 
-/** 64 kept connections; or as many loops, each of which connects anew for each request. */
-export const SHAPES = ["keep-alive", "connection each"] as const;
-export type Shape = (typeof SHAPES)[number];
+export const GENERATORS = ["driver", "wrk"] as const;
+export type GeneratorName = (typeof GENERATORS)[number];
 
-export const CONNECTIONS = 64;
-
-/** What was asked, and what failed of it. */
-export interface Load {
-  readonly requests: number;
-  readonly failed: number;
+export interface Generator {
+  /** Runs a load for about `ms`. @throws when the generator fails. */
+  run(shape: Shape, port: number, ms: number): Promise<Load>;
+  /** Ends it. */
+  destroy(): void;
 }
 
 const WRK = ["/usr/bin/wrk", "/usr/local/bin/wrk"].find((file) => existsSync(file));
 
-/** The name of the load generator in use. */
-export const generatorName: string = WRK === undefined ? "own generator" : "wrk";
+/** Starts a generator. @throws when it is not installed. */
+export function startGenerator(name: GeneratorName): Generator {
+  if (name === "driver") return new Driver();
+  if (WRK === undefined) throw new Error("wrk is not here; install it with: apt-get install wrk");
+  const program = WRK;
+  return { run: (shape, port, ms) => runWrk(program, shape, port, ms), destroy: () => {} };
+}
 
-/** Runs the load for about `milliseconds`. @throws when the generator fails. */
-export async function runLoad(shape: Shape, port: number, milliseconds: number): Promise<Load> {
-  return WRK === undefined
-    ? runOwn(shape, port, milliseconds)
-    : runWrk(WRK, shape, port, milliseconds);
+/** One load by our own generator. */
+export async function runLoad(shape: Shape, port: number, ms: number): Promise<Load> {
+  const driver = startGenerator("driver");
+  try {
+    return await driver.run(shape, port, ms);
+  } finally {
+    driver.destroy();
+  }
+}
+
+/** Our own, a process that lives as long as the measurement. */
+class Driver implements Generator {
+  readonly #process = new Started(process.execPath, [path.join(import.meta.dirname, "driver.ts")], {
+    ipc: true,
+  });
+
+  run(shape: Shape, port: number, ms: number): Promise<Load> {
+    const { child, finished } = this.#process;
+    return new Promise((resolve, reject) => {
+      child.once("message", (load) => resolve(load as Load)); // our own program's word
+      void finished.then(({ output }) => reject(new Error(`the driver has ended: ${output}`)));
+      child.send({ type: "run", shape, port, ms });
+    });
+  }
+
+  destroy(): void {
+    this.#process.child.kill("SIGKILL");
+  }
 }
 
 async function runWrk(wrk: string, shape: Shape, port: number, ms: number): Promise<Load> {
@@ -41,13 +72,4 @@ async function runWrk(wrk: string, shape: Shape, port: number, ms: number): Prom
   const refused = /Non-2xx or 3xx responses: (\d+)/.exec(output)?.[1] ?? "0";
   const failed = (errors?.slice(1) ?? []).reduce((sum, count) => sum + Number(count), 0);
   return { requests: Number(requests), failed: failed + Number(refused) };
-}
-
-async function runOwn(shape: Shape, port: number, ms: number): Promise<Load> {
-  const program = path.join(import.meta.dirname, "generator.ts");
-  const args = [program, String(port), String(CONNECTIONS), String(ms)];
-  const kind = shape === "keep-alive" ? "keep-alive" : "close";
-  const { code, output } = await run(process.execPath, [...args, kind]);
-  if (code !== 0) throw new Error(`the load generator failed: ${output}`);
-  return JSON.parse(output.slice(output.lastIndexOf("{"))) as Load; // our own program's word
 }

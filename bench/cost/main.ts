@@ -4,10 +4,11 @@ import { parseArgs } from "node:util";
 import { CONTENDER_NAMES, holdfast } from "../contenders/mod.ts";
 import { UsageError, choices, countFlag, formatTable, showProgress } from "../support/mod.ts";
 import { measureIdleMemory } from "./idle-memory.ts";
-import { CONNECTIONS, SHAPES } from "./load.ts";
+import { GENERATORS } from "./load.ts";
 import { measureRecoveryTime } from "./recovery-time.ts";
 import { measureRequestCost, requestCostTable } from "./request-cost.ts";
 import { measureServiceMemory } from "./service-memory.ts";
+import { CONNECTIONS, SHAPES } from "./shape.ts";
 
 const PARTS = ["cost", "idle", "recovery", "memory"] as const;
 type Part = (typeof PARTS)[number];
@@ -20,14 +21,15 @@ const HELP = `Usage: npm run bench -- [${PARTS.join("|")}|all] [options]
   memory    memory of keeper, reactor and one worker
 
   --contender <names>    cost: ${CONTENDER_NAMES.join(", ")}, all (default: all)
-  --rounds <n>           cost: rounds (default: 11, about 4 minutes with all contenders)
-  --round <ms>           cost: length of a measurement (default: 1000)
+  --rounds <n>           cost: rounds (default: 40, about 4 minutes with all contenders)
+  --turn <ms>            cost: how long a contender is loaded in a round (default: 250; wrk: 1000)
+  --load <generator>     cost: ${GENERATORS.join(", ")} (default: driver, our own)
   --seed <n>             cost: of the order of the rounds (default: by chance; printed)
   --connections <n>      idle: 50000, recovery: 10000
   --json <file>          writes the results there too
 
 Exits with 1 when a bar is missed.
-Example: npm run bench -- cost --contender holdfast --rounds 20
+Example: npm run bench -- cost --contender holdfast --rounds 100
 `;
 
 const MEGABYTE = 1024 * 1024;
@@ -35,7 +37,8 @@ const MEGABYTE = 1024 * 1024;
 const flags = {
   contender: { type: "string", multiple: true },
   rounds: { type: "string" },
-  round: { type: "string" },
+  turn: { type: "string" },
+  load: { type: "string" },
   seed: { type: "string" },
   connections: { type: "string" },
   json: { type: "string" },
@@ -91,14 +94,17 @@ function runPart(part: Part, values: Values): Promise<Finding> {
 }
 
 async function runCost(values: Values): Promise<Finding> {
+  const load = values.load === undefined ? [] : [values.load];
+  const generator = choices("load", load, GENERATORS, ["driver"])[0] ?? "driver";
   const result = await measureRequestCost({
     contenders: choices("contender", values.contender, CONTENDER_NAMES, CONTENDER_NAMES),
-    rounds: countFlag("rounds", values.rounds, 11),
-    roundMs: countFlag("round", values.round, 1000),
+    generator,
+    rounds: countFlag("rounds", values.rounds, 40),
+    turnMs: countFlag("turn", values.turn, generator === "wrk" ? 1000 : 250),
     seed: countFlag("seed", values.seed, Math.floor(Math.random() * 2 ** 31), 0),
     progress: showProgress,
   });
-  const { rounds, generator, seed, workers } = result;
+  const { rounds, seed, workers } = result;
   const how = `${rounds} rounds, ${workers} workers each, load by ${generator}, seed ${seed}`;
   const tables = SHAPES.map((shape) => requestCostTable(result, shape));
   const notHere = result.missing.map((line) => `not here: ${line}`);

@@ -7,16 +7,19 @@ import { CONTENDERS } from "../contenders/mod.ts";
 import type { ContenderName, Service } from "../contenders/mod.ts";
 import { cpuNanoseconds, delay, formatTable } from "../support/mod.ts";
 import { startHello } from "./hello.ts";
-import { SHAPES, generatorName, runLoad } from "./load.ts";
-import type { Shape } from "./load.ts";
+import { startGenerator } from "./load.ts";
+import type { Generator, GeneratorName } from "./load.ts";
+import { SHAPES } from "./shape.ts";
+import type { Shape } from "./shape.ts";
 import { estimate, seededRandom, shuffled } from "./statistics.ts";
 import type { Estimate, Random } from "./statistics.ts";
 
 export interface RequestCostOptions {
   readonly contenders: readonly ContenderName[];
   readonly rounds: number;
-  readonly roundMs: number;
+  readonly turnMs: number;
   readonly seed: number;
+  readonly generator: GeneratorName;
   readonly progress: (what: string) => void;
 }
 
@@ -36,7 +39,7 @@ export interface RequestCostResult {
   readonly rows: readonly CostRow[];
   readonly rounds: number;
   readonly seed: number;
-  readonly generator: string;
+  readonly generator: GeneratorName;
   readonly workers: number;
   /** Peers that were not here, with what would bring them. */
   readonly missing: readonly string[];
@@ -46,6 +49,8 @@ interface Entrant {
   readonly label: string;
   readonly name: ContenderName;
   readonly service: Service;
+  /** Its processes; none comes or goes while it is measured. */
+  readonly pids: readonly number[];
   readonly stop: () => Promise<void>;
 }
 
@@ -59,14 +64,16 @@ const WORKERS = 2;
 const BASELINE = "cluster";
 const NULL_LABEL = "cluster, again";
 /** What was given back or closed at the end of a load is paid for in this time. */
-const SETTLE_MS = 60;
-const WARM_UP_ROUNDS = 1;
+const SETTLE_MS = 30;
+/** Until the functions on the way of a request are compiled by the last of V8's compilers. */
+const WARM_UP_ROUNDS = 6;
 
 const BARS: Readonly<Record<Shape, number>> = { "keep-alive": 1.05, "connection each": 0.7 };
 
 /** Runs all rounds. @throws when a contender does not start or answer. */
 export async function measureRequestCost(options: RequestCostOptions): Promise<RequestCostResult> {
   const random = seededRandom(options.seed);
+  const generator = startGenerator(options.generator);
   const missing: string[] = [];
   const entrants: Entrant[] = [];
   const names = [BASELINE, ...options.contenders.filter((name) => name !== BASELINE)] as const;
@@ -79,16 +86,20 @@ export async function measureRequestCost(options: RequestCostOptions): Promise<R
         continue;
       }
       options.progress(`starting ${label}`);
-      entrants.push({ label, name, ...(await startHello(CONTENDERS[name], { workers: WORKERS })) });
+      const started = await startHello(CONTENDERS[name], { workers: WORKERS });
+      entrants.push({ label, name, pids: [], ...started });
     }
-    const samples = await runRounds(entrants, options, random);
+    // by now the last of each one's workers is up
+    const settled = entrants.map((each) => ({ ...each, pids: each.service.processes() }));
+    const samples = await runRounds(settled, options, generator, random);
     const rows = SHAPES.flatMap((shape) =>
       entrants.map((entrant) => summarize(entrant, shape, samples, random)),
     );
     const { rounds, seed } = options;
-    return { rows, rounds, seed, generator: generatorName, workers: WORKERS, missing };
+    return { rows, rounds, seed, generator: options.generator, workers: WORKERS, missing };
   } finally {
     options.progress("stopping");
+    generator.destroy();
     await Promise.all(entrants.map((entrant) => entrant.stop()));
   }
 }
@@ -117,6 +128,7 @@ export function requestCostTable(result: RequestCostResult, shape: Shape): strin
 async function runRounds(
   entrants: readonly Entrant[],
   options: RequestCostOptions,
+  generator: Generator,
   random: Random,
 ): Promise<Map<string, Sample[]>> {
   const samples = new Map<string, Sample[]>();
@@ -128,7 +140,7 @@ async function runRounds(
     for (const { entrant, shape } of jobs) {
       const which = round < 0 ? "warm-up" : `round ${round + 1} of ${options.rounds}`;
       options.progress(`${which}: ${entrant.label}, ${shape}`);
-      const sample = await measureOnce(entrant.service, shape, options.roundMs);
+      const sample = await measureOnce(entrant, shape, generator, options.turnMs);
       if (round < 0) continue;
       const key = keyOf(entrant.label, shape);
       samples.set(key, [...(samples.get(key) ?? []), sample]);
@@ -137,11 +149,16 @@ async function runRounds(
   return samples;
 }
 
-async function measureOnce(service: Service, shape: Shape, roundMs: number): Promise<Sample> {
-  const before = cpuNanoseconds(service.processes());
-  const { requests, failed } = await runLoad(shape, service.options.port, roundMs);
+async function measureOnce(
+  { service, pids }: Entrant,
+  shape: Shape,
+  generator: Generator,
+  turnMs: number,
+): Promise<Sample> {
+  const before = cpuNanoseconds(pids);
+  const { requests, failed } = await generator.run(shape, service.options.port, turnMs);
   await delay(SETTLE_MS);
-  const used = cpuNanoseconds(service.processes()) - before;
+  const used = cpuNanoseconds(pids) - before;
   if (requests === 0) throw new Error(`no request was answered\n${service.output()}`);
   return { microseconds: used / 1000 / requests, requests, failed };
 }
