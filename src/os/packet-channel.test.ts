@@ -216,6 +216,22 @@ describe("a channel of packets", () => {
     await waitUntil("the close", () => b.closes === 1);
   });
 
+  it("what a process has sent before it ended can be taken at once", () => {
+    const [a, b] = socketPair();
+    const [sender, end] = [new PacketChannel(a), new End(b)];
+    for (let index = 0; index < 600; index += 1)
+      assert.ok(sender.send(index % 256, Buffer.alloc(0)));
+    sender.close();
+    end.channel.takePending();
+    assert.deepEqual(
+      end.received.map(({ kind }) => kind),
+      Array.from({ length: 600 }, (_, index) => index % 256),
+    );
+    assert.equal(end.closes, 1);
+    end.channel.takePending();
+    assert.equal(end.received.length, 600);
+  });
+
   it("a packet waits in the kernel for another holder of the same end", async (t) => {
     const [a, b] = socketPair();
     const sender = new End(a);

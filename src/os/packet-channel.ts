@@ -174,6 +174,14 @@ export class PacketChannel {
     return true;
   }
 
+  /**
+   * Takes every packet that is there, now: of a process that has ended, before its account is
+   * closed.
+   */
+  takePending(): void {
+    while (this.#watch !== null && this.#receive());
+  }
+
   /** Closes the end at once; packets in the outbox are dropped. */
   close(): void {
     if (this.#watch === null) return;
@@ -232,7 +240,8 @@ export class PacketChannel {
     this.#onDrain();
   }
 
-  #receive(): void {
+  /** True: it stopped because others have to have their turn. */
+  #receive(): boolean {
     const c = libc();
     const message = this.#incoming;
     for (let count = 0; count < PACKETS_PER_TURN_MAX && this.#watch !== null; count += 1) {
@@ -247,11 +256,12 @@ export class PacketChannel {
         continue;
       }
       const errno = bytes < 0 ? c.errno() : 0;
-      if (errno === EAGAIN) return;
+      if (errno === EAGAIN) return false;
       if (errno === EINTR) continue;
       this.close();
       this.#onClose();
     }
+    return this.#watch !== null;
   }
 
   #receivedDescriptors(): number[] {

@@ -494,6 +494,7 @@ export class Service {
   }
 
   #recover(link: WorkerLink, hasStalled: boolean): void {
+    link.channel.takePending(); // descriptors that it has sent up are in there
     const summary = this.#recovery.recover(link, hasStalled);
     const { moved, replayed, refused, aborted, opaque, requestsOfDeath, milliseconds } = summary;
     if (moved + replayed + refused + aborted + opaque > 0) {

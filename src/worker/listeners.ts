@@ -26,7 +26,7 @@ import type {
   ServerQuery,
   SharingServer,
 } from "./node-internals.ts";
-import type { WorkerContext } from "./worker-context.ts";
+import type { Retained, WorkerContext } from "./worker-context.ts";
 
 /**
  * setInterval's longest delay: a timer that only keeps the event loop alive, as a listening handle
@@ -347,10 +347,13 @@ export class Listeners {
     };
   }
 
-  /** Kernel mode: takes connections from the listening socket itself. */
+  /**
+   * Kernel mode: takes connections from the listening socket itself. Until the reactor has its
+   * duplicates they are lost with this process, so that comes before the application's code.
+   */
   #accept(listenerFd: number, listener: number): void {
     const { connections } = this.#context;
-    const fresh: ConnectionAccount[] = [];
+    const fresh: Retained[] = [];
     for (let count = 0; count < ACCEPTS_PER_TURN_MAX; count += 1) {
       const slot = this.#granted.at(-1);
       if (slot === undefined) {
@@ -363,11 +366,18 @@ export class Listeners {
       this.#granted.pop();
       connections.setListener(slot, listener);
       connections.enter(slot, "idle");
-      this.#open(fd, slot, listener, null);
-      const account = this.#context.accounts.get(slot);
-      if (account !== undefined && !account.isOpaque) fresh.push(account);
+      fresh.push({ slot, generation: connections.generation(slot), fd });
     }
-    if (fresh.length > 0) this.#context.retain(fresh);
+    const isAccounted = this.#listening.get(listener)?.accounted === true;
+    if (fresh.length > 0 && isAccounted) this.#context.retain(fresh);
+    for (const { slot, fd } of fresh) {
+      if (this.#listening.has(listener)) this.#open(fd, slot, listener, null);
+      else {
+        closeDescriptor(fd); // the application closed its server over one of the others
+        if (isAccounted) this.#context.giveBack(slot);
+        else connections.enter(slot, "closed");
+      }
+    }
     this.#askForSlots();
   }
 

@@ -26,6 +26,13 @@ import type { AccountHost, ConnectionAccount } from "./connection-account.ts";
 /** Rows of one packet; a row is two words, so this is far below the size of a packet. */
 const ROWS_PER_PACKET_MAX = 2048;
 
+/** A connection whose descriptor goes up to the reactor. */
+export interface Retained {
+  readonly slot: number;
+  readonly generation: number;
+  readonly fd: number;
+}
+
 interface Rows {
   readonly kind: number;
   readonly rows: number[];
@@ -162,9 +169,9 @@ export class WorkerContext implements AccountHost {
   /** A new reactor has none of our descriptors: sends them all. */
   resync(): void {
     this.#flushRows();
-    const retained = [...this.accounts.values()].filter(
-      (account) => !account.isOpaque && account.handle.fd >= 0,
-    );
+    const retained = [...this.accounts.values()]
+      .filter((account) => !account.isOpaque && account.handle.fd >= 0)
+      .map(({ slot, generation, handle }) => ({ slot, generation, fd: handle.fd }));
     for (let from = 0; from < retained.length; from += DESCRIPTORS_PER_PACKET_MAX) {
       this.retain(retained.slice(from, from + DESCRIPTORS_PER_PACKET_MAX));
     }
@@ -172,13 +179,13 @@ export class WorkerContext implements AccountHost {
   }
 
   /** Sends descriptors up, for the reactor to keep a duplicate of each. */
-  retain(accounts: readonly ConnectionAccount[]): void {
-    const payload = Buffer.allocUnsafe(8 * accounts.length);
-    accounts.forEach((account, index) => {
-      payload.writeUInt32LE(account.slot, 8 * index);
-      payload.writeUInt32LE(account.generation, 8 * index + 4);
+  retain(connections: readonly Retained[]): void {
+    const payload = Buffer.allocUnsafe(8 * connections.length);
+    connections.forEach(({ slot, generation }, index) => {
+      payload.writeUInt32LE(slot, 8 * index);
+      payload.writeUInt32LE(generation, 8 * index + 4);
     });
-    const descriptors = accounts.map((account) => account.handle.fd);
+    const descriptors = connections.map(({ fd }) => fd);
     this.#channel.send(PACKET_RETAIN, payload, descriptors);
   }
 
