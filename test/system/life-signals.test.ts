@@ -35,7 +35,7 @@ describe("signals", () => {
     kill(reactorPid, "SIGSTOP");
     service.signal("SIGINT");
     service.signal("SIGTERM");
-    // Both may be pending when the keeper runs: which of them it takes first is the kernel's choice.
+    // Both may be pending when the keeper runs: the kernel chooses which of them it takes first.
     const { code, signal } = await service.end(5_000);
     const second = /a second signal \((\w+)\)/.exec(service.describe())?.[1];
     assert.deepEqual({ code, signal }, { code: second === "SIGINT" ? 130 : 143, signal: null });
