@@ -16,6 +16,7 @@
 import { BLOCK_PAYLOAD_BYTES, FLAG_JOURNAL_SHORT, STATE, scanRequests } from "../ledger/mod.ts";
 import type { ConnectionTable, JournalArena } from "../ledger/mod.ts";
 import { shutdownBoth } from "../os/mod.ts";
+import { chunksBytes, endsWithEmptyLine, INTERIM, LAST_CHUNK } from "./http-bytes.ts";
 import type {
   Account,
   HeldStreamHandle,
@@ -57,38 +58,6 @@ export interface Request {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
-/** A whole interim response (RFC 9110 15.2), as Node writes one. */
-const INTERIM = /^HTTP\/1\.1 1\d\d .*\r\n\r\n$/s;
-const LAST_CHUNK = "0\r\n\r\n";
-const CR = 13;
-const LF = 10;
-
-function endsWithEmptyLine(bytes: Buffer, length: number): boolean {
-  return (
-    length >= 4 &&
-    bytes[length - 1] === LF &&
-    bytes[length - 2] === CR &&
-    bytes[length - 3] === LF &&
-    bytes[length - 4] === CR
-  );
-}
-
-type Piece = string | Uint8Array;
-
-/** Bytes of what `writev` is given: buffers, or (piece, encoding) pairs. */
-function chunksBytes(chunks: readonly unknown[], allBuffers: boolean): number {
-  let bytes = 0;
-  const step = allBuffers ? 1 : 2;
-  for (let index = 0; index < chunks.length; index += step) {
-    const piece = chunks[index] as Piece; // net.Socket gives strings and buffers only
-    if (typeof piece !== "string") bytes += piece.byteLength;
-    else if (chunks[index + 1] === "latin1") bytes += piece.length;
-    // as Writable has it
-    else bytes += Buffer.byteLength(piece, chunks[index + 1] as BufferEncoding);
-  }
-  return bytes;
-}
-
 /** `onread` of every held handle: one function, so that V8 sees one shape. */
 function heldRead(this: HeldStreamHandle, arrayBuffer?: ArrayBuffer): unknown {
   return this.account?.onRead(arrayBuffer);
@@ -121,6 +90,9 @@ export class ConnectionAccount implements Account {
   #isReleased = false;
   /** Node's own `onread`. */
   #forward: (arrayBuffer?: ArrayBuffer) => unknown = () => undefined;
+  /** Node's own listener to `data`, and what it calls when the parser has seen bytes. */
+  #listener: unknown = null;
+  #executed: ((result: number | Error) => void) | null = null;
   #begun = 0;
   #answered = 0;
   /** Responses of which something was written. */
@@ -174,10 +146,16 @@ export class ConnectionAccount implements Account {
 
   /** The socket exists: from now on its reads come here first. */
   attach(): void {
-    const parser = this.#handle.owner?.parser;
+    const { owner } = this.#handle;
+    const parser = owner?.parser;
     if (!parser || typeof parser.onIncoming !== "function") {
       this.becomeOpaque();
       return;
+    }
+    const executed = parser[parser.constructor.kOnExecute ?? -1];
+    if (typeof executed === "function") {
+      this.#listener = owner._events.data;
+      this.#executed = executed as (result: number | Error) => void; // see Parser
     }
     const { onIncoming } = parser;
     parser.onIncoming = (request, shouldKeepAlive) => {
@@ -435,19 +413,26 @@ export class ConnectionAccount implements Account {
   }
 
   /**
-   * Does what `Readable.push` does for a flowing stream, without its bookkeeping. The application
-   * may keep what it is given (`clientError`, `upgrade`), so it gets a copy.
+   * Where nobody but Node listens to the socket's data, the parser gets it where it lies, as it
+   * does from a stream that it reads itself. Everybody else may keep what he is given: a copy.
    */
   #deliver(socket: HttpSocket, view: Buffer): void {
-    if (socket.readableFlowing === true && socket.readableLength === 0) {
-      socket._unrefTimer();
-      const chunk = Buffer.allocUnsafe(view.length);
-      chunk.set(view);
-      const { data } = socket._events;
-      if (typeof data === "function") data.call(socket, chunk);
-      else socket.emit("data", chunk);
-    } else {
+    const { parser } = socket;
+    const isNodes = this.#executed !== null && socket._events.data === this.#listener;
+    if (!isNodes || !parser || socket.readableFlowing !== true || socket.readableLength > 0) {
       this.#forward.call(this.#handle, this.#copyOfInbox(view.length));
+      return;
+    }
+    const result = parser.execute(view);
+    if (typeof result === "number" && parser.incoming?.upgrade !== true) {
+      this.#executed?.(result);
+      return;
+    }
+    parser.getCurrentBuffer = () => Buffer.from(view); // empty when nothing is being parsed
+    try {
+      this.#executed?.(result);
+    } finally {
+      Reflect.deleteProperty(parser, "getCurrentBuffer"); // a parser has many connections
     }
   }
 

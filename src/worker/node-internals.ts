@@ -57,9 +57,20 @@ export interface Response {
   shouldKeepAlive: boolean;
 }
 
-/** A connection's HTTP parser (lib/_http_server.js sets `onIncoming` when a socket connects). */
+/**
+ * A connection's HTTP parser (lib/_http_server.js sets its callbacks when a socket connects). One
+ * callback has a number for its name, `kOnExecute`: what follows when bytes have been parsed that
+ * the native side has read itself.
+ */
 export interface Parser {
+  readonly constructor: { readonly kOnExecute?: number };
+  readonly [callback: number]: unknown;
+  readonly incoming?: { readonly upgrade?: boolean } | null;
   onIncoming: (request: Request, shouldKeepAlive: boolean) => number;
+  /** The bytes of it that were parsed, or what is wrong with them. Keeps nothing of the buffer. */
+  execute(bytes: Uint8Array): number | Error;
+  /** What is being parsed, in a copy: for `clientError` and `upgrade`. */
+  getCurrentBuffer(): Buffer;
 }
 
 /** An http server's socket. */
