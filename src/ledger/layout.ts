@@ -7,6 +7,7 @@
  *            worker rows       workersMax x WORKER_ROW_BYTES
  *            connection slots  connectionsMax x CONNECTION_SLOT_BYTES
  *            arenas            workersMax x (INBOX_BYTES + JOURNAL_BLOCKS x JOURNAL_BLOCK_BYTES)
+ *            latency tables    (workersMax + 1) x LATENCY_SERIES_MAX x LATENCY_SERIES_BYTES
  * ```
  * A change to any of it raises LAYOUT_VERSION; a process that finds another version does not
  * attach.
@@ -14,7 +15,7 @@
 
 /** "HFLG", little-endian. */
 export const LEDGER_MAGIC = 0x474c_4648;
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 export const HEADER_BYTES = 4096;
 export const WORKER_ROW_BYTES = 256;
@@ -86,6 +87,51 @@ export const WORKER = {
   heapLimitBytes: 88,
   /** Slot + 1 of the connection whose bytes are being parsed and acted on right now; 0: none. */
   executing: 36,
+  /** As of the last heartbeat: V8's heap, and memory outside of it that it holds (Buffers). */
+  heapUsedBytes: 96,
+  externalBytes: 104,
+  /** Since the worker's start. */
+  gcCount: 112,
+  gcMs: 120,
+  /** Time in which the event loop was not waiting. */
+  loopActiveMs: 128,
+} as const;
+
+/** What one series of latencies counts in: see `histogram.ts`. */
+export const LATENCY_BUCKETS = 3840;
+/**
+ * Pairs of route and kind of outcome that one worker tells apart; what comes later is counted under
+ * `(other)`. 30 KiB of addresses each, of which the touched pages take memory.
+ */
+export const LATENCY_SERIES_MAX = 256;
+/** Of a route's name; longer ones are cut. */
+export const LATENCY_NAME_BYTES_MAX = 384;
+export const LATENCY_SERIES_BYTES: number = 512 + 8 * LATENCY_BUCKETS;
+export const LATENCY_BYTES: number = LATENCY_SERIES_MAX * LATENCY_SERIES_BYTES;
+
+/** Fields of a series of latencies. */
+export const SERIES = {
+  /** 0: free. Stored last when a series is begun. */
+  nameBytes: 0,
+  /** First digit of the status codes; 0: the client left before the end of the response. */
+  status: 4,
+  /** Odd while the exemplar is being written. */
+  exemplarSequence: 8,
+  sumUs: 16,
+  /** The part of it in which the request lay in the kernel. */
+  waitedUs: 24,
+  maxUs: 32,
+  exemplarUs: 40,
+  /** Wall clock. */
+  exemplarAtMs: 48,
+  /** W3C trace context: 32 and 16 hexadecimal digits, as text. */
+  traceId: 56,
+  spanId: 88,
+  /** Least and greatest bucket in use, plus 1: who reads touches no page beyond. */
+  lowest: 104,
+  highest: 108,
+  name: 128,
+  counts: 512,
 } as const;
 
 /** Fields of a connection slot. */
@@ -137,7 +183,16 @@ export function arenaOffset(shape: LedgerShape, row: number): number {
   return Math.ceil(slots / 4096) * 4096 + row * ARENA_BYTES;
 }
 
+/**
+ * Offset of the latency table of a worker row. The one behind the last row is the reactor's: there
+ * it adds up what the workers that have gone had counted.
+ */
+export function latencyOffset(shape: LedgerShape, row: number): number {
+  const arenas = arenaOffset(shape, shape.workersMax);
+  return Math.ceil(arenas / 4096) * 4096 + row * LATENCY_BYTES;
+}
+
 /** Bytes of the whole file. */
 export function ledgerBytes(shape: LedgerShape): number {
-  return arenaOffset(shape, shape.workersMax);
+  return latencyOffset(shape, shape.workersMax + 1);
 }

@@ -7,13 +7,18 @@ import {
   CONNECTION_SLOT_BYTES,
   HEADER,
   HEADER_BYTES,
+  LATENCY_BUCKETS,
+  LATENCY_NAME_BYTES_MAX,
+  LATENCY_SERIES_BYTES,
   LAYOUT_VERSION,
+  SERIES,
   TOTALS,
   WORKER,
   WORKERS_OFFSET,
   WORKER_ROW_BYTES,
   arenaOffset,
   connectionsOffset,
+  latencyOffset,
   ledgerBytes,
 } from "./layout.ts";
 import type { LedgerShape } from "./layout.ts";
@@ -33,6 +38,20 @@ const WIDTHS: Readonly<Record<string, number>> = {
   "WORKER.received": 8,
   "WORKER.sent": 8,
   "WORKER.heapLimitBytes": 8,
+  "WORKER.heapUsedBytes": 8,
+  "WORKER.externalBytes": 8,
+  "WORKER.gcCount": 8,
+  "WORKER.gcMs": 8,
+  "WORKER.loopActiveMs": 8,
+  "SERIES.sumUs": 8,
+  "SERIES.waitedUs": 8,
+  "SERIES.maxUs": 8,
+  "SERIES.exemplarUs": 8,
+  "SERIES.exemplarAtMs": 8,
+  "SERIES.traceId": 32,
+  "SERIES.spanId": 16,
+  "SERIES.name": LATENCY_NAME_BYTES_MAX,
+  "SERIES.counts": 8 * LATENCY_BUCKETS,
   "CONNECTION.counts": 4 * 8,
   "CONNECTION.journalFrom": 8,
   "CONNECTION.responseEnd": 8,
@@ -61,6 +80,7 @@ describe("the layout", () => {
     checkFields("HEADER", HEADER, HEADER_BYTES);
     checkFields("WORKER", WORKER, WORKER_ROW_BYTES);
     checkFields("CONNECTION", CONNECTION, CONNECTION_SLOT_BYTES);
+    checkFields("SERIES", SERIES, LATENCY_SERIES_BYTES);
   });
 
   it("has no tables that overlap, and every one is aligned", () => {
@@ -72,7 +92,9 @@ describe("the layout", () => {
         assert.ok(arenaOffset(shape, 0) >= slots + connectionsMax * CONNECTION_SLOT_BYTES);
         assert.equal(slots % 8, 0);
         assert.equal(arenaOffset(shape, workersMax - 1) % 4096, 0);
-        assert.equal(ledgerBytes(shape), arenaOffset(shape, workersMax));
+        assert.ok(latencyOffset(shape, 0) >= arenaOffset(shape, workersMax));
+        assert.equal(latencyOffset(shape, workersMax) % 4096, 0);
+        assert.equal(ledgerBytes(shape), latencyOffset(shape, workersMax + 1));
       }
     }
   });

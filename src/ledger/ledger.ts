@@ -3,6 +3,7 @@ import { HoldfastError } from "../base/mod.ts";
 import { createMemoryFile, mapMemoryFile } from "../os/mod.ts";
 import { ConnectionTable } from "./connection-table.ts";
 import { JournalArena } from "./journal.ts";
+import { LatencyTable } from "./latency-table.ts";
 import {
   COMMITTED,
   HEADER,
@@ -87,6 +88,16 @@ export class Ledger {
    */
   arena(row: number): JournalArena {
     return new JournalArena(this.#memory, this.shape, row);
+  }
+
+  /** The latencies that the worker of a row has counted. */
+  latency(row: number): LatencyTable {
+    return new LatencyTable(this.#memory, this.shape, row);
+  }
+
+  /** Those of all workers that have gone. Written by the reactor only. */
+  latencyOfGoneWorkers(): LatencyTable {
+    return this.latency(this.shape.workersMax);
   }
 
   total(name: TotalName): number {

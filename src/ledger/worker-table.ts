@@ -39,7 +39,12 @@ type FloatField =
   | "startedAtMs"
   | "received"
   | "sent"
-  | "heapLimitBytes";
+  | "heapLimitBytes"
+  | "heapUsedBytes"
+  | "externalBytes"
+  | "gcCount"
+  | "gcMs"
+  | "loopActiveMs";
 
 /** Where the fields of the hot path lie in `words(row)`. */
 export const WORKER_WORD = {
