@@ -31,6 +31,7 @@ const BY_ERROR_CODE: ReadonlyMap<string, number> = new Map([
   ["ERR_HOLDFAST_NAME_IN_USE", EXIT_CODES.unavailable],
   ["ERR_HOLDFAST_NOT_RUNNING", EXIT_CODES.unavailable],
   ["ERR_HOLDFAST_CONTROL", EXIT_CODES.unavailable],
+  ["ERR_HOLDFAST_FFI", EXIT_CODES.unavailable],
   ["ERR_HOLDFAST_RUNTIME_DIR", EXIT_CODES.cannotCreate],
   ["ERR_HOLDFAST_REFUSED", EXIT_CODES.failed],
 ]);

@@ -98,11 +98,14 @@ export type KeeperToReactor =
   /** A watched file changed (`--watch`). */
   | { readonly type: "changed"; readonly file: string }
   /** The answer to `inherited`, with 1 descriptor when `ok`. */
-  | { readonly type: "inherited"; readonly fd: number; readonly ok: boolean };
+  | { readonly type: "inherited"; readonly fd: number; readonly ok: boolean }
+  | { readonly type: "ping" };
 
 export type ReactorToKeeper =
   /** The control socket answers and every adopted worker is known. */
   | { readonly type: "ready" }
+  /** The answer to `ping`: its event loop turns. */
+  | { readonly type: "pong" }
   | ({
       readonly type: "spawn";
       readonly env: Readonly<Record<string, string>>;

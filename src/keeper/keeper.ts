@@ -11,6 +11,7 @@
  * ```
  * | event | what the keeper does |
  * | --- | --- |
+ * | reactor hangs | kills it after 10 s without an answer |
  * | reactor dies | starts the next one and gives it listeners, workers, control socket |
  * | worker dies | tells the reactor, with its last output |
  * | SIGTERM, SIGINT, SIGHUP | tells the reactor |
@@ -181,7 +182,10 @@ export class Keeper {
   #onReactor(message: ReactorToKeeper, descriptors: number[]): void {
     const [fd = -1] = descriptors;
     switch (message.type) {
+      case "pong":
+        return this.#reactor?.answered();
       case "ready":
+        this.#reactor?.watch();
         if (this.#reactorRestarts === 0) this.#intensity = new RestartIntensity(REACTOR_RESTARTS);
         return;
       case "spawn":

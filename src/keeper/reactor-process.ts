@@ -16,6 +16,12 @@ const MAIN = fileURLToPath(entryUrl(import.meta.url, "../reactor/main.ts"));
 const NODE_FLAGS = ["--max-semi-space-size=1", "--max-old-space-size=1024"] as const;
 /** Nobody else holds the other end of the channel, so its end is seen at once, but for mistakes. */
 const LAST_PACKETS_MS = 500;
+/**
+ * A reactor that does not answer is killed after this long: the next one takes over, and nothing is
+ * lost. Its longest turn, the recovery of 10,000 connections, takes half a second.
+ */
+const PING_MS = 1_000;
+const UNANSWERED_MAX = 10;
 /** Variables that would bring code of the user's, or of his tools, into the reactor. */
 const FOREIGN_VARIABLES: readonly string[] = [
   "NODE_OPTIONS",
@@ -36,6 +42,9 @@ export class ReactorProcess {
   readonly #channel: PacketChannel;
   readonly #ended = Promise.withResolvers<void>();
   #hasExited = false;
+  #pings: NodeJS.Timeout | null = null;
+  /** Counted in ticks of our own: a machine that was suspended has not waited for an answer. */
+  #unanswered = 0;
 
   constructor(ledgerDescriptor: number, events: ReactorEvents) {
     const [ours, its] = socketPair();
@@ -69,9 +78,12 @@ export class ReactorProcess {
   }
 
   /** What it sent before it died is still to be read; then the channel says that it is closed. */
-  #exited(how: string, events: ReactorEvents): void {
+  #exited(signal: string, events: ReactorEvents): void {
     if (this.#hasExited) return;
     this.#hasExited = true;
+    if (this.#pings !== null) clearInterval(this.#pings);
+    const isHung = this.#unanswered > UNANSWERED_MAX;
+    const how = isHung ? `${signal}: no answer for ${UNANSWERED_MAX} s` : signal;
     const told = once(() => {
       clearTimeout(timer);
       this.#channel.close();
@@ -99,6 +111,19 @@ export class ReactorProcess {
   /** The caller keeps its descriptors. */
   send(message: KeeperToReactor, descriptors: readonly number[] = []): void {
     this.#channel.sendJson(message, descriptors);
+  }
+
+  /** It is ready: from now on it has to answer. */
+  watch(): void {
+    this.#pings ??= setInterval(() => {
+      this.#unanswered += 1;
+      if (this.#unanswered > UNANSWERED_MAX) this.kill();
+      else this.send({ type: "ping" });
+    }, PING_MS).unref();
+  }
+
+  answered(): void {
+    this.#unanswered = 0;
   }
 
   /** Lets it end: it does so when its channel is closed and no worker is left. */

@@ -7,7 +7,7 @@
  * need no conversion at all.
  */
 import { createRequire } from "node:module";
-import { once } from "../base/mod.ts";
+import { HoldfastError, once } from "../base/mod.ts";
 
 type Call<A extends unknown[], R> = (...args: A) => R;
 
@@ -108,8 +108,7 @@ const PROTOTYPES = {
  * @throws Error from koffi when there is no binary of it for this platform.
  */
 export const libc: () => Libc = once(() => {
-  // typed by hand: only what is used
-  const koffi = createRequire(import.meta.url)("koffi") as Koffi;
+  const koffi = loadKoffi(createRequire(import.meta.url));
   const library = koffi.load(null); // the process itself: finds glibc and musl alike
   const functions = Object.entries(PROTOTYPES).map(([name, prototype]) => [
     name,
@@ -124,6 +123,25 @@ export const libc: () => Libc = once(() => {
       koffi.node.poll(fd, events, onEvent),
   } as Libc; // the prototypes above and the interface are one table in two notations
 });
+
+/**
+ * koffi, or why not.
+ * @throws HoldfastError ERR_HOLDFAST_FFI when it is not installed, or has no binary for this machine.
+ */
+export function loadKoffi(load: (name: string) => unknown): Koffi {
+  try {
+    return load("koffi") as Koffi; // typed by hand: only what is used
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message.split("\n", 1)[0] : String(cause);
+    throw new HoldfastError(
+      "ERR_HOLDFAST_FFI",
+      `Cannot call the C library from this Node (${process.platform} ${process.arch}): koffi does ` +
+        `not load: ${why}. Install Holdfast again on this machine; or run in portable mode ` +
+        `(--portable), in which a crash loses the connections of its worker.`,
+      { cause },
+    );
+  }
+}
 
 /** A zeroed buffer outside the JavaScript heap, whose address never changes. */
 export function stableBuffer(bytes: number): Buffer {

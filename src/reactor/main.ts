@@ -29,6 +29,10 @@ function main(): void {
   keeper.onPacket((kind, payload, descriptors) => {
     if (kind !== PACKET_JSON) return;
     const message = JSON.parse(payload.toString()) as KeeperToReactor; // the keeper is our parent
+    if (message.type === "ping") {
+      keeper.sendJson({ type: "pong" });
+      return;
+    }
     if (message.type === "hello") {
       service = new Service(ledger, keeper, message, log);
       control = new ControlServer(controlRoutes(service.controlled()), (error) => {

@@ -39,6 +39,20 @@ describe("a reactor that is killed", () => {
     );
   });
 
+  it("because it hangs is followed by one, and no request fails", async (t) => {
+    const service = await startService(t, { entry });
+    const loops = new ClosedLoops(await service.target(), 4);
+    await loops.progress(50);
+    const { reactorPid } = await service.status();
+    kill(reactorPid, "SIGSTOP"); // as a loop without end would
+    await waitFor("the keeper says so", () => /no answer for 10 s/.test(service.stderr), 60_000);
+    await service.waitForStatus("the next one", (status) => {
+      return status.reactorRestarts === 1 && status.state === "running";
+    });
+    await loops.progress(50);
+    assert.deepEqual((await loops.stop()).failures, []);
+  });
+
   it("leaves the number of workers and the generation as they were changed to", async (t) => {
     const service = await startService(t, { entry });
     assert.equal((await service.control("reload")).code, 0);
