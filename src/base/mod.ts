@@ -36,5 +36,6 @@ export {
 export type { IntensityLimit } from "./restart-intensity.ts";
 export { NAME_PATTERN, controlSocketPath, runtimeDirectory } from "./runtime-dir.ts";
 export type { Environment } from "./runtime-dir.ts";
+export { MASK, isSecretName, maskTarget } from "./secret-names.ts";
 export { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 export { VERSION } from "./version.ts";

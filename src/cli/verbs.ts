@@ -81,6 +81,15 @@ export const VERBS: readonly Verb[] = [
     examples: ["holdfast logs --follow", "holdfast logs -n 20 --json"],
     load: () => import("./logs.ts"),
   },
+  {
+    name: "crashes",
+    summary: "show reports of workers that crashed: exit, error, requests in flight, history",
+    usage: "[show [id]] [flags]",
+    flags: [NAME, JSON_LINES],
+    positionalsMax: 2,
+    examples: ["holdfast crashes", "holdfast crashes show", "holdfast crashes show 20261121T0526"],
+    load: () => import("./crashes.ts"),
+  },
 ];
 
 function runFlag(option: ConfigOption): readonly FlagSpec[] {

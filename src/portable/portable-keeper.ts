@@ -12,13 +12,15 @@
 import { constants } from "node:os";
 import { isatty } from "node:tty";
 import { setTimeout as delay } from "node:timers/promises";
-import { Logger, monotonicNowMs, renderHuman } from "../base/mod.ts";
+import { Logger, VERSION, monotonicNowMs, renderHuman } from "../base/mod.ts";
 import type { Environment, LogEntry, LogFields, LogLevel, ResolvedConfig } from "../base/mod.ts";
 import {
   ControlServer,
+  CrashReporter,
   LogFile,
   Watcher,
   controlRoutes,
+  crashDirectory,
   standardSink,
 } from "../supervision/mod.ts";
 import { clusterWorkers } from "./cluster-worker.ts";
@@ -45,6 +47,7 @@ export class PortableKeeper {
   readonly #files: RunFiles;
   readonly #service: PortableService;
   readonly #control: ControlServer;
+  readonly #crashes: CrashReporter;
   readonly #watcher: Watcher;
   readonly #sinks = {
     stdout: standardSink(1, process.stdout),
@@ -71,7 +74,20 @@ export class PortableKeeper {
         const time = new Date().toISOString();
         this.#logFile.append({ time, source: "worker", pid, worker, stream, line });
       },
+      gone: (death, evidence) => this.#crashes.gone(death, evidence),
       finish: (code) => this.#finish(code),
+    });
+    this.#crashes = new CrashReporter({
+      directory: crashDirectory(config.runtimeDir, config.name),
+      logPath: files.logPath,
+      service: () => ({
+        name: config.name,
+        version: VERSION,
+        mode: "portable",
+        entry: config.entry,
+        node: process.versions.node,
+      }),
+      log: (level, message, fields) => this.#log(level, message, fields),
     });
     this.#control = new ControlServer(controlRoutes(this.#service.controlled()), (error) => {
       this.#log("error", "the control socket failed", { error: String(error) });
@@ -150,7 +166,7 @@ export class PortableKeeper {
     const waited = delay(CONTROL_END_MS, undefined, { signal: late.signal }).catch(() => undefined);
     await Promise.race([this.#control.close(), waited]);
     late.abort();
-    await this.#service.flush();
+    await Promise.all([this.#service.flush(), this.#crashes.settled()]);
     await Promise.all([this.#sinks.stdout.flush(), this.#sinks.stderr.flush()]);
     await this.#logFile.close();
     this.#end.resolve(code);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { isCrash } from "../supervision/crash-report.ts";
 import { CONFIG, EXAMPLE_BEAT, World } from "./portable-world.test.ts";
 
 const ignore = (): void => undefined;
@@ -148,4 +149,24 @@ test("a worker that does not drain gets SIGTERM at the deadline, then SIGKILL", 
   assert.deepEqual(world.at(0).signals, ["SIGTERM"]);
   world.advance(5000);
   assert.deepEqual(world.at(0).signals, ["SIGTERM", "SIGKILL"]);
+});
+
+test("a crash is told with the last beat; an end that was asked for is none", async () => {
+  const world = running();
+  world.at(0).end(null, "SIGSEGV");
+  const [crashed] = world.deaths;
+  assert.equal(crashed?.death.text, "SIGSEGV");
+  assert.equal(crashed.death.output, "its last words");
+  assert.deepEqual(
+    crashed.evidence.requests.map(({ method, path }) => `${method} ${path}`),
+    ["GET /slow"],
+  );
+  assert.equal(crashed.evidence.history[0]?.rssBytes, EXAMPLE_BEAT.rssBytes);
+  assert.equal(crashed.evidence.connections, null);
+  world.at(2).start();
+  void world.service.stop(false); // resolves when all have ended
+  for (const worker of world.workers.slice(1)) worker.events.drained();
+  for (const worker of world.workers.slice(1)) worker.end(null, "SIGTERM");
+  const ends = world.deaths.slice(1).map(({ death }) => isCrash(death));
+  assert.deepEqual([...new Set(ends)], [false]);
 });

@@ -20,15 +20,17 @@ import {
 } from "../supervision/mod.ts";
 import type {
   ControlledService,
+  CrashEvidence,
   OperationResult,
   ProgressListener,
   Status,
   SupervisorPorts,
+  WorkerDeath,
   WorkerFigures,
 } from "../supervision/mod.ts";
 import type { PortableWorker, StartWorker, WorkerEvents } from "./cluster-worker.ts";
 import { Silence, beatIntervalMs } from "./silence.ts";
-import { describeListeners, figuresOf, usageOf } from "./worker-record.ts";
+import { describeListeners, evidenceOf, figuresOf, usageOf } from "./worker-record.ts";
 import type { WorkerRecord } from "./worker-record.ts";
 
 /**
@@ -46,6 +48,8 @@ export interface PortableServicePorts {
   log: SupervisorPorts["log"];
   /** A line that a worker wrote. */
   line(worker: WorkerIdentity, pid: number, stream: "stdout" | "stderr", line: string): void;
+  /** A worker has ended; `evidence` is what its last beat said. */
+  gone(death: WorkerDeath, evidence: () => CrashEvidence): void;
   /** Every worker has gone, or cannot be made to go. */
   finish(code: number): void;
 }
@@ -73,6 +77,8 @@ export class PortableService {
   /** As the supervisor has it: `scale` may have changed it. */
   #workers: number;
   #isRereading = false;
+  /** Of whom the supervisor is being told. */
+  #exiting: WorkerRecord | null = null;
 
   constructor(config: ResolvedConfig, environment: Environment, ports: PortableServicePorts) {
     this.#ports = ports;
@@ -178,6 +184,10 @@ export class PortableService {
       drain: (id, move) => this.#running.get(id)?.worker.drain(move ? this.#lingerMs() : 0),
       recover: (id) => queueMicrotask(() => this.#supervisor.recovered(id)), // nothing can be
       signal: (id, signal) => this.#running.get(id)?.worker.signal(signal),
+      gone: (death) => {
+        const record = this.#exiting;
+        this.#ports.gone(death, () => evidenceOf(record, this.#ports.now()));
+      },
       commit: ({ generation, workers }) => {
         this.#versions.serves(generation);
         this.#workers = workers;
@@ -257,7 +267,9 @@ export class PortableService {
     if (record !== undefined) this.#ended.add(record.worker);
     this.#running.delete(id);
     this.#silence.forget(id);
+    this.#exiting = record ?? null;
     this.#supervisor.exited(id, exit, output);
+    this.#exiting = null;
   }
 
   #memoryPlan(): ReturnType<typeof memoryPlan> {

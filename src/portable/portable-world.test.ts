@@ -1,6 +1,6 @@
 /** For tests: a portable service whose workers are played, and whose clock stands still. */
 import type { ResolvedConfig } from "../base/mod.ts";
-import type { Status, Version } from "../supervision/mod.ts";
+import type { CrashEvidence, Status, Version, WorkerDeath } from "../supervision/mod.ts";
 import type { StartWorker, WorkerEvents, WorkerOrder } from "./cluster-worker.ts";
 import { PortableService } from "./portable-service.ts";
 import { TICK_MS } from "./silence.ts";
@@ -89,6 +89,7 @@ export class PlayedWorker {
 export class World {
   readonly workers: PlayedWorker[] = [];
   readonly finishes: number[] = [];
+  readonly deaths: { readonly death: WorkerDeath; readonly evidence: CrashEvidence }[] = [];
   readonly log: string[] = [];
   readonly service: PortableService;
   /** What reading the configuration again gives. */
@@ -112,6 +113,7 @@ export class World {
         reread: () => Promise.resolve(this.config),
         log: (_level, message) => void this.log.push(message),
         line: () => undefined,
+        gone: (death, evidence) => void this.deaths.push({ death, evidence: evidence() }),
         finish: (code) => void this.finishes.push(code),
       },
     );

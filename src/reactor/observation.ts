@@ -15,6 +15,13 @@ function openFilesMax(): number {
   return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 0);
 }
 
+/** What a worker has to do with. */
+export interface OwnedConnections {
+  readonly counts: { readonly busy: number; readonly idle: number; readonly opaque: number };
+  /** Of the busy ones, the oldest request first. */
+  readonly slots: readonly number[];
+}
+
 /** See the file's docstring. */
 export class Observation {
   readonly descriptorsMax: number = openFilesMax();
@@ -38,7 +45,7 @@ export class Observation {
       inFlight: Math.max(0, row.inFlight),
       oldest: this.#oldest(link),
       requests: row.requests,
-      loopLagMs: Math.round(Math.max(row.loopLagMs, this.#silenceMs(link))),
+      loopLagMs: Math.round(Math.max(row.loopLagMs, this.silenceMs(link))),
       heapLimitBytes: this.#ledger.workers.float(link.row, "heapLimitBytes"),
     };
   }
@@ -65,9 +72,30 @@ export class Observation {
     };
   }
 
+  /** Connections of a worker by state, and those with a request in flight, the oldest first. */
+  inFlight(link: WorkerLink): OwnedConnections {
+    const { connections } = this.#ledger;
+    const busy: { slot: number; atMs: number }[] = [];
+    const counts = { busy: 0, idle: 0, opaque: 0 };
+    this.#retention.forEachOwned(link.id, (slot, state) => {
+      if (state === STATE.busy) busy.push({ slot, atMs: connections.requestAtMs(slot) });
+      else if (state === STATE.idle) counts.idle += 1;
+      else if (state === STATE.opaque) counts.opaque += 1;
+    });
+    counts.busy = busy.length;
+    const oldest = busy.toSorted((a, b) => a.atMs - b.atMs);
+    return { counts, slots: oldest.map(({ slot }) => slot) };
+  }
+
+  /** Milliseconds since the request of a slot came. */
+  ageMs(slot: number): number {
+    const atMs = this.#ledger.connections.requestAtMs(slot);
+    return atMs > 0 ? Math.max(0, Math.round(machineNowMs() - atMs)) : 0;
+  }
+
   /** How far behind its next heartbeat a worker is. */
-  #silenceMs(link: WorkerLink): number {
-    const beat = link.heartbeatMs;
+  silenceMs(link: WorkerLink): number {
+    const beat = link.heartbeatMs; // 0 until the preload has run
     return beat === 0 ? 0 : Math.max(0, machineNowMs() - beat - 100);
   }
 
@@ -83,7 +111,7 @@ export class Observation {
     });
     if (oldestSlot < 0) return null;
     const ageMs = Math.max(0, Math.round(machineNowMs() - oldestAt));
-    const [request] = scanRequests(this.#bytesOf(oldestSlot, link)).requests;
+    const [request] = scanRequests(this.bytesOf(oldestSlot, link)).requests;
     // a body past the journal's limit: the head is gone, the age is not
     if (request === undefined) return { method: "?", path: "?", ageMs };
     return { method: request.method, path: request.target.slice(0, PATH_CHARACTERS_MAX), ageMs };
@@ -92,7 +120,7 @@ export class Observation {
   /**
    * The bytes in flight on a connection, as far as they are known: in the inbox, or in its journal.
    */
-  #bytesOf(slot: number, link: WorkerLink): Buffer {
+  bytesOf(slot: number, link: WorkerLink): Buffer {
     const arena = this.#arena(link.row);
     if (this.#ledger.workers.int(link.row, "inboxSlot") === slot + 1) {
       const head = arena.inbox.indexOf("\r\n\r\n", 0, "latin1");

@@ -79,6 +79,18 @@ function refusalText(verdict: Extract<Verdict, { kind: "refuse" }>): string {
   }
 }
 
+/** What becomes of a request, for a crash report. */
+function outcomeText(verdict: Exclude<Verdict, { kind: "move" }>): string {
+  switch (verdict.kind) {
+    case "replay":
+      return "replayed in another worker";
+    case "refuse":
+      return `refused with ${verdict.status}: ${verdict.reason}`;
+    case "abort":
+      return `aborted: ${verdict.reason}`;
+  }
+}
+
 /** See the file's docstring. */
 export class Recovery {
   readonly #ledger: Ledger;
@@ -87,6 +99,7 @@ export class Recovery {
   readonly #counts: TcpCountReader = new TcpCountReader();
   readonly #refusals: Refusals = new Refusals();
   readonly #quarantine: Quarantine;
+  #outcomes: Map<number, string> | null = null;
 
   constructor(ledger: Ledger, retention: Retention, policy: () => ReplayPolicy) {
     this.#ledger = ledger;
@@ -102,10 +115,16 @@ export class Recovery {
 
   /**
    * Carries out the verdict over each connection of `link`, which runs no more. `hasStalled`: it
-   * made no progress although nobody had stopped it.
+   * made no progress although nobody had stopped it. `outcomes` is told what became of each
+   * connection that was not just moved, in words.
    */
-  recover(link: WorkerLink, hasStalled: boolean): RecoverySummary {
+  recover(
+    link: WorkerLink,
+    hasStalled: boolean,
+    outcomes: Map<number, string> | null = null,
+  ): RecoverySummary {
     const startedAt = performance.now();
+    this.#outcomes = outcomes;
     const summary: RecoverySummary = {
       moved: 0,
       replayed: 0,
@@ -176,6 +195,7 @@ export class Recovery {
         const counts = fd === null ? null : this.#counts.read(fd);
         if (counts === null) {
           // accepted by the worker and not yet retained, or the kernel gives no counts
+          this.#outcomes?.set(slot, "aborted: the reactor could not save it");
           summary.aborted += 1;
           this.#abort(slot);
         } else if (counts.state === TCP_ESTABLISHED || counts.state === TCP_CLOSE_WAIT) {
@@ -247,6 +267,7 @@ export class Recovery {
   #carryOut(suspect: Suspect, verdict: Verdict, isCrowd: boolean, summary: RecoverySummary): void {
     const { connections } = this.#ledger;
     const { slot, counts, snapshot } = suspect;
+    if (verdict.kind !== "move") this.#outcomes?.set(slot, outcomeText(verdict));
     switch (verdict.kind) {
       case "move":
         connections.settle(slot, counts.read, counts.written);

@@ -44,7 +44,9 @@ import type {
   ProgressListener,
   SupervisorPorts,
 } from "../supervision/mod.ts";
+import { Deaths } from "./deaths.ts";
 import { Heartbeats, TICK_MS } from "./heartbeats.ts";
+import { History } from "./history.ts";
 import { Listeners } from "./listeners.ts";
 import { Observation } from "./observation.ts";
 import { Recovery } from "./recovery.ts";
@@ -79,6 +81,8 @@ export class Service {
   readonly #keeper: PacketChannel;
   readonly #log: Log;
   readonly #recovery: Recovery;
+  readonly #history: History;
+  readonly #deaths: Deaths;
   readonly #heartbeats: Heartbeats = new Heartbeats(machineNowMs());
   readonly #memoryWatch: MemoryWatch;
   /** Rows of workers that were asked for and have no process yet. */
@@ -100,6 +104,20 @@ export class Service {
     this.retention = new Retention(ledger, this.links);
     this.#observation = new Observation(ledger, this.retention, this.links);
     this.#recovery = new Recovery(ledger, this.retention, () => this.config.replay);
+    this.#history = new History({
+      ledger,
+      usage: (pid) => this.#meter.of(pid),
+      silenceMs: (link) => this.#observation.silenceMs(link),
+    });
+    this.#deaths = new Deaths({
+      ledger,
+      log,
+      recovery: this.#recovery,
+      observation: this.#observation,
+      history: this.#history,
+      logPath: this.#logPath,
+      config: () => this.config,
+    });
     this.listeners = new Listeners({
       acceptsInKernel: hello.config.accept === "kernel",
       accepted: (fd, listener) => this.retention.accept(fd, listener),
@@ -121,6 +139,10 @@ export class Service {
       { readyTimeoutMs, drainTimeoutMs, restartIntensity, workers, entry },
       this.#ports(),
     );
+  }
+
+  get #logPath(): string {
+    return join(this.config.runtimeDir, `${this.config.name}.log`);
   }
 
   #memoryPlan(): MemoryPlan {
@@ -190,13 +212,21 @@ export class Service {
   /** The keeper has died: nobody restarts anything any more. */
   keeperLost(): void {
     this.#isOrphan = true;
-    if (this.supervisor.phase === "ended") process.exit(0); // in good order: it was told to finish
+    if (this.supervisor.phase === "ended") {
+      this.#exit(0); // in good order: it was told to finish
+      return;
+    }
     this.#log("error", "the keeper has died: finishing what is in flight, then ending", {});
     this.listeners.stop();
     this.supervisor.keeperLost();
     for (const link of Array.from(this.links.values())) {
       if (link.channel.descriptor === null) this.#channelClosed(link);
     }
+  }
+
+  /** Ends this process when the last crash report is written. */
+  #exit(code: number): void {
+    void this.#deaths.settled().then(() => process.exit(code));
   }
 
   /** `holdfast reload`: configuration is read again, then every worker is replaced. */
@@ -243,7 +273,7 @@ export class Service {
       restart: (index, onProgress) => this.supervisor.restart(index, onProgress),
       scale: (workers, onProgress) => this.supervisor.scale(workers, onProgress),
       stop: (isNow) => this.stop(isNow),
-      logPath: join(this.config.runtimeDir, `${this.config.name}.log`),
+      logPath: this.#logPath,
     };
   }
 
@@ -267,6 +297,7 @@ export class Service {
         if (signal === "SIGTERM") this.#setPhase(id, "stopping");
         this.#signal(id, signal);
       },
+      gone: (death) => this.#deaths.gone(death),
       commit: ({ generation, workers, stopping }) => {
         this.ledger.commit("generation", generation);
         this.ledger.commit("workers", workers);
@@ -275,7 +306,7 @@ export class Service {
       finish: (code, reason) => {
         this.retention.closeWaiting();
         this.#tell({ type: "finish", code, reason });
-        if (this.#isOrphan) process.exit(code);
+        if (this.#isOrphan) this.#exit(code);
       },
       log: this.#log,
     };
@@ -469,7 +500,7 @@ export class Service {
     if (link === undefined) return;
     link.isFed = false;
     freeze(link.pid, (isFrozen) => {
-      if (isFrozen && this.links.has(id)) this.#recover(link, link.hasStalled);
+      if (isFrozen && this.links.has(id)) this.#deaths.recover(link);
       this.supervisor.recovered(id);
     });
   }
@@ -480,43 +511,14 @@ export class Service {
     if (link !== undefined) {
       link.isFed = false;
       this.links.delete(message.id);
-      this.#recover(link, link.hasStalled);
+      this.#deaths.recover(link);
       link.channel.close();
       this.listeners.forget(link.id);
       this.#heartbeats.forget(link.id);
-      const { workers } = this.ledger;
-      this.ledger.count("requestsOfGoneWorkers", workers.float(link.row, "requests"));
-      this.ledger.count("journalFullOfGoneWorkers", workers.int(link.row, "journalFull"));
-      workers.clear(link.row);
+      this.#deaths.takeOver(link);
     }
     const { code, signal } = message;
     this.supervisor.exited(message.id, { code, signal }, message.output);
-  }
-
-  #recover(link: WorkerLink, hasStalled: boolean): void {
-    link.channel.takePending(); // descriptors that it has sent up are in there
-    const summary = this.#recovery.recover(link, hasStalled);
-    const { moved, replayed, refused, aborted, opaque, requestsOfDeath, milliseconds } = summary;
-    if (moved + replayed + refused + aborted + opaque > 0) {
-      const ms = Math.round(milliseconds);
-      const fields = {
-        worker: link.index,
-        pid: link.pid,
-        moved,
-        replayed,
-        refused,
-        aborted,
-        opaque,
-        ms,
-      };
-      this.#log("info", "recovered the connections of a worker", fields);
-    }
-    for (const { method, target } of requestsOfDeath) {
-      this.#log("error", "request of death: it is refused and never tried again", {
-        method,
-        target,
-      });
-    }
   }
 
   #signalled(signal: string): void {
@@ -578,6 +580,7 @@ export class Service {
     this.#recovery.tick();
     this.supervisor.tick();
     this.#memoryWatch.tick();
+    this.#history.tick(this.links.values(), machineNowMs());
     const isSettled = this.supervisor.state === "running";
     if (isSettled) this.listeners.closeUnused();
   }

@@ -5,6 +5,18 @@
 export { controlRoutes } from "./control-routes.ts";
 export type { ControlledService } from "./control-routes.ts";
 export { ControlServer } from "./control.ts";
+export { CrashReporter } from "./crash-reporter.ts";
+export { CRASH_REQUESTS_MAX, requestFacts } from "./crash-report.ts";
+export type {
+  CrashEvidence,
+  CrashReport,
+  CrashRequest,
+  CrashSample,
+  CrashService,
+  WorkerDeath,
+} from "./crash-report.ts";
+export { crashDirectory, listCrashes, readCrash } from "./crash-store.ts";
+export { crashText } from "./crash-text.ts";
 export { heapFlags } from "./heap-flags.ts";
 export { LogFile } from "./log-file.ts";
 export type { LogRecord } from "./log-file.ts";

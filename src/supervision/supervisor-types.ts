@@ -1,5 +1,6 @@
 /** What the supervisor is given, what it gives back, and its bounds. */
 import type { WorkerIdentity } from "../base/mod.ts";
+import type { WorkerDeath } from "./crash-report.ts";
 
 /** From SIGTERM to SIGKILL: the worker is drained by then and has only itself to tidy up. */
 export const STOP_GRACE_MS = 5000;
@@ -30,6 +31,8 @@ export interface SupervisorPorts {
   /** It is frozen: recover its connections. Answered by `recovered`. */
   recover(id: number): void;
   signal(id: number, signal: "SIGTERM" | "SIGKILL" | "SIGSTOP"): void;
+  /** A worker has ended, for whatever reason; comes before what is done about it. */
+  gone(death: WorkerDeath): void;
   /** What the next reactor must know, should this one die. */
   commit(state: CommittedState): void;
   /** The run ends: every worker has gone, or cannot be made to go. */

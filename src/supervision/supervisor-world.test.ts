@@ -1,6 +1,7 @@
 /** A made-up machine for the tests of the supervisor: keeper, workers and clock. No test itself. */
 import assert from "node:assert/strict";
 import type { WorkerIdentity } from "../base/mod.ts";
+import type { WorkerDeath } from "./crash-report.ts";
 import type { OperationResult } from "./operation.ts";
 import type { CommittedState, SupervisorOptions } from "./supervisor-types.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -29,6 +30,7 @@ export class World {
   readonly commits: CommittedState[] = [];
   readonly finishes: { code: number; reason: string; left: number }[] = [];
   readonly recovering: number[] = [];
+  readonly deaths: WorkerDeath[] = [];
   readonly supervisor: Supervisor;
 
   constructor(options: Partial<SupervisorOptions> = {}) {
@@ -49,6 +51,7 @@ export class World {
         drain: (id, move) => void (this.process(id).drain = move ? "move" : "close"),
         recover: (id) => void this.recovering.push(id),
         signal: (id, signal) => void this.process(id).signals.push(signal),
+        gone: (death) => void this.deaths.push(death),
         commit: (state) => void this.commits.push(state),
         finish: (code, reason) => {
           this.finishes.push({ code, reason, left: this.processes.size });

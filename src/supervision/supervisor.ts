@@ -467,6 +467,11 @@ export class Supervisor {
     const place = this.#places[life.index];
     const text = life.cause === null ? exitText(exit) : `${exitText(exit)}, ${life.cause}`;
     if (place !== undefined) place.lastExit = text;
+    const isFirst = this.#phase === "first";
+    const restarts = place?.restarts ?? 0;
+    const { identity, pid, cause } = life;
+    const how = { state: was, exit, text, cause, isFirst, readyForMs, restarts, output };
+    this.#ports.gone({ ...identity, pid, ...how });
     const operation = this.#operation;
     if (operation?.owns(life.id) === true) this.#abandon(operation, life, `ended: ${text}`, output);
     else if (operation?.ended(life, text, output) === true) this.#finishOperationIfSettled();

@@ -15,6 +15,7 @@ import { Ledger } from "../ledger/mod.ts";
 import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
 import { Listeners } from "./listeners.ts";
 import type { ClusterModule, ServerCallback, ServerQuery } from "./node-internals.ts";
+import { Vitals } from "./vitals.ts";
 import { WorkerContext } from "./worker-context.ts";
 import type { Server } from "node:net";
 
@@ -69,14 +70,17 @@ function writeAtOnce(streams: number): void {
 
 function startHeartbeat(context: WorkerContext): void {
   const { ledger, row } = context;
+  const vitals = new Vitals(ledger.workers, row);
   let last = context.nowMs();
   const beat = (): void => {
     const now = context.nowMs();
     ledger.workers.setFloat(row, "loopLagMs", Math.max(0, now - last - HEARTBEAT_MS));
     ledger.workers.setFloat(row, "heartbeatMs", now);
     last = now;
+    vitals.beat();
     context.checkFlushed();
   };
+  vitals.beat();
   ledger.workers.setFloat(row, "heartbeatMs", last);
   setInterval(beat, HEARTBEAT_MS).unref();
 }
