@@ -5,7 +5,16 @@
  *   npm start | test | run ok|build|units|system|faults|bench  ->  node scripts/dev.mjs <command>
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -81,6 +90,11 @@ function build({ always }) {
   if (!isStale && !always) return;
   if (!existsSync(MAIN)) rmSync(STAMP, { force: true }); // else tsc believes that it is all there
   const code = run(NODE, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"]);
+  for (const file of sources.filter((each) => each.endsWith(".hft"))) {
+    const target = path.join("dist", path.relative("src", file)); // programs of `holdfast trace`
+    mkdirSync(path.dirname(target), { recursive: true });
+    copyFileSync(file, target);
+  }
   removeOrphans(new Set(sources.map((file) => stem(path.relative("src", file)))));
   if (existsSync(MAIN)) chmodSync(MAIN, 0o755);
   if (code === 0) return;

@@ -1,0 +1,102 @@
+/**
+ * One clause at one probe, in one worker: what providers fire. Counts, judges what it costs, and
+ * never throws into the application.
+ *
+ * ```
+ *   on --more than its budget in WINDOWS_OVER windows--> off (says why)
+ *    +--the trace ends---------------------------------> off
+ * ```
+ * One firing of TIMED_EVERY is timed, and stands for the others. A firing that was interrupted (by
+ * the kernel, or by a garbage collection) would stand for 64 such pauses, so what is counted of one
+ * is bounded, and one window alone convicts nobody.
+ */
+import type { CompiledClause, Needs } from "./compile.ts";
+import { Firing } from "./firing.ts";
+import { TIMED_EVERY, UNJUDGED_FIRINGS, WINDOW_MS } from "./limits.ts";
+import type { ProbeReport } from "./merge.ts";
+
+/** More than the largest clause takes: 2000 values at some 20 ns, and a stack. */
+const TIMED_MS_MAX = 0.25;
+const WINDOWS_OVER = 3;
+
+export interface SiteOwner {
+  /** Closed while a clause runs. */
+  readonly gate: { isClosed: boolean };
+  /** Share of time that one probe may take. */
+  readonly budget: number;
+  readonly now: () => number;
+  readonly fault: (error: unknown) => void;
+}
+
+export class Site {
+  readonly clause: CompiledClause;
+  readonly firing: Firing;
+  firings = 0;
+  passed = 0;
+  /** All the time that its firings took, as far as it was timed. */
+  spentMs = 0;
+  off: string | null = null;
+  readonly #owner: SiteOwner;
+  #windowStartMs: number;
+  #windowSpentMs = 0;
+  #windowsOver = 0;
+
+  constructor(clause: CompiledClause, owner: SiteOwner) {
+    this.clause = clause;
+    this.firing = new Firing(clause.point.point === null ? clause.written : clause.point.form);
+    this.#owner = owner;
+    this.#windowStartMs = owner.now();
+  }
+
+  get needs(): Needs {
+    return this.clause.needs;
+  }
+
+  /** Runs the clause on what has been put into `firing`, and empties that but for `raised`. */
+  fire(): void {
+    const { firing } = this;
+    if (this.off === null) {
+      const { gate } = this.#owner;
+      const wasClosed = gate.isClosed;
+      gate.isClosed = true;
+      this.firings += 1;
+      try {
+        if (this.firings % TIMED_EVERY === 0) this.#timed();
+        else if (this.clause.run(firing)) this.passed += 1;
+      } catch (error) {
+        this.#owner.fault(error);
+      }
+      gate.isClosed = wasClosed;
+    }
+    const { raised } = firing;
+    firing.reset();
+    firing.raised = raised;
+  }
+
+  #timed(): void {
+    const startMs = this.#owner.now();
+    if (this.clause.run(this.firing)) this.passed += 1;
+    const endMs = this.#owner.now();
+    if (this.firings <= UNJUDGED_FIRINGS) {
+      this.#windowStartMs = endMs;
+      return;
+    }
+    const spent = Math.min(endMs - startMs, TIMED_MS_MAX) * TIMED_EVERY;
+    this.spentMs += spent;
+    this.#windowSpentMs += spent;
+    const length = endMs - this.#windowStartMs;
+    if (length < WINDOW_MS) return;
+    const share = this.#windowSpentMs / length;
+    this.#windowStartMs = endMs;
+    this.#windowSpentMs = 0;
+    this.#windowsOver = share > this.#owner.budget ? this.#windowsOver + 1 : 0;
+    if (this.#windowsOver < WINDOWS_OVER) return;
+    const percent = (value: number): string => `${(100 * value).toFixed(1)}%`;
+    this.off = `it took ${percent(share)} of the time, more than ${percent(this.#owner.budget)}`;
+  }
+
+  report(): ProbeReport {
+    const { firings, passed, off } = this;
+    return { probe: this.clause.written, firings, passed, off };
+  }
+}
