@@ -25,6 +25,21 @@ export const PACKET_OPAQUE = 6;
 /** Reactor to worker: (slot, generation, listener, flags, bytes, offset), part of a journal. */
 export const PACKET_JOURNAL = 7;
 
+/**
+ * Worker to reactor: (id, is last) and a part of a JSON text: the answer to `trace-start`,
+ * `trace-pull`, `trace-stop` or `trace-probes` of that id.
+ */
+export const PACKET_TRACE = 8;
+
+/** What a trace is asked to be, in each worker. */
+export interface TraceOrder {
+  readonly program: string;
+  readonly isDestructive: boolean;
+  /** Share of a worker's time that one probe may take. */
+  readonly budget: number;
+  readonly expiryMs: number;
+}
+
 /** A listening or UDP socket that the service shares, as `server.listen` or `socket.bind` asked. */
 export interface ListenerSpec {
   readonly kind: "tcp" | "unix" | "udp";
@@ -159,5 +174,12 @@ export type ReactorToWorker =
   | { readonly type: "drain"; readonly move: boolean }
   /** A new reactor: send every retained descriptor again (`PACKET_RETAIN`), then `resynced`. */
   | { readonly type: "resync" }
+  /** Answered by `{error}`: null, or why it did not start. */
+  | { readonly type: "trace-start"; readonly id: number; readonly order: TraceOrder }
+  /** Answered by `{snapshot}`; that of `trace-stop` is the last one. */
+  | { readonly type: "trace-pull"; readonly id: number }
+  | { readonly type: "trace-stop"; readonly id: number }
+  /** Answered by `{probes}`, those that the application has made. */
+  | { readonly type: "trace-probes"; readonly id: number }
   /** Slots that the worker may use for connections that it accepts itself (`--accept kernel`). */
   | { readonly type: "grant"; readonly slots: readonly number[] };

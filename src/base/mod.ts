@@ -1,4 +1,5 @@
 /** What everything stands on: errors, units, messages, configuration. Imports nothing of ours. */
+export type * from "./agent-messages.ts";
 export { monotonicNowMs } from "./clock.ts";
 export type { Clock } from "./clock.ts";
 export { loadConfig } from "./config.ts";
@@ -11,6 +12,7 @@ export type { ResolvedConfig } from "./config-types.ts";
 export { entryUrl } from "./entry-url.ts";
 export { HoldfastError } from "./errors.ts";
 export { EXIT_CODES, exitCodeOf } from "./exit-codes.ts";
+export { JsonLines } from "./json-lines.ts";
 export { Logger, oneLine, parseLogEntry, renderHuman, renderJson, wantsColor } from "./log.ts";
 export type { LogEntry, LogFields, LogLevel, TextOutput } from "./log.ts";
 export type * from "./messages.ts";
@@ -22,6 +24,7 @@ export {
   PACKET_OPAQUE,
   PACKET_RELEASED,
   PACKET_RETAIN,
+  PACKET_TRACE,
 } from "./messages.ts";
 export { readCgroupLimits, usableCpuCount } from "./machine.ts";
 export type { CgroupLimits } from "./machine.ts";

@@ -90,6 +90,38 @@ export const VERBS: readonly Verb[] = [
     examples: ["holdfast crashes", "holdfast crashes show", "holdfast crashes show 20261121T0526"],
     load: () => import("./crashes.ts"),
   },
+  {
+    name: "trace",
+    summary: "ask a running service what it does, by a small program",
+    usage: "'<program>' | <ready program> [flags]",
+    flags: [
+      NAME,
+      JSON_LINES,
+      text("file", "<path>", "read the program from a file"),
+      text("for", "<duration>", "end after this time (default: Ctrl-C, at most 1h)"),
+      text("worker", "<index>", "one worker only (default: all)"),
+      text("budget", "<percent>", "of a worker's time that one probe may take (default 2%)"),
+      flag("destructive", "allow raise(), which changes what the application does"),
+      flag("list", "show the ready programs"),
+    ],
+    positionalsMax: 1,
+    examples: [
+      "holdfast trace 'http:done { @[route, status] = quantize(duration) }'",
+      "holdfast trace 'http:done /duration > 250ms/ { printf(\"%s %t\", url, duration) }' --for 1m",
+      "holdfast trace 'fn:JSON.stringify:return /duration > 5ms/ { @[stack(5)] = count() }'",
+      "holdfast trace slow-requests --for 10s",
+    ],
+    load: () => import("./trace.ts"),
+  },
+  {
+    name: "probes",
+    summary: "list what can be traced, the application's own probes too",
+    usage: "[part of a name] [flags]",
+    flags: [NAME, JSON_LINES, flag("channels", "the known diagnostics channels too")],
+    positionalsMax: 1,
+    examples: ["holdfast probes", "holdfast probes http", "holdfast probes undici --channels"],
+    load: () => import("./probes.ts"),
+  },
 ];
 
 function runFlag(option: ConfigOption): readonly FlagSpec[] {

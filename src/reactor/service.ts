@@ -17,6 +17,7 @@ import {
   PACKET_OPAQUE,
   PACKET_RELEASED,
   PACKET_RETAIN,
+  PACKET_TRACE,
 } from "../base/mod.ts";
 import type {
   KeeperToReactor,
@@ -53,6 +54,7 @@ import { Recovery } from "./recovery.ts";
 import { Retention } from "./retention.ts";
 import { freeze } from "./freeze.ts";
 import { serviceStatus } from "./service-status.ts";
+import { Traces } from "./traces.ts";
 import { WorkerLink } from "./worker-link.ts";
 
 /** A file that changes while a reload is under way is looked at again after this. */
@@ -80,6 +82,7 @@ export class Service {
   pausedReason: string | null = null;
   readonly #keeper: PacketChannel;
   readonly #log: Log;
+  readonly #traces: Traces = new Traces(this.links);
   readonly #recovery: Recovery;
   readonly #history: History;
   readonly #deaths: Deaths;
@@ -274,6 +277,7 @@ export class Service {
       scale: (workers, onProgress) => this.supervisor.scale(workers, onProgress),
       stop: (isNow) => this.stop(isNow),
       logPath: this.#logPath,
+      traces: this.#traces,
     };
   }
 
@@ -429,6 +433,9 @@ export class Service {
       case PACKET_RETAIN:
         this.#retain(link, rows, descriptors);
         break;
+      case PACKET_TRACE:
+        this.#traces.receive(link, payload);
+        break;
       default:
         descriptors.forEach(closeDescriptor);
     }
@@ -473,9 +480,11 @@ export class Service {
   }
 
   #ready(id: number): void {
-    if (this.links.get(id) === undefined) return;
+    const link = this.links.get(id);
+    if (link === undefined) return;
     this.#setPhase(id, "ready");
     this.supervisor.ready(id);
+    this.#traces.ready(link);
   }
 
   #feed(id: number): void {
@@ -511,6 +520,7 @@ export class Service {
     if (link !== undefined) {
       link.isFed = false;
       this.links.delete(message.id);
+      this.#traces.gone(link);
       this.#deaths.recover(link);
       link.channel.close();
       this.listeners.forget(link.id);

@@ -6,6 +6,9 @@ import type { PacketChannel } from "../os/mod.ts";
 /** A few packets of 32 connections bridge the time until the kernel takes more. */
 const OUTBOX_PACKETS_WANTED = 4;
 
+/** `phase` of a worker's row that is ready, as service.ts writes it. */
+const READY_PHASE = 2;
+
 /** See the file's docstring. */
 export class WorkerLink implements WorkerIdentity {
   readonly id: number;
@@ -46,6 +49,11 @@ export class WorkerLink implements WorkerIdentity {
 
   get inFlight(): number {
     return this.#workers.int(this.row, "inFlight");
+  }
+
+  /** Its application is there, and it is not being drained. */
+  get isReady(): boolean {
+    return this.#workers.int(this.row, "phase") === READY_PHASE;
   }
 
   get heartbeatMs(): number {

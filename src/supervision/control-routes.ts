@@ -9,6 +9,8 @@
  * | POST /v1/scale | `{workers: count}` | the same |
  * | POST /v1/stop | `{now?: boolean}` | the same |
  * | GET /v1/logs | `lines=100&follow=1` | log records |
+ *
+ * and what trace-routes.ts has.
  */
 import { ControlRequestError } from "./control-http.ts";
 import type { ControlAnswer, ControlRequest, ControlRoutes } from "./control.ts";
@@ -16,6 +18,8 @@ import { LineQueue } from "./line-queue.ts";
 import { LOG_LINES_MAX, tailLog } from "./log-tail.ts";
 import type { OperationResult, ProgressListener } from "./operation.ts";
 import type { Status } from "./status.ts";
+import { traceRoutes } from "./trace-routes.ts";
+import type { ControlledTraces } from "./trace-routes.ts";
 
 /** The service behind the control socket. */
 export interface ControlledService {
@@ -29,6 +33,8 @@ export interface ControlledService {
   stop(isNow: boolean): Promise<OperationResult>;
   /** The log file that the keeper writes. */
   readonly logPath: string;
+  /** Null where there are none: in portable mode. */
+  readonly traces: ControlledTraces | null;
 }
 
 const LOG_LINES_DEFAULT = 100;
@@ -56,6 +62,7 @@ export function controlRoutes(service: ControlledService): ControlRoutes {
       return operation(() => service.stop(now));
     },
     "GET /v1/logs": (request) => logs(service.logPath, request),
+    ...traceRoutes(service.traces),
   };
 }
 

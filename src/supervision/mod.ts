@@ -37,6 +37,7 @@ export type {
 } from "./status.ts";
 export { Supervisor } from "./supervisor.ts";
 export type { AdoptedWorker, LogFields, SupervisorPorts } from "./supervisor-types.ts";
+export type { ControlledTraces, TraceLine } from "./trace-routes.ts";
 export { Versions } from "./versions.ts";
 export type { Version } from "./versions.ts";
 export { Watcher } from "./watch.ts";

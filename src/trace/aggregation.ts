@@ -1,7 +1,8 @@
 /**
  * Aggregations: what a trace keeps instead of events. Each function f here has the property that
  * DTrace rests on (Cantrill, Shapiro, Leventhal, "Dynamic Instrumentation of Production Systems",
- * USENIX 2004): f(f(a) and f(b)) = f(a and b). So workers aggregate alone and are merged in any order.
+ * USENIX 2004): f(f(a) and f(b)) = f(a and b). So workers aggregate alone and are merged in any
+ * order.
  *
  * ```
  *   count [n]   sum [s]   avg [s, n]   min, max [v]   uniq: uniq.ts

@@ -1,8 +1,8 @@
 /**
- * Diagnostics channels that are known to exist, for `dc:` with a `*` and for `holdfast probes`. Node
- * cannot list its channels; one that is not here is subscribed to by its whole name. Those of Node
- * are the ones that 22, 24 and 26 publish on (their own sources), the others those of the packages'
- * documentation.
+ * Diagnostics channels that are known to exist, for `dc:` with a `*` and for `holdfast probes`.
+ * Node cannot list its channels; one that is not here is subscribed to by its whole name. Those of
+ * Node are the ones that 22, 24 and 26 publish on (their own sources), the others those of the
+ * packages' documentation.
  */
 const TRACING = ["start", "end", "asyncStart", "asyncEnd", "error"];
 

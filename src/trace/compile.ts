@@ -86,7 +86,9 @@ class Compiler {
     return [...this.#shapes.values()];
   }
 
-  /** All aggregations of a program are known before anything is compiled: `clear` may come first. */
+  /**
+   * All aggregations of a program are known before anything is compiled: `clear` may come first.
+   */
   declare(clause: Clause): void {
     for (const statement of clause.statements) {
       if (statement.kind === "aggregate") this.#declare(clause, statement);

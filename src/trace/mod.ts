@@ -17,7 +17,7 @@ export { probe } from "./probe.ts";
 export type { Probe, ProbeOptions } from "./probe.ts";
 export { listPrograms, readProgram } from "./programs.ts";
 export type { ReadyProgram } from "./programs.ts";
-export { renderProblems, renderTrace, scalarOf } from "./render.ts";
+export { bucketsOf, renderTrace, scalarOf } from "./render.ts";
 export { TraceRuntime } from "./runtime/runtime.ts";
 export type { TraceRequest } from "./runtime/runtime.ts";
 export type { UserProbe } from "./user-probes.ts";

@@ -1,6 +1,6 @@
 /**
- * `import { probe } from "holdfast/trace"`: points of observation in the application's own code. One
- * that nobody listens to costs a load and a comparison.
+ * `import { probe } from "holdfast/trace"`: points of observation in the application's own code.
+ * One that nobody listens to costs a load and a comparison.
  *
  * ```
  *   probe("order:placed")  -->  diagnostics channel  holdfast:user:order:placed
@@ -27,8 +27,8 @@ export interface Probe {
 const NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,99}$/;
 
 /**
- * Declares a probe. `holdfast trace 'user:order:placed { @[arg0] = count() }'` listens to it. Two of
- * one name are one.
+ * Declares a probe. `holdfast trace 'user:order:placed { @[arg0] = count() }'` listens to it. Two
+ * of one name are one.
  *
  * @throws TypeError when the name is anything but letters, digits, `_`, `-`, `.` and `:`
  * @example
@@ -38,7 +38,7 @@ const NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,99}$/;
 export function probe(name: string, options: ProbeOptions = {}): Probe {
   if (!NAME.test(name)) {
     throw new TypeError(
-      `Cannot make a probe named ${JSON.stringify(name)}: a name has letters, digits, _ - . and :, ` +
+      `Cannot make a probe named ${JSON.stringify(name)}: a name has letters, digits, _ - . :, ` +
         `begins with a letter and has at most 100 characters.`,
     );
   }

@@ -1,4 +1,6 @@
-/** Ready programs: `holdfast trace --list`. Each is a file whose first comment says what it shows. */
+/**
+ * Ready programs: `holdfast trace --list`. Each is a file whose first comment says what it shows.
+ */
 import { readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";

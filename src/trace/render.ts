@@ -53,6 +53,23 @@ export function renderAggregation(
   return [isDistribution ? title : `${title} ${kind}`, ...body, ...more];
 }
 
+/** The buckets of a row of a distribution: where each begins and ends, and what is in it. */
+export function bucketsOf(
+  { kind, params }: AggregationSnapshot,
+  data: readonly number[],
+): readonly { readonly from: number | null; readonly to: number | null; readonly count: number }[] {
+  return Array.from({ length: data.length >> 1 }, (_, index) => {
+    const { from, to } = boundsOf(kind, data[2 * index] ?? 0, params);
+    const count = data[2 * index + 1] ?? 0;
+    // JSON has no infinity
+    return {
+      from: Number.isFinite(from) ? from : null,
+      to: Number.isFinite(to) ? to : null,
+      count,
+    };
+  });
+}
+
 /** What a row of anything but a distribution says, as one number. */
 export function scalarOf(kind: AggregationSnapshot["kind"], data: readonly number[]): number {
   const [first = Number.NaN, count = 0] = data;

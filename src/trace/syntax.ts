@@ -7,7 +7,8 @@
  *   probe     := begin | end | tick:1s | provider:point      (vocabulary.ts lists the providers)
  *   stmt      := "@"[name] ["[" expr {"," expr} "]"] "=" aggregate
  *              | "self." name "=" expr | "this." name "=" expr
- *              | action "(" [expr {"," expr}] ")"  | clear "(" @name ")" | trunc "(" @name "," n ")"
+ *              | action "(" [expr {"," expr}] ")"  | clear "(" @name ")" | trunc "(" @name "," n
+ * ")"
  *   aggregate := count() | sum avg min max quantize llquantize uniq "(" expr ")"
  *              | lquantize "(" expr "," low "," high "," step ")"
  *   expr      := expr "?" expr ":" expr | expr binary expr | unary expr | postfix

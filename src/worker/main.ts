@@ -16,6 +16,7 @@ import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
 import { Listeners } from "./listeners.ts";
 import type { ClusterModule, ServerCallback, ServerQuery } from "./node-internals.ts";
 import { Vitals } from "./vitals.ts";
+import { TracePort } from "./trace-port.ts";
 import { WorkerContext } from "./worker-context.ts";
 import type { Server } from "node:net";
 
@@ -107,6 +108,7 @@ function listenToReactor(
   channel: PacketChannel,
   context: WorkerContext,
   listeners: Listeners,
+  traces: TracePort,
 ): void {
   const parts = new Map<number, Buffer[]>();
   channel.onPacket((kind, payload, descriptors) => {
@@ -142,6 +144,7 @@ function listenToReactor(
           descriptors,
           context,
           listeners,
+          traces,
         );
         break;
       default:
@@ -155,6 +158,7 @@ function onMessage(
   descriptors: readonly number[],
   context: WorkerContext,
   listeners: Listeners,
+  traces: TracePort,
 ): void {
   switch (message.type) {
     case "listening":
@@ -169,6 +173,12 @@ function onMessage(
       break;
     case "grant":
       listeners.grant(message.slots);
+      break;
+    case "trace-start":
+    case "trace-pull":
+    case "trace-stop":
+    case "trace-probes":
+      traces.receive(message);
       break;
   }
 }
@@ -210,7 +220,7 @@ export function startWorker(): void {
   channel.unref();
   const context = new WorkerContext(ledger, row, channel, identity.journalLimitBytes);
   const listeners = new Listeners(context, () => context.send({ type: "ready" }));
-  listenToReactor(channel, context, listeners);
+  listenToReactor(channel, context, listeners, new TracePort(channel, identity.index));
   channel.onClose(() => endAsOrphan(context));
   // koffi must not find it open when the environment ends
   process.on("exit", () => channel.close());

@@ -1,6 +1,6 @@
 /**
- * Providers that replace functions of Node: files, names, timers, emitters, streams. Everything goes
- * through `Patches`, so that it is as it was afterwards.
+ * Providers that replace functions of Node: files, names, timers, emitters, streams. Everything
+ * goes through `Patches`, so that it is as it was afterwards.
  */
 import dns from "node:dns";
 import { EventEmitter } from "node:events";

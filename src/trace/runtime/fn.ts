@@ -1,4 +1,7 @@
-/** `fn:...:entry` and `fn:...:return`: functions of the application, replaced where they are found. */
+/**
+ * `fn:...:entry` and `fn:...:return`: functions of the application, replaced where they are
+ * found.
+ */
 import type { Site } from "../site.ts";
 import { findFunctions } from "./functions.ts";
 import type { FunctionPlace } from "./functions.ts";

@@ -1,7 +1,7 @@
 /**
- * What the runtime itself needs of Node, taken once when it is loaded: an imported name would change
- * when a probe replaces the function behind it (`syncBuiltinESMExports`), and a global when the
- * application fakes time.
+ * What the runtime itself needs of Node, taken once when it is loaded: an imported name would
+ * change when a probe replaces the function behind it (`syncBuiltinESMExports`), and a global when
+ * the application fakes time.
  */
 import * as fs from "node:fs";
 import * as timers from "node:timers";

@@ -1,6 +1,6 @@
 /**
- * The requests of `node:http` under one trace: when each began, its `self.x`, and, where a clause at
- * another probe asks for it, which of them is being served (AsyncLocalStorage; on Node 22 that
+ * The requests of `node:http` under one trace: when each began, its `self.x`, and, where a clause
+ * at another probe asks for it, which of them is being served (AsyncLocalStorage; on Node 22 that
  * makes every `await` dearer, later versions do not notice).
  */
 import { AsyncLocalStorage } from "node:async_hooks";

@@ -33,6 +33,7 @@ export class TraceRuntime {
    */
   start(id: number, request: TraceRequest): string | null {
     for (const [known, trace] of this.#traces) if (trace.isAbandoned) this.#traces.delete(known);
+    this.stop(id); // of a former reactor, which counted from 1 too
     const on = [...this.#traces.values()].filter(({ isOn }) => isOn);
     if (on.length >= TRACES_MAX) return `${TRACES_MAX} traces are on in this worker already`;
     const { program, worker, isDestructive = false } = request;
