@@ -1,0 +1,66 @@
+/**
+ * What a node binary says of its own V8: the `v8dbg_` constants, which V8 puts there for post-mortem
+ * tools (tools/gen-postmortem-metadata.py), tables by their mangled names, and the version.
+ */
+import type { ElfFile } from "../target/elf.ts";
+
+const PREFIX = "v8dbg_";
+const VERSION_SYMBOL = "_ZN2v88internal7Version15version_string_E";
+const BYTECODE_SIZES = "_ZN2v88internal11interpreter9Bytecodes14kBytecodeSizesE";
+const OPERAND_COUNTS = /TranslationOpcodeOperandCount.*6counts/u;
+const POSITIONS_WITH_BREAKABLE = /26SourcePositionTableBuilder11AddPosition.*Ebb$/u;
+const TABLE_BYTES_MAX = 65_536;
+
+export interface Metadata {
+  /** "13.6.233.17-node.53" */
+  readonly version: string;
+  /** `v8dbg_` constants by name, the prefix taken off. */
+  readonly constants: ReadonlyMap<string, number>;
+  /** `Bytecodes::kBytecodeSizes`, three rows; null when the symbol is stripped. */
+  readonly bytecodeSizes: Buffer | null;
+  /** Operands of each operation of a translation; null when the symbol is stripped. */
+  readonly translationOperands: readonly number[] | null;
+  /** True when entries of position tables have the flag "is breakable" (V8 14.x). */
+  readonly hasBreakablePositions: boolean;
+}
+
+/** Bytes of the binary by address; fewer where the file ends. */
+function bytesAt(binary: ElfFile, address: number, length: number): Buffer {
+  const offset = binary.offsetOf(address);
+  return offset === null ? Buffer.alloc(0) : binary.source.slice(offset, length);
+}
+
+function readVersion(binary: ElfFile): string {
+  const symbol = binary.symbols.named(VERSION_SYMBOL);
+  if (symbol === null) return "";
+  const pointer = bytesAt(binary, symbol.address, 8);
+  if (pointer.length < 8) return "";
+  const text = bytesAt(binary, Number(pointer.readBigUInt64LE(0)), 64);
+  return text.toString("latin1", 0, Math.max(0, text.indexOf(0)));
+}
+
+/** All that is there; a binary without V8 gives an empty version and no constants. */
+export function readMetadata(binary: ElfFile): Metadata {
+  const constants = new Map<string, number>();
+  let bytecodeSizes: Buffer | null = null;
+  let translationOperands: number[] | null = null;
+  let hasBreakablePositions = false;
+  const isWanted = (name: string): boolean =>
+    name.startsWith(PREFIX) || name.startsWith("_ZN2v88internal") || name.startsWith("_ZZN2v88int");
+  for (const { name, address, bytes } of binary.symbols.matching(isWanted)) {
+    if (name.startsWith(PREFIX)) {
+      const value = bytesAt(binary, address, 4);
+      // A constant that is 0 lies in .bss: it has an address and no bytes in the file.
+      constants.set(name.slice(PREFIX.length), value.length === 4 ? value.readInt32LE(0) : 0);
+    } else if (name === BYTECODE_SIZES) {
+      bytecodeSizes = bytesAt(binary, address, bytes % TABLE_BYTES_MAX);
+    } else if (OPERAND_COUNTS.test(name)) {
+      const table = bytesAt(binary, address, bytes % TABLE_BYTES_MAX);
+      translationOperands = [];
+      for (let at = 0; at + 4 <= table.length; at += 4)
+        translationOperands.push(table.readInt32LE(at));
+    } else if (POSITIONS_WITH_BREAKABLE.test(name)) hasBreakablePositions = true;
+  }
+  const version = readVersion(binary);
+  return { version, constants, bytecodeSizes, translationOperands, hasBreakablePositions };
+}
