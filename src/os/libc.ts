@@ -15,6 +15,7 @@ type Call<A extends unknown[], R> = (...args: A) => R;
 export interface Libc {
   readonly accept4: Call<[number, Buffer | null, Buffer | null, number], number>;
   readonly bind: Call<[number, Buffer, number], number>;
+  readonly clock_getres: Call<[number, Buffer], number>;
   readonly close: Call<[number], number>;
   readonly connect: Call<[number, Buffer, number], number>;
   readonly dup: Call<[number], number>;
@@ -32,6 +33,7 @@ export interface Libc {
   readonly munmap: Call<[bigint, number], number>;
   readonly poll: Call<[Buffer, number, number], number>;
   readonly prctl: Call<[number, number, number, number, number], number>;
+  readonly ptrace: Call<[number, number, number, Buffer | null], number>;
   readonly recv: Call<[number, Buffer, number, number], number>;
   readonly recvmsg: Call<[number, Buffer, number], number>;
   readonly send: Call<[number, Buffer, number, number], number>;
@@ -75,6 +77,7 @@ interface Koffi {
 const PROTOTYPES = {
   accept4: "int accept4(int, void *, void *, int)",
   bind: "int bind(int, void *, uint)",
+  clock_getres: "int clock_getres(int, void *)",
   close: "int close(int)",
   connect: "int connect(int, void *, uint)",
   dup: "int dup(int)",
@@ -92,6 +95,7 @@ const PROTOTYPES = {
   munmap: "int munmap(void *, size_t)",
   poll: "int poll(void *, ulong, int)",
   prctl: "int prctl(int, ulong, ulong, ulong, ulong)",
+  ptrace: "long ptrace(long, int, ulong, void *)",
   recv: "long recv(int, void *, size_t, int)",
   recvmsg: "long recvmsg(int, void *, int)",
   send: "long send(int, void *, size_t, int)",

@@ -15,6 +15,7 @@ export {
   PACKET_BYTES_MAX,
   PacketChannel,
   socketPair,
+  streamPair,
 } from "./packet-channel.ts";
 export type { PacketListener } from "./packet-channel.ts";
 export {
@@ -38,7 +39,14 @@ export {
 } from "./sockets.ts";
 export type { SocketRequest } from "./sockets.ts";
 export { EAGAIN, EMFILE, ENFILE, errnoName, SystemCallError } from "./system-call-error.ts";
-export { TCP_CLOSE_WAIT, TCP_ESTABLISHED, TcpCountReader } from "./tcp-state.ts";
+export { ArrivalReader, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TcpCountReader } from "./tcp-state.ts";
 export type { TcpCounts } from "./tcp-state.ts";
-export { ProcessMeter, readChildren, readProcessMemory, readProcessStat } from "./proc.ts";
+export {
+  ProcessMeter,
+  readChildren,
+  readProcessMemory,
+  readProcessStat,
+  readThreadStat,
+} from "./proc.ts";
 export type { ProcessMemory, ProcessStat, ProcessUsage } from "./proc.ts";
+export { PtraceTracer } from "./ptrace.ts";

@@ -10,6 +10,7 @@
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { constants } from "node:os";
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from "node:fs";
 import { HoldfastError } from "../../base/mod.ts";
 import { auxiliaryFrom } from "./core-notes.ts";
@@ -30,7 +31,7 @@ const STOP_PATIENCE_MS = 5_000;
 export interface Tracer {
   /**
    * Stops every thread; gives the words of `user_regs_struct` by thread id.
-   * @throws an error with `code` EPERM or ESRCH.
+   * @throws an error with `errno` EPERM or ESRCH.
    */
   seize(pid: number): ReadonlyMap<number, Buffer>;
   /** Lets them run on; may be called twice. */
@@ -279,7 +280,7 @@ function told<Value>(pid: number, act: () => Value): Value {
 
 /** System errors as sentences. */
 function asTold(pid: number, error: unknown): unknown {
-  const { code } = error as NodeJS.ErrnoException;
+  const code = nameOfFailure(error);
   if (code === "ENOENT" || code === "ESRCH") {
     return new HoldfastError(
       "ERR_HOLDFAST_AUTOPSY_GONE",
@@ -298,4 +299,11 @@ function asTold(pid: number, error: unknown): unknown {
     );
   }
   return error;
+}
+
+/** `EPERM`, whether the error is of node:fs (a `code`) or of a tracer (an `errno`). */
+function nameOfFailure(error: unknown): string {
+  const { code = "", errno } = error as NodeJS.ErrnoException;
+  const found = Object.entries(constants.errno).find(([, number]) => number === errno);
+  return found?.[0] ?? code;
 }

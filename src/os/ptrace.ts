@@ -1,0 +1,96 @@
+/**
+ * Stops another process and reads the registers of its threads: ptrace(2) with PTRACE_SEIZE, which
+ * sends no signal that the process could notice. If this process dies, the kernel lets it run on.
+ */
+import { readdirSync } from "node:fs";
+import { EINTR, SystemCallError } from "./system-call-error.ts";
+import { libc, stableBuffer } from "./libc.ts";
+
+const PTRACE_DETACH = 17;
+const PTRACE_GETREGSET = 0x4204;
+const PTRACE_SEIZE = 0x4206;
+const PTRACE_INTERRUPT = 0x4207;
+/** The general registers: `user_regs_struct`, `user_pt_regs`. */
+const NT_PRSTATUS = 1;
+const REGISTER_BYTES_MAX = 1024;
+const WNOHANG = 1;
+const WALL = 0x4000_0000;
+const ESRCH = 3;
+/** A thread in an uninterruptible sleep (a disk) stops when that ends. */
+const STOP_PATIENCE_MS = 5_000;
+/** While they are stopped one after the other, threads may start others. */
+const SWEEPS_MAX = 100;
+
+/** Holds a process still. One at a time; not while a worker of ours is the parent of it. */
+export class PtraceTracer {
+  readonly #tids: number[] = [];
+
+  /**
+   * Stops every thread; the words of its general registers by thread id.
+   * @throws SystemCallError EPERM, ESRCH; nothing is left stopped then.
+   */
+  seize(pid: number): ReadonlyMap<number, Buffer> {
+    try {
+      for (let sweep = 0; sweep < SWEEPS_MAX && this.#seizeNew(pid) > 0; sweep += 1);
+      return new Map(this.#tids.map((tid) => [tid, registers(tid)]));
+    } catch (error) {
+      this.release();
+      throw error;
+    }
+  }
+
+  /** Lets every thread run on. */
+  release(): void {
+    for (const tid of this.#tids.splice(0)) libc().ptrace(PTRACE_DETACH, tid, 0, null);
+  }
+
+  #seizeNew(pid: number): number {
+    const fresh = threads(pid).filter((tid) => !this.#tids.includes(tid));
+    for (const tid of fresh) {
+      if (libc().ptrace(PTRACE_SEIZE, tid, 0, null) < 0) {
+        const errno = libc().errno();
+        if (errno === ESRCH && tid !== pid) continue; // a thread that has just ended
+        throw new SystemCallError("ptrace", errno, `process ${pid}`);
+      }
+      this.#tids.push(tid);
+      libc().ptrace(PTRACE_INTERRUPT, tid, 0, null);
+    }
+    for (const tid of fresh) if (this.#tids.includes(tid)) this.#awaitStop(tid);
+    return fresh.length;
+  }
+
+  #awaitStop(tid: number): void {
+    const status = stableBuffer(4);
+    const deadline = performance.now() + STOP_PATIENCE_MS;
+    while (performance.now() < deadline) {
+      const result = libc().waitpid(tid, status, WNOHANG | WALL);
+      if (result === tid) {
+        // not stopped: it has ended
+        if ((status.readUInt32LE(0) & 0xff) !== 0x7f) this.#tids.splice(this.#tids.indexOf(tid), 1);
+        return;
+      }
+      if (result < 0 && libc().errno() !== EINTR) return;
+    }
+    throw new SystemCallError("ptrace", ESRCH, `thread ${tid}, which does not stop`);
+  }
+}
+
+function threads(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map(Number);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    throw new SystemCallError("ptrace", ESRCH, `process ${pid}`);
+  }
+}
+
+function registers(tid: number): Buffer {
+  const words = stableBuffer(REGISTER_BYTES_MAX);
+  const vector = stableBuffer(16); // struct iovec
+  vector.writeBigUInt64LE(libc().address(words), 0);
+  vector.writeBigUInt64LE(BigInt(words.length), 8);
+  if (libc().ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, vector) < 0) {
+    throw new SystemCallError("ptrace", libc().errno(), `thread ${tid}`);
+  }
+  return words.subarray(0, Number(vector.readBigUInt64LE(8)));
+}
