@@ -1,5 +1,6 @@
 /**
- * `holdfast trace`: sends a program to the workers, shows what comes back, and leaves nothing behind.
+ * `holdfast trace`: sends a program to the workers, shows what comes back, and leaves nothing
+ * behind.
  *
  * ```
  *   check here --> POST /v1/trace --> lines --> Merger --> a view that is drawn again each second,

@@ -3,7 +3,8 @@
  * whoever asked. What a program means only the workers and the CLI know; here it is text.
  *
  * ```
- *   POST /v1/trace --> running --stop, expiry, exit() in a worker--> ending --all last figures--> ended
+ *   POST /v1/trace --> running --stop, expiry, exit() in a worker--> ending --all last figures-->
+ * ended
  *                        |  \--client gone--> ended (nobody is left to tell)
  *                        +--each second: trace-pull to every worker
  * ```

@@ -149,7 +149,8 @@ class Compiler {
     });
     const [low = 0, high = 0, step = 0] = params;
     const count = (high - low) / step;
-    if (!(step > 0 && high > low && count <= STEPS_MAX)) {
+    const areFinite = params.every((each) => Number.isFinite(each));
+    if (!(areFinite && step > 0 && high > low && count <= STEPS_MAX)) {
       const hint = `low < high, step > 0, at most ${STEPS_MAX} steps.`;
       this.#fail(call.offset, "these steps do not go from low to high", hint);
     }
@@ -304,7 +305,7 @@ class Compiler {
     const rest = values.slice(1);
     if (wanted !== rest.length) {
       const given = `the format wants ${wanted} values, there are ${rest.length}`;
-      this.#fail(offset, given, "Each % but %% takes one value.");
+      this.#fail(format.offset, given, "Each % but %% takes one value.");
     }
     const textOf = (value: unknown, index: number): string => show(value, index + 1);
     return (firing) => {

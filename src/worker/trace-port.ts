@@ -1,6 +1,6 @@
 /**
- * The worker's end of `holdfast trace`. The runtime is loaded when the first trace starts; until then
- * nothing of it is in the process.
+ * The worker's end of `holdfast trace`. The runtime is loaded when the first trace starts; until
+ * then nothing of it is in the process.
  *
  * ```
  *   reactor --trace-start, -pull, -stop, -probes--> TracePort --> TraceRuntime

@@ -32,8 +32,12 @@ export class TraceRuntime {
    * @returns null, or why it did not start
    */
   start(id: number, request: TraceRequest): string | null {
+    return this.#quietly(() => this.#start(id, request));
+  }
+
+  #start(id: number, request: TraceRequest): string | null {
     for (const [known, trace] of this.#traces) if (trace.isAbandoned) this.#traces.delete(known);
-    this.stop(id); // of a former reactor, which counted from 1 too
+    this.#stop(id); // of a former reactor, which counted from 1 too
     const on = [...this.#traces.values()].filter(({ isOn }) => isOn);
     if (on.length >= TRACES_MAX) return `${TRACES_MAX} traces are on in this worker already`;
     const { program, worker, isDestructive = false } = request;
@@ -54,16 +58,31 @@ export class TraceRuntime {
 
   /** What a trace has so far; null when there is none of that id. */
   snapshot(id: number): TraceSnapshot | null {
-    return this.#traces.get(id)?.snapshot() ?? null;
+    return this.#quietly(() => this.#traces.get(id)?.snapshot() ?? null);
   }
 
   /** Ends a trace and forgets it; its last figures. */
   stop(id: number): TraceSnapshot | null {
+    return this.#quietly(() => this.#stop(id));
+  }
+
+  #stop(id: number): TraceSnapshot | null {
     const trace = this.#traces.get(id);
     if (trace === undefined) return null;
     trace.end("it was stopped");
     this.#traces.delete(id);
     return trace.snapshot();
+  }
+
+  /** What we do ourselves is not traced. */
+  #quietly<T>(run: () => T): T {
+    const { gate } = this.#patches;
+    gate.isClosed = true;
+    try {
+      return run();
+    } finally {
+      gate.isClosed = false;
+    }
   }
 
   /** The probes that the application has made. */
