@@ -60,7 +60,8 @@ function rows({ aggregations }: TraceSnapshot, name = ""): Readonly<Record<strin
 
 test("fn: entry, return, arguments, what was thrown, and the function is itself again", () => {
   const snapshot = trace(
-    "fn:JSON.parse:entry { @in[arg0] = count() } fn:JSON.parse:return /thrown/ { @[str(thrown)] = count() }" +
+    "fn:JSON.parse:entry { @in[arg0] = count() }" +
+      " fn:JSON.parse:return /thrown/ { @[str(thrown)] = count() }" +
       " fn:JSON.parse:return { @sum = sum(retval) }",
     () => {
       assert.equal(JSON.parse("7"), 7);
@@ -91,7 +92,8 @@ test("fn: what is not there, is a class, or is frozen is said, not thrown", () =
     configurable: true,
   });
   const program =
-    "fn:JSON.strngify:entry, fn:nowhere.x:entry, fn:hfFrozen.run:entry, fn:URL.prototype.constructor:entry" +
+    "fn:JSON.strngify:entry, fn:nowhere.x:entry, fn:hfFrozen.run:entry," +
+    " fn:URL.prototype.constructor:entry" +
     " { @ = count() }";
   const { probes } = trace(program, () => undefined);
   Reflect.deleteProperty(globalThis, "hfFrozen");
