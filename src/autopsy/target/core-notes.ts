@@ -21,6 +21,13 @@ const PRPSINFO = { pid: 24, args: 56, argsBytes: 80 } as const;
 /** `siginfo_t`: the union behind the three ints. */
 const SIGINFO = { signal: 0, code: 8, pid: 16, address: 16, bytes: 24 } as const;
 const FILES_MAX = 1_000_000;
+/** What a dump of ours says besides: names of threads, and whether their registers are known. */
+export const HOLDFAST_NOTE = { name: "Holdfast", type: 1 } as const;
+
+export interface HoldfastNote {
+  readonly threads: readonly { readonly tid: number; readonly name: string | null }[];
+  readonly hasAllRegisters: boolean;
+}
 
 /** A mapping as NT_FILE tells it. */
 export interface MappedFile {
@@ -48,8 +55,10 @@ export function readCoreNotes(elf: ElfFile, machine: Machine): CoreNotes {
   let files: readonly MappedFile[] = [];
   let auxiliary: ReadonlyMap<number, number> = new Map();
   let command: string | null = null;
-  for (const { type, bytes } of elf.notes()) {
-    if (type === NT_PRSTATUS && bytes.length > PRSTATUS.registers) {
+  let own: HoldfastNote | null = null;
+  for (const { name, type, bytes } of elf.notes()) {
+    if (name === HOLDFAST_NOTE.name) own = ownNote(bytes);
+    else if (type === NT_PRSTATUS && bytes.length > PRSTATUS.registers) {
       const registers = registersFrom(machine, bytes.subarray(PRSTATUS.registers));
       if (threads.length === 0) crashSignal = bytes.readUInt16LE(PRSTATUS.signal);
       threads.push({ tid: bytes.readInt32LE(PRSTATUS.tid), name: null, registers });
@@ -65,7 +74,38 @@ export function readCoreNotes(elf: ElfFile, machine: Machine): CoreNotes {
     }
   }
   if (signal === null && crashSignal > 0) signal = bareSignal(crashSignal);
-  return { pid: pid || (threads[0]?.tid ?? 0), threads, signal, files, auxiliary, command };
+  return {
+    pid: pid || (threads[0]?.tid ?? 0),
+    threads: own === null ? threads : threads.map((thread) => completed(thread, own)),
+    signal,
+    files,
+    auxiliary,
+    command,
+  };
+}
+
+function ownNote(bytes: Buffer): HoldfastNote | null {
+  try {
+    const { threads, hasAllRegisters } = JSON.parse(bytes.toString()) as Partial<HoldfastNote>;
+    if (!Array.isArray(threads) || typeof hasAllRegisters !== "boolean") return null;
+    return { threads: threads.filter(isNamedThread), hasAllRegisters };
+  } catch {
+    return null; // damaged: then the names are missing
+  }
+}
+
+function isNamedThread(value: unknown): value is HoldfastNote["threads"][number] {
+  const { tid, name } = (value ?? {}) as { tid?: unknown; name?: unknown };
+  return typeof tid === "number" && (name === null || typeof name === "string");
+}
+
+/** Registers of a dump that was made without ptrace: of all but two the words are zero. */
+function completed(thread: TargetThread, own: HoldfastNote): TargetThread {
+  const name = own.threads.find(({ tid }) => tid === thread.tid)?.name ?? null;
+  const { registers } = thread;
+  if (registers === null || own.hasAllRegisters) return { ...thread, name };
+  const byName = new Map([...registers.byName].filter(([, value]) => value !== 0));
+  return { ...thread, name, registers: { ...registers, fp: null, byName, words: null } };
 }
 
 /** `SIGSEGV` of 11. */

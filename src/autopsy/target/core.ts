@@ -3,7 +3,7 @@
  *
  * ```
  *   PT_LOAD with bytes ----------> memory from the core
- *   PT_LOAD or NT_FILE without --> memory from the mapped file, if nobody could write to it
+ *   PT_LOAD or NT_FILE without --> memory from the mapped file
  * ```
  */
 import path from "node:path";
@@ -138,8 +138,8 @@ function partsOf(elf: ElfFile, notes: CoreNotes): Parts {
         read: (at, into) => source.read(offset + at, into.subarray(0, Math.max(0, there - at))),
       });
     }
-    const isWritable = (flags & PF_W) !== 0;
-    const isFromFile = fileBytes < memoryBytes && file !== null && !isWritable;
+    // Linux writes all of a mapping in which a page was changed: what it leaves out is as in the file
+    const isFromFile = fileBytes < memoryBytes && file !== null;
     if (isFromFile) absent.push({ start: address + fileBytes, end, file });
     mappings.push({
       start: address,
@@ -147,7 +147,7 @@ function partsOf(elf: ElfFile, notes: CoreNotes): Parts {
       fileOffset: file === null ? 0 : file.fileOffset + (address - file.start),
       path: file?.path ?? null,
       isReadable: (flags & PF_R) !== 0,
-      isWritable,
+      isWritable: (flags & PF_W) !== 0,
       isExecutable: (flags & PF_X) !== 0,
       presentBytes: isFromFile ? memoryBytes : there,
     });

@@ -173,7 +173,7 @@ function partialRegisters(machine: Machine, pid: number, tid: number): Registers
     [machine.sp, sp],
     [machine.pc, pc],
   ]);
-  return { pc, sp, fp: null, byName };
+  return { pc, sp, fp: null, byName, words: null };
 }
 
 function mainFirst(pid: number, threads: readonly TargetThread[]): TargetThread[] {

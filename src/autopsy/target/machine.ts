@@ -59,6 +59,8 @@ export interface Registers {
   readonly fp: number | null;
   /** As far as known; words above 2^53 are rounded. */
   readonly byName: ReadonlyMap<string, number>;
+  /** All of them, exact, as the kernel gives them; null: only some are known. */
+  readonly words: Buffer | null;
 }
 
 /** From the words of the kernel's structure; null when there are too few. */
@@ -71,5 +73,5 @@ export function registersFrom(machine: Machine, bytes: Buffer): Registers | null
     ]),
   );
   const of = (name: string): number => byName.get(name) ?? 0;
-  return { pc: of(machine.pc), sp: of(machine.sp), fp: of(machine.fp), byName };
+  return { pc: of(machine.pc), sp: of(machine.sp), fp: of(machine.fp), byName, words: bytes };
 }

@@ -129,7 +129,7 @@ function apply(
   if (pc === undefined || pc === 0) return null;
   if (row.rules.get(common.returnColumn)?.kind === "undefined") return null;
   byName.set(machine.pc, pc);
-  return { pc, sp: cfa, fp: byName.get(machine.fp) ?? null, byName };
+  return { pc, sp: cfa, fp: byName.get(machine.fp) ?? null, byName, words: null };
 }
 
 function ruleValue(
