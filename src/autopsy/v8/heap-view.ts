@@ -94,10 +94,11 @@ export class HeapView {
     return isSmi(map) ? CLEARED : map;
   }
 
+  /** A map's own map is a meta map: one whose instances are maps, itself among them. */
   isMap(map: Tagged): boolean {
-    if (map <= 0 || this.unsigned(map, this.#instanceType, 2) !== this.#mapType) return false;
     const meta = this.mapOf(map);
-    return meta > 0 && this.unsigned(meta, this.#instanceType, 2) === this.#mapType;
+    if (meta <= 0 || this.unsigned(meta, this.#instanceType, 2) !== this.#mapType) return false;
+    return this.mapOf(meta) === meta;
   }
 
   /** The instance type of an object; -1 when it has no map that looks like one. */

@@ -66,7 +66,7 @@ const STATED: ReadonlyMap<string, Stated> = new Map([
       deoptFirstEntry: 11,
       deoptDeoptExitStart: 8,
       hasStackSlots: false,
-      interpreterRegisters: -48,
+      interpreterRegisters: -56,
     },
   ],
   [
