@@ -12,6 +12,7 @@ const SPAWN_EDGES: readonly string[] = [
   "src/keeper/reactor-process.ts -> src/reactor/main.ts",
   "src/keeper/worker-process.ts -> src/worker/preload.cts",
   "src/portable/cluster-worker.ts -> src/portable/preload.cts",
+  "src/worker/agent-thread.ts -> src/agent/main.ts",
 ];
 
 const FILES = listFiles();

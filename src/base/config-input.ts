@@ -25,6 +25,10 @@ export interface Config {
   readonly drainTimeout?: DurationText;
   /** How long a worker may block its event loop. Default: `"5s"`; 0: for ever. */
   readonly stallLimit?: DurationText;
+  /** When a block of the event loop is logged, with its stack. Default: `"500ms"`; 0: never. */
+  readonly stallWarn?: DurationText;
+  /** Raise an exception in the function that blocks before the worker is replaced. */
+  readonly stallRescue?: boolean;
   /** Memory of the whole service. Default: the cgroup's limit; 0: none. */
   readonly memoryLimit?: SizeText;
   /** Largest request that is kept to be repeated. Default: `"64KiB"`. */

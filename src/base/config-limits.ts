@@ -22,6 +22,8 @@ export const DEFAULTS = {
   drainTimeout: "30s",
   /** Longer than a full garbage collection of several GiB, shorter than a client's patience. */
   stallLimit: "5s",
+  /** A client notices; a garbage collection or a parse of megabytes takes less. */
+  stallWarn: "500ms",
   /** Holds nearly every form and JSON body; files are uploaded by methods that are not repeated. */
   journalLimit: "64KiB",
   /** One restart each 6 s is a service that does not work. */

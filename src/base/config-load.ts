@@ -80,6 +80,8 @@ function withDefaults(config: CheckedConfig, located: Located): ResolvedConfig {
     readyTimeoutMs: config.readyTimeout ?? parseDuration(DEFAULTS.readyTimeout),
     drainTimeoutMs: config.drainTimeout ?? parseDuration(DEFAULTS.drainTimeout),
     stallLimitMs: config.stallLimit ?? parseDuration(DEFAULTS.stallLimit),
+    stallWarnMs: config.stallWarn ?? parseDuration(DEFAULTS.stallWarn),
+    stallRescue: config.stallRescue ?? false,
     memoryLimitBytes: config.memoryLimit ?? limits.memoryBytes ?? 0,
     journalLimitBytes: config.journalLimit ?? parseSize(DEFAULTS.journalLimit),
     nodeArgs: config.nodeArgs ?? [],

@@ -57,6 +57,20 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     "longest block of a worker (default 5s, 0: off)",
   ),
   option(
+    "stallWarn",
+    "stall-warn",
+    "<time>",
+    "text",
+    "block of a worker that is logged with its stack (default 500ms, 0: off)",
+  ),
+  option(
+    "stallRescue",
+    "stall-rescue",
+    null,
+    "switch",
+    "at the limit, raise an exception in the function that blocks",
+  ),
+  option(
     "memoryLimit",
     "memory-limit",
     "<size>",

@@ -91,6 +91,8 @@ const schema = v.strictObject({
   readyTimeout: v.optional(duration(1)),
   drainTimeout: v.optional(duration(0)),
   stallLimit: v.optional(duration(0)),
+  stallWarn: v.optional(duration(0)),
+  stallRescue: v.optional(flag),
   memoryLimit: v.optional(
     size(
       (bytes) => bytes === 0 || bytes >= MEMORY_LIMIT_BYTES_MIN,

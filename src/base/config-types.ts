@@ -17,6 +17,10 @@ export interface ResolvedConfig {
   readonly drainTimeoutMs: number;
   /** 0: off. */
   readonly stallLimitMs: number;
+  /** After this long without progress the log gets the stack; 0: never. */
+  readonly stallWarnMs: number;
+  /** Whether a stalled worker is first given an exception in the function that does not end. */
+  readonly stallRescue: boolean;
   /** Memory of the whole service; 0: no limit known. */
   readonly memoryLimitBytes: number;
   readonly journalLimitBytes: number;

@@ -88,10 +88,10 @@ export type KeeperToReactor =
       readonly id: number;
       readonly spec: ListenerSpec | null;
     }
-  /** With 1 descriptor: the reactor's end of the channel of a worker that runs. */
+  /** With 2 descriptors: the reactor's ends of a worker that runs: channel, agent's stream. */
   | ({ readonly type: "worker"; readonly pid: number } & WorkerIdentity)
   | { readonly type: "begin" }
-  /** With 1 descriptor: the reactor's end of the new worker's channel. */
+  /** With 2 descriptors: the reactor's ends of the new worker's channel and agent's stream. */
   | { readonly type: "spawned"; readonly id: number; readonly pid: number }
   | { readonly type: "spawn-failed"; readonly id: number; readonly message: string }
   /** `output`: the last lines that it wrote, at most 4 KiB. */

@@ -82,6 +82,15 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./logs.ts"),
   },
   {
+    name: "stacks",
+    summary: "show what the main thread of each worker is doing now, busy or idle",
+    usage: "[worker] [flags]",
+    flags: [NAME, JSON_LINES, flag("variables", "with arguments and locals, secrets masked")],
+    positionalsMax: 1,
+    examples: ["holdfast stacks", "holdfast stacks 0 --variables"],
+    load: () => import("./stacks.ts"),
+  },
+  {
     name: "crashes",
     summary: "show reports of workers that crashed: exit, error, requests in flight, history",
     usage: "[show [id]] [flags]",

@@ -140,8 +140,9 @@ export class Keeper {
       keeperPid: process.pid,
     });
     this.#listeners.giveTo(reactor);
-    for (const { identity, pid, channel } of this.#workers.values()) {
-      if (pid > 0 && channel >= 0) reactor.send({ type: "worker", ...identity, pid }, [channel]);
+    for (const { identity, pid, descriptors } of this.#workers.values()) {
+      const isThere = pid > 0 && descriptors.length > 0;
+      if (isThere) reactor.send({ type: "worker", ...identity, pid }, descriptors);
     }
     reactor.send({ type: "begin" });
     for (const exited of this.#exits.values()) this.#tellExit(exited);
@@ -244,8 +245,8 @@ export class Keeper {
 
   #workerEvents(): WorkerEvents {
     return {
-      spawned: ({ identity, pid, channel }) => {
-        this.#reactor?.send({ type: "spawned", id: identity.id, pid }, [channel]);
+      spawned: ({ identity, pid, descriptors }) => {
+        this.#reactor?.send({ type: "spawned", id: identity.id, pid }, descriptors);
       },
       spawnFailed: (worker, message) => {
         this.#forget(worker);

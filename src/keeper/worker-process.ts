@@ -1,10 +1,10 @@
 /**
- * A worker as the keeper sees it: a child process, its output, and the reactor's end of its
- * channel, of which the keeper keeps a copy for the next reactor.
+ * A worker as the keeper sees it: a child process, its output, and the reactor's ends of its
+ * channel and of its agent's stream, of which the keeper keeps a copy for the next reactor.
  *
  * ```
- *   stdio   0      1       2       3         4        5
- *           stdin  stdout  stderr  channel   ledger   Node's IPC (process.send)
+ *   stdio   0      1       2       3         4        5                         6
+ *           stdin  stdout  stderr  channel   ledger   Node's IPC (process.send) agent's stream
  *           (worker 0 only, else nothing)
  * ```
  */
@@ -13,7 +13,7 @@ import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { entryUrl } from "../base/mod.ts";
 import type { ExitInfo, WorkerIdentity } from "../base/mod.ts";
-import { closeDescriptor, socketPair } from "../os/mod.ts";
+import { closeDescriptor, socketPair, streamPair } from "../os/mod.ts";
 import { WorkerOutput, heapFlags } from "../supervision/mod.ts";
 import type { Version, WorkerSinks } from "../supervision/mod.ts";
 
@@ -39,6 +39,8 @@ export class WorkerProcess {
   readonly #output: WorkerOutput;
   /** The reactor's end of its channel; -1 once released. */
   #channel: number;
+  /** The reactor's end of its agent's stream; -1 once released. */
+  #agent: number;
   #exit: ExitInfo | null = null;
 
   constructor(
@@ -51,18 +53,22 @@ export class WorkerProcess {
     const { id, index, generation } = order;
     this.identity = { id, index, generation };
     const [reactorEnd, workerEnd] = socketPair();
+    const [reactorStream, agentStream] = streamPair();
     this.#channel = reactorEnd;
+    this.#agent = reactorStream;
     try {
       // Node writes to files and terminals at once, to pipes when they have room: so shall it here,
       // where it has a pipe to us and we have the file. Or else process.exit() would cut output
       // off.
       const synchronous = (sinks.stdout.isAtOnce ? 1 : 0) | (sinks.stderr.isAtOnce ? 2 : 0);
-      this.#child = start(order, version, workerEnd, ledgerDescriptor, synchronous);
+      const given = [workerEnd, ledgerDescriptor, "ipc", agentStream] as const;
+      this.#child = start(order, version, given, synchronous);
     } catch (error) {
-      closeDescriptor(reactorEnd);
+      this.release();
       throw error;
     } finally {
       closeDescriptor(workerEnd);
+      closeDescriptor(agentStream);
     }
     this.#output = new WorkerOutput(this.#child, sinks, (stream, line) => {
       events.line(this, stream, line);
@@ -85,8 +91,9 @@ export class WorkerProcess {
     return this.#child.pid ?? 0;
   }
 
-  get channel(): number {
-    return this.#channel;
+  /** What a reactor needs of it: channel and agent's stream; empty once released. */
+  get descriptors(): readonly number[] {
+    return this.#channel < 0 ? [] : [this.#channel, this.#agent];
   }
 
   get hasExited(): boolean {
@@ -98,10 +105,11 @@ export class WorkerProcess {
     if (!this.hasExited) this.#child.kill(signal);
   }
 
-  /** No reactor will need its channel any more. */
+  /** No reactor will need its descriptors any more. */
   release(): void {
-    if (this.#channel >= 0) closeDescriptor(this.#channel);
+    this.descriptors.forEach(closeDescriptor);
     this.#channel = -1;
+    this.#agent = -1;
   }
 
   /** Resolves when all that it wrote has been passed on. */
@@ -113,13 +121,14 @@ export class WorkerProcess {
 function start(
   order: WorkerOrder,
   { config, environment }: Version,
-  channel: number,
-  ledger: number,
+  given: readonly (number | "ipc")[],
   synchronous: number,
 ): ChildProcess {
   const { id, index, generation, heapLimitBytes, env } = order;
   const options = config.env["NODE_OPTIONS"] ?? environment["NODE_OPTIONS"] ?? "";
-  const ours = [...heapFlags(heapLimitBytes, config.nodeArgs, options), "--require", PRELOAD];
+  // The agent does what SIGUSR1 is for, without a port that every local user can connect to.
+  const heap = heapFlags(heapLimitBytes, config.nodeArgs, options);
+  const ours = [...heap, "--disable-sigusr1", "--require", PRELOAD];
   return spawn(process.execPath, [...ours, ...config.nodeArgs, config.entry, ...config.args], {
     cwd: config.cwd,
     env: {
@@ -132,7 +141,7 @@ function start(
       HOLDFAST_WORKER_JOURNAL_LIMIT: String(config.journalLimitBytes),
       HOLDFAST_WORKER_SYNCHRONOUS: String(synchronous),
     },
-    stdio: [index === 0 ? "inherit" : "ignore", "pipe", "pipe", channel, ledger, "ipc"],
+    stdio: [index === 0 ? "inherit" : "ignore", "pipe", "pipe", ...given],
     // A session of its own: Ctrl-C in the terminal is for us, who then drain the worker.
     detached: true,
   });

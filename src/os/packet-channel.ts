@@ -29,6 +29,7 @@ export const OUTBOX_PACKETS_MAX = 4096;
 const PACKETS_PER_TURN_MAX = 256;
 
 const AF_UNIX = 1;
+const SOCK_STREAM = 1;
 const SOCK_SEQPACKET = 5;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
@@ -76,8 +77,17 @@ class Message {
 
 /** Both ends of a new channel; non-blocking, closed on exec. */
 export function socketPair(): [number, number] {
+  return pairOf(SOCK_SEQPACKET);
+}
+
+/** Both ends of a stream, for `node:net`; non-blocking, closed on exec. */
+export function streamPair(): [number, number] {
+  return pairOf(SOCK_STREAM);
+}
+
+function pairOf(kind: number): [number, number] {
   const pair = stableBuffer(8);
-  const type = SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const type = kind | SOCK_NONBLOCK | SOCK_CLOEXEC;
   if (libc().socketpair(AF_UNIX, type, 0, pair) !== 0) {
     throw new SystemCallError("socketpair", libc().errno(), "a new channel");
   }

@@ -41,6 +41,12 @@ export function readProcessStat(pid: number): ProcessStat | null {
   return text === null ? null : parseProcessStat(text);
 }
 
+/** The same of one thread; a main thread has the number of its process. */
+export function readThreadStat(pid: number, thread: number): ProcessStat | null {
+  const text = readProc(`/proc/${pid}/task/${thread}/stat`);
+  return text === null ? null : parseProcessStat(text);
+}
+
 /** Parses /proc/pid/stat. The name in parentheses may itself contain anything. */
 export function parseProcessStat(text: string): ProcessStat | null {
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");

@@ -32,6 +32,8 @@ export const CONFIG: ResolvedConfig = {
   readyTimeoutMs: 30_000,
   drainTimeoutMs: 10_000,
   stallLimitMs: 1000,
+  stallWarnMs: 0,
+  stallRescue: false,
   memoryLimitBytes: 0,
   journalLimitBytes: 65_536,
   env: {},

@@ -15,8 +15,10 @@ const TICK_GAP_MAX_MS = 3 * TICK_MS;
 
 /** What a tick found. */
 export interface HeartbeatFindings {
-  /** Silent for longer than the stall limit: to be frozen. */
-  readonly stalled: WorkerLink[];
+  /** Makes no progress, for this long. */
+  readonly silent: { readonly link: WorkerLink; readonly silentMs: number }[];
+  /** Makes progress, or is held on purpose. */
+  readonly moving: WorkerLink[];
   /** Take nothing out of their channels at the moment. */
   readonly sluggish: WorkerLink[];
 }
@@ -44,12 +46,12 @@ export class Heartbeats {
   }
 
   /**
-   * Looks at every worker that has run its preload; `stallLimitMs` 0 means none is ever stalled.
+   * Looks at every worker that has run its preload.
    */
-  tick(nowMs: number, links: Iterable<WorkerLink>, stallLimitMs: number): HeartbeatFindings {
+  tick(nowMs: number, links: Iterable<WorkerLink>): HeartbeatFindings {
     const awakeMs = Math.min(nowMs - this.#lastTickMs, TICK_GAP_MAX_MS);
     this.#lastTickMs = nowMs;
-    const findings: HeartbeatFindings = { stalled: [], sluggish: [] };
+    const findings: HeartbeatFindings = { silent: [], moving: [], sluggish: [] };
     for (const link of links) {
       const { heartbeatMs, requests, received } = link;
       const seen = this.#seen.get(link.id);
@@ -58,13 +60,19 @@ export class Heartbeats {
         seen.progress.requests === requests &&
         seen.progress.received === received;
       if (!stands) {
-        this.#seen.set(link.id, { progress: { heartbeatMs, requests, received }, silentMs: 0 });
+        // it has been silent since its heartbeat, as far as the reactor was awake
+        const isBeat = seen !== undefined && seen.progress.heartbeatMs !== heartbeatMs;
+        const sinceMs = isBeat ? Math.min(Math.max(0, nowMs - heartbeatMs), awakeMs) : 0;
+        const progress = { heartbeatMs, requests, received };
+        this.#seen.set(link.id, { progress, silentMs: sinceMs });
+        findings.moving.push(link);
         continue;
       }
       if (heartbeatMs === 0) continue; // not attached yet: the ready timeout is for that
       seen.silentMs += awakeMs;
-      if (stallLimitMs > 0 && seen.silentMs > stallLimitMs) findings.stalled.push(link);
-      else if (seen.silentMs > SLUGGISH_MS) findings.sluggish.push(link);
+      if (seen.silentMs > SLUGGISH_MS) findings.sluggish.push(link);
+      if (link.holds === 0) findings.silent.push({ link, silentMs: seen.silentMs });
+      else seen.silentMs = Math.min(seen.silentMs, SLUGGISH_MS + 1); // counts once it is let go
     }
     return findings;
   }

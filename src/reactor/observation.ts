@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { STATE, scanRequests } from "../ledger/mod.ts";
 import type { JournalArena, Ledger } from "../ledger/mod.ts";
 import { machineNowMs } from "../os/mod.ts";
+import { requestFacts } from "../supervision/mod.ts";
 import type { Retention } from "./retention.ts";
 import type { OldestRequest, StatusTotals, WorkerFigures } from "../supervision/mod.ts";
 import type { WorkerLink } from "./worker-link.ts";
@@ -97,6 +98,14 @@ export class Observation {
   silenceMs(link: WorkerLink): number {
     const beat = link.heartbeatMs; // 0 until the preload has run
     return beat === 0 ? 0 : Math.max(0, machineNowMs() - beat - 100);
+  }
+
+  /** The request that a worker's main thread is executing, or executed last and has not ended. */
+  executing(link: WorkerLink): { readonly request: string; readonly ageMs: number } | null {
+    const slot = this.#ledger.workers.int(link.row, "executing") - 1;
+    if (slot < 0 || !this.inFlight(link).slots.includes(slot)) return null;
+    const { method, path } = requestFacts(this.bytesOf(slot, link));
+    return { request: `${method} ${path}`, ageMs: this.ageMs(slot) };
   }
 
   #oldest(link: WorkerLink): OldestRequest | null {

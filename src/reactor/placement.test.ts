@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { Heartbeats, TICK_MS } from "./heartbeats.ts";
+import type { HeartbeatFindings } from "./heartbeats.ts";
 import { SLUGGISH_MS, loadOf, place } from "./placement.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
@@ -19,6 +20,7 @@ interface Fake {
   owned: number;
   requests: number;
   received: number;
+  holds: number;
   listeners: Set<number>;
 }
 
@@ -34,6 +36,7 @@ function fake(change: Partial<Fake> = {}): Fake {
     owned: 0,
     requests: 0,
     received: 0,
+    holds: 0,
     listeners: new Set([LISTENER]),
     ...change,
   };
@@ -101,21 +104,25 @@ describe("a connection is placed on", () => {
 
 const STALL_MS = 2000;
 
+/** Ids of the workers that are past the limit. */
+function stalledIn({ silent }: HeartbeatFindings): readonly number[] {
+  return silent.filter(({ silentMs }) => silentMs > STALL_MS).map(({ link: { id } }) => id);
+}
+
 /** Lets time pass in ticks; says at which of them a worker was found sluggish and stalled. */
 function watch(
   worker: Fake,
   ticks: number,
   each: (nowMs: number, tick: number) => void = () => undefined,
-  stallLimitMs = STALL_MS,
 ): { sluggish: number; stalled: number } {
   const heartbeats = new Heartbeats(NOW);
   let [sluggish, stalled] = [-1, -1];
   for (let tick = 1, now = NOW; tick <= ticks; tick += 1) {
     now += TICK_MS;
     each(now, tick);
-    const found = heartbeats.tick(now, [worker as unknown as WorkerLink], stallLimitMs);
+    const found = heartbeats.tick(now, [worker as unknown as WorkerLink]);
     if (sluggish < 0 && found.sluggish.length > 0) sluggish = tick;
-    if (stalled < 0 && found.stalled.length > 0) stalled = tick;
+    if (stalled < 0 && stalledIn(found).length > 0) stalled = tick;
   }
   return { sluggish, stalled };
 }
@@ -154,22 +161,34 @@ describe("heartbeats", () => {
     assert.deepEqual(watch(fake({ heartbeatMs: 0 }), 100), { sluggish: -1, stalled: -1 });
   });
 
-  it("without a limit none is ever stalled", () => {
-    assert.deepEqual(watch(fake(), 100, undefined, 0).stalled, -1);
+  it("one that is held on purpose is not silent, however long it takes", () => {
+    const found = watch(fake({ holds: 1 }), 100);
+    assert.equal(found.stalled, -1);
+    assert.ok(found.sluggish > 0, "but nobody is sent there");
+  });
+
+  it("one is silent since its heartbeat, not since somebody looked", () => {
+    const heartbeats = new Heartbeats(NOW);
+    const worker = fake();
+    heartbeats.tick(NOW, [worker as unknown as WorkerLink]);
+    worker.heartbeatMs = NOW + 10;
+    heartbeats.tick(NOW + 100, [worker as unknown as WorkerLink]);
+    const [silent] = heartbeats.tick(NOW + 200, [worker as unknown as WorkerLink]).silent;
+    assert.equal(silent?.silentMs, 190);
   });
 
   it("the reactor's own sleep is nobody's silence", () => {
     const heartbeats = new Heartbeats(NOW);
     const worker = link();
-    heartbeats.tick(NOW, [worker], STALL_MS);
-    const found = heartbeats.tick(NOW + 3_600_000, [worker], STALL_MS);
-    assert.deepEqual(found, { stalled: [], sluggish: [] });
+    heartbeats.tick(NOW, [worker]);
+    const found = heartbeats.tick(NOW + 3_600_000, [worker]);
+    assert.deepEqual(found, { silent: [], moving: [], sluggish: [] });
     // but what follows is
     let now = NOW + 3_600_000;
     let stalled = 0;
     for (let tick = 0; tick < 30; tick += 1) {
       now += TICK_MS;
-      stalled += heartbeats.tick(now, [worker], STALL_MS).stalled.length;
+      stalled += stalledIn(heartbeats.tick(now, [worker])).length;
     }
     assert.ok(stalled > 0);
   });
@@ -177,11 +196,11 @@ describe("heartbeats", () => {
   it("one that is forgotten is seen for the first time", () => {
     const heartbeats = new Heartbeats(NOW);
     let now = NOW;
-    for (let tick = 0; tick < 15; tick += 1) heartbeats.tick((now += TICK_MS), [link()], STALL_MS);
+    for (let tick = 0; tick < 15; tick += 1) heartbeats.tick((now += TICK_MS), [link()]);
     heartbeats.forget(1);
     let stalled = 0;
     for (let tick = 0; tick < 15; tick += 1) {
-      stalled += heartbeats.tick((now += TICK_MS), [link()], STALL_MS).stalled.length;
+      stalled += stalledIn(heartbeats.tick((now += TICK_MS), [link()])).length;
     }
     assert.equal(stalled, 0);
   });
@@ -194,7 +213,7 @@ describe("heartbeats", () => {
       const now = NOW + tick * TICK_MS;
       beating.heartbeatMs = now;
       const links = [still, beating] as unknown as WorkerLink[];
-      stalled.push(...heartbeats.tick(now, links, STALL_MS).stalled.map(({ id }) => id));
+      stalled.push(...stalledIn(heartbeats.tick(now, links)));
     }
     assert.deepEqual([...new Set(stalled)], [1]);
   });

@@ -25,12 +25,14 @@ import {
   machineNowMs,
   sendBytes,
   socketPair,
+  streamPair,
   stableBuffer,
 } from "../os/mod.ts";
 import { Recovery } from "./recovery.ts";
 import type { RecoverySummary } from "./recovery.ts";
 import { Retention } from "./retention.ts";
 import type { ReplayPolicy } from "./verdict.ts";
+import { AgentLink } from "./agent-link.ts";
 import { WorkerLink } from "./worker-link.ts";
 
 export const LISTENER = 3;
@@ -62,8 +64,12 @@ export class FakeWorker {
     const { ledger } = world;
     const row = ledger.workers.claim(id, id, 1);
     const channel = new PacketChannel(reactors);
+    const [stream, nobody] = streamPair();
+    closeDescriptor(nobody);
+    const agent = new AgentLink(stream, () => undefined);
     this.#world = world;
-    this.link = new WorkerLink({ id, index: id, generation: 1 }, 1, row, channel, ledger.workers);
+    const identity = { id, index: id, generation: 1 };
+    this.link = new WorkerLink(identity, 1, row, channel, agent, ledger.workers);
     this.link.listeners.add(LISTENER);
     this.link.isFed = true;
     this.arena = ledger.arena(row);

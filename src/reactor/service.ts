@@ -33,6 +33,7 @@ import {
   closeDescriptor,
   machineNowMs,
   readProcessStat,
+  readThreadStat,
   signalProcess,
 } from "../os/mod.ts";
 import { MemoryWatch, Supervisor, memoryPlan } from "../supervision/mod.ts";
@@ -42,23 +43,24 @@ import type {
   LogFields,
   MemoryPlan,
   OperationResult,
-  ProgressListener,
   SupervisorPorts,
 } from "../supervision/mod.ts";
+import { AgentLink } from "./agent-link.ts";
 import { Deaths } from "./deaths.ts";
 import { Heartbeats, TICK_MS } from "./heartbeats.ts";
 import { History } from "./history.ts";
 import { Listeners } from "./listeners.ts";
+import { Live } from "./live.ts";
 import { Observation } from "./observation.ts";
 import { Recovery } from "./recovery.ts";
+import { Reloads } from "./reloads.ts";
 import { Retention } from "./retention.ts";
 import { freeze } from "./freeze.ts";
 import { serviceStatus } from "./service-status.ts";
 import { Traces } from "./traces.ts";
+import { Stalls } from "./stalls.ts";
 import { WorkerLink } from "./worker-link.ts";
 
-/** A file that changes while a reload is under way is looked at again after this. */
-const CHANGED_RETRY_MS = 500;
 /** What the ledger's `phase` of a worker row means. */
 const PHASES = ["none", "starting", "ready", "draining", "stopping"] as const;
 type Phase = (typeof PHASES)[number];
@@ -86,13 +88,15 @@ export class Service {
   readonly #recovery: Recovery;
   readonly #history: History;
   readonly #deaths: Deaths;
+  readonly #stalls: Stalls;
+  readonly #live: Live;
+  readonly #reloads: Reloads;
   readonly #heartbeats: Heartbeats = new Heartbeats(machineNowMs());
   readonly #memoryWatch: MemoryWatch;
   /** Rows of workers that were asked for and have no process yet. */
   readonly #claimed: Map<number, { readonly identity: WorkerIdentity; readonly row: number }> =
     new Map();
   readonly #adopted: AdoptedWorker[] = [];
-  #reread: ((answer: Extract<KeeperToReactor, { type: "config" }>) => void) | null = null;
   readonly #inherited: Map<number, ((fd: number | null) => void)[]> = new Map();
   readonly #meter: ProcessMeter = new ProcessMeter();
   readonly #observation: Observation;
@@ -129,6 +133,31 @@ export class Service {
       keep: (key, id, spec, fd) => this.#tell({ type: "keep", key, id, spec }, [fd]),
       drop: (key) => this.#tell({ type: "drop", key }),
       paused: (reason) => this.#paused(reason),
+    });
+    this.#stalls = new Stalls({
+      nowMs: machineNowMs,
+      config: () => this.config,
+      mainThreadCpuMs: (pid) => readThreadStat(pid, pid)?.cpuMs ?? null,
+      executing: (link) => this.#observation.executing(link),
+      evict: (link) => {
+        // stopped from outside: then what it was executing is not to blame
+        link.hasStalled ||= readProcessStat(link.pid)?.state !== "T";
+        this.supervisor.stalled(link.id);
+      },
+      log,
+    });
+    this.#live = new Live({
+      links: this.links,
+      config: () => this.config,
+      limitBytes: () => this.#memoryPlan().watchBytes,
+      log,
+    });
+    this.#reloads = new Reloads({
+      config: () => this.config,
+      configure: (config) => this.#configure(config),
+      tell: (message) => this.#tell(message),
+      replaceAll: (onProgress, workers) => this.supervisor.reload(onProgress, workers),
+      log,
     });
     this.#memoryWatch = new MemoryWatch(this.#memoryPlan().watchBytes, {
       now: () => performance.now(),
@@ -172,16 +201,16 @@ export class Service {
 
   /** A message of the keeper's, with its descriptors. */
   onKeeper(message: KeeperToReactor, descriptors: readonly number[]): void {
-    const [fd = -1] = descriptors;
+    const [fd = -1, agent = -1] = descriptors;
     switch (message.type) {
       case "listener":
         if (message.spec !== null) this.listeners.adopt(message.key, message.id, message.spec, fd);
         break;
       case "worker":
-        this.#adoptWorker(message, message.pid, fd);
+        this.#adoptWorker(message, message.pid, fd, agent);
         break;
       case "spawned":
-        this.#spawned(message.id, message.pid, fd);
+        this.#spawned(message.id, message.pid, fd, agent);
         break;
       case "spawn-failed":
         this.#unclaim(message.id);
@@ -197,10 +226,10 @@ export class Service {
         this.#signalled(message.signal);
         break;
       case "config":
-        this.#reread?.(message);
+        this.#reloads.answered(message);
         break;
       case "changed":
-        this.#changed(message.file);
+        this.#reloads.changed(message.file);
         break;
       case "inherited":
         this.#inherited.get(message.fd)?.forEach((take) => take(message.ok ? fd : null));
@@ -208,6 +237,7 @@ export class Service {
         break;
       case "hello":
       case "begin":
+      case "ping":
         break; // main.ts has seen to these
     }
   }
@@ -232,29 +262,6 @@ export class Service {
     void this.#deaths.settled().then(() => process.exit(code));
   }
 
-  /** `holdfast reload`: configuration is read again, then every worker is replaced. */
-  async reload(
-    updateEnv: Readonly<Record<string, string>> | null,
-    onProgress: ProgressListener,
-  ): Promise<OperationResult> {
-    if (this.#reread !== null) {
-      return { ok: false, message: "another reload reads the configuration", refused: "busy" };
-    }
-    const { promise, resolve } =
-      Promise.withResolvers<Extract<KeeperToReactor, { type: "config" }>>();
-    this.#reread = resolve;
-    this.#tell({ type: "reread", updateEnv });
-    const { config, error } = await promise;
-    this.#reread = null;
-    if (config === null)
-      return { ok: false, message: `the configuration is wrong: ${error ?? ""}` };
-    const former = this.config;
-    this.#configure(config);
-    const result = await this.supervisor.reload(onProgress, config.workers);
-    if (!result.ok) this.#configure(former);
-    return result;
-  }
-
   #configure(config: ResolvedConfig): void {
     this.config = config;
     this.supervisor.configure(config);
@@ -272,11 +279,12 @@ export class Service {
   controlled(): ControlledService {
     return {
       status: () => serviceStatus(this, this.#observation, this.#meter),
-      reload: (updateEnv, onProgress) => this.reload(updateEnv, onProgress),
+      reload: (updateEnv, onProgress) => this.#reloads.reload(updateEnv, onProgress),
       restart: (index, onProgress) => this.supervisor.restart(index, onProgress),
       scale: (workers, onProgress) => this.supervisor.scale(workers, onProgress),
       stop: (isNow) => this.stop(isNow),
       logPath: this.#logPath,
+      live: this.#live,
       traces: this.#traces,
     };
   }
@@ -346,13 +354,13 @@ export class Service {
     if (stopping) void this.stop(false); // resolves when the process ends
   }
 
-  #adoptWorker(identity: WorkerIdentity, pid: number, fd: number): void {
+  #adoptWorker(identity: WorkerIdentity, pid: number, fd: number, agent: number): void {
     const row = this.ledger.workers.find(identity.id);
     if (row < 0) {
-      closeDescriptor(fd);
+      [fd, agent].forEach(closeDescriptor);
       return;
     }
-    this.#link(identity, pid, row, fd);
+    this.#link(identity, pid, row, fd, agent);
     const phase = PHASES[this.ledger.workers.int(row, "phase")] ?? "none";
     const { id, index, generation } = identity;
     // none: the former reactor died before it heard of the process that it had asked for
@@ -383,15 +391,15 @@ export class Service {
     this.#tell({ type: "spawn", ...worker, env: this.config.env, heapLimitBytes });
   }
 
-  #spawned(id: number, pid: number, fd: number): void {
+  #spawned(id: number, pid: number, fd: number, agent: number): void {
     const claimed = this.#claimed.get(id);
     this.#claimed.delete(id);
     if (claimed === undefined) {
-      closeDescriptor(fd);
+      [fd, agent].forEach(closeDescriptor);
       return;
     }
     this.ledger.workers.setInt(claimed.row, "pid", pid);
-    this.#link(claimed.identity, pid, claimed.row, fd);
+    this.#link(claimed.identity, pid, claimed.row, fd, agent);
     this.#setPhase(id, "starting");
     this.supervisor.spawned(id, pid);
   }
@@ -402,9 +410,10 @@ export class Service {
     this.#claimed.delete(id);
   }
 
-  #link(identity: WorkerIdentity, pid: number, row: number, fd: number): void {
+  #link(identity: WorkerIdentity, pid: number, row: number, fd: number, agentFd: number): void {
     const channel = new PacketChannel(fd);
-    const link = new WorkerLink(identity, pid, row, channel, this.ledger.workers);
+    const agent = new AgentLink(agentFd, (fault) => this.#live.agentGone(identity.id, fault));
+    const link = new WorkerLink(identity, pid, row, channel, agent, this.ledger.workers);
     this.links.set(identity.id, link);
     channel.onClose(() => this.#channelClosed(link));
     channel.onDrain(() => this.retention.placeWaiting());
@@ -523,6 +532,8 @@ export class Service {
       this.#traces.gone(link);
       this.#deaths.recover(link);
       link.channel.close();
+      link.agent.close();
+      this.#stalls.forget(link.id);
       this.listeners.forget(link.id);
       this.#heartbeats.forget(link.id);
       this.#deaths.takeOver(link);
@@ -533,24 +544,10 @@ export class Service {
 
   #signalled(signal: string): void {
     if (signal === "SIGHUP") {
-      void this.reload(null, () => undefined).then((result) => {
-        this.#log(result.ok ? "info" : "error", `reload: ${result.message}`, {});
-      });
+      this.#reloads.signalled();
       return;
     }
     void this.stop(false); // resolves when the process ends
-  }
-
-  #changed(file: string): void {
-    this.#log("info", "a watched file has changed: reloading", { file });
-    void this.reload(null, () => undefined).then((result) => {
-      if (result.refused === "busy") {
-        // what is being started may be the version before this change
-        setTimeout(() => this.#changed(file), CHANGED_RETRY_MS);
-      } else if (!result.ok) {
-        this.#log("warn", `reload: ${result.message}`, { file });
-      }
-    });
   }
 
   #paused(reason: string | null): void {
@@ -575,13 +572,9 @@ export class Service {
   }
 
   #tick(): void {
-    const { stallLimitMs } = this.config;
-    const findings = this.#heartbeats.tick(machineNowMs(), this.links.values(), stallLimitMs);
-    for (const link of findings.stalled) {
-      // stopped from outside: then what it was executing is not to blame
-      link.hasStalled ||= readProcessStat(link.pid)?.state !== "T";
-      this.supervisor.stalled(link.id);
-    }
+    const findings = this.#heartbeats.tick(machineNowMs(), this.links.values());
+    for (const link of findings.moving) this.#stalls.moving(link);
+    for (const { link, silentMs } of findings.silent) this.#stalls.silent(link, silentMs);
     for (const link of findings.sluggish) {
       if (link.waiting > 0) this.retention.takeBack(link);
     }

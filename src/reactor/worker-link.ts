@@ -2,6 +2,7 @@
 import type { ReactorToWorker, WorkerIdentity } from "../base/mod.ts";
 import type { WorkerTable } from "../ledger/mod.ts";
 import type { PacketChannel } from "../os/mod.ts";
+import type { AgentLink } from "./agent-link.ts";
 
 /** A few packets of 32 connections bridge the time until the kernel takes more. */
 const OUTBOX_PACKETS_WANTED = 4;
@@ -17,6 +18,7 @@ export class WorkerLink implements WorkerIdentity {
   readonly pid: number;
   readonly row: number;
   readonly channel: PacketChannel;
+  readonly agent: AgentLink;
   /** Numbers of the listeners that it has servers for. */
   readonly listeners: Set<number> = new Set();
   /** Whether new connections may be placed on it. */
@@ -27,6 +29,10 @@ export class WorkerLink implements WorkerIdentity {
   hasStalled = false;
   /** It is sending its descriptors to a new reactor. */
   isResyncing = false;
+  /** Held on purpose, by a debugger or for a heap snapshot, this many times: no stall. */
+  holds = 0;
+  /** Its main thread's stack when it stalled, for the report of its end; empty: it did not. */
+  lastStack: readonly string[] = [];
   /** Slots that it has asked for and not been granted. */
   slotsWanted = 0;
   readonly #workers: WorkerTable;
@@ -36,6 +42,7 @@ export class WorkerLink implements WorkerIdentity {
     pid: number,
     row: number,
     channel: PacketChannel,
+    agent: AgentLink,
     workers: WorkerTable,
   ) {
     this.id = identity.id;
@@ -44,6 +51,7 @@ export class WorkerLink implements WorkerIdentity {
     this.pid = pid;
     this.row = row;
     this.channel = channel;
+    this.agent = agent;
     this.#workers = workers;
   }
 

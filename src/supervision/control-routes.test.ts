@@ -30,6 +30,7 @@ function service(): Called {
       stop: (isNow) => run("stop", isNow),
       logPath: "/nonexistent/shop.log",
       traces: null,
+      live: null,
     },
   };
 }
@@ -40,6 +41,7 @@ async function ask(called: Called, route: string, body: unknown, query = ""): Pr
   const { signal } = new AbortController();
   const answer = await handler({ body, query: new URLSearchParams(query), signal });
   if ("json" in answer) return answer.json;
+  assert.ok("lines" in answer, route);
   return collect(answer.lines);
 }
 

@@ -15,6 +15,8 @@
 import { ControlRequestError } from "./control-http.ts";
 import type { ControlAnswer, ControlRequest, ControlRoutes } from "./control.ts";
 import { LineQueue } from "./line-queue.ts";
+import { liveRoutes } from "./live-routes.ts";
+import type { ControlledLive } from "./live-routes.ts";
 import { LOG_LINES_MAX, tailLog } from "./log-tail.ts";
 import type { OperationResult, ProgressListener } from "./operation.ts";
 import type { Status } from "./status.ts";
@@ -35,6 +37,8 @@ export interface ControlledService {
   readonly logPath: string;
   /** Null where there are none: in portable mode. */
   readonly traces: ControlledTraces | null;
+  /** Null in portable mode. */
+  readonly live: ControlledLive | null;
 }
 
 const LOG_LINES_DEFAULT = 100;
@@ -63,6 +67,7 @@ export function controlRoutes(service: ControlledService): ControlRoutes {
     },
     "GET /v1/logs": (request) => logs(service.logPath, request),
     ...traceRoutes(service.traces),
+    ...liveRoutes(service.live),
   };
 }
 

@@ -46,13 +46,19 @@ export type ControlAnswer =
    * `isEndless`: a client that ends its half has gone. Otherwise it may have meant only that it has
    * asked, and gets all lines.
    */
-  | { readonly lines: AsyncIterable<unknown>; readonly isEndless: boolean };
+  | { readonly lines: AsyncIterable<unknown>; readonly isEndless: boolean }
+  /** The connection speaks something else from here on (101), and is the taker's. */
+  | { readonly take: (socket: Socket) => void };
 
 /** Answers one request, or throws a ControlRequestError. */
 export type ControlHandler = (request: ControlRequest) => ControlAnswer | Promise<ControlAnswer>;
 
 /** Handlers by method and path, e.g. `GET /v1/status`. */
 export type ControlRoutes = Readonly<Record<string, ControlHandler>>;
+
+/** RFC 9110, section 7.8: the protocol is ours, and has this name. */
+const UPGRADED =
+  "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: holdfast-lines\r\n\r\n";
 
 export class ControlServer {
   readonly #routes: ReadonlyMap<string, ControlHandler>;
@@ -107,6 +113,10 @@ export class ControlServer {
     });
     try {
       const answer = await this.#answer(socket, gone.signal);
+      if ("take" in answer) {
+        socket.write(UPGRADED);
+        return answer.take(socket);
+      }
       if ("lines" in answer) {
         if (answer.isEndless) socket.once("end", () => gone.abort());
         await this.#stream(socket, answer.lines, gone.signal);

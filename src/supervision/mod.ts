@@ -37,6 +37,14 @@ export type {
 } from "./status.ts";
 export { Supervisor } from "./supervisor.ts";
 export type { AdoptedWorker, LogFields, SupervisorPorts } from "./supervisor-types.ts";
+export { LineQueue } from "./line-queue.ts";
+export type {
+  AttachedDebugger,
+  ControlledLive,
+  ProfileLine,
+  ProfileOrder,
+  WorkerStack,
+} from "./live-routes.ts";
 export type { ControlledTraces, TraceLine } from "./trace-routes.ts";
 export { Versions } from "./versions.ts";
 export type { Version } from "./versions.ts";

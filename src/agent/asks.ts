@@ -1,0 +1,143 @@
+/** What the reactor asks of the agent, carried out; what it means is in base/agent-messages.ts. */
+import { existsSync } from "node:fs";
+import type { Runtime } from "node:inspector";
+import type { AgentRequest, AgentToReactor, HeapFigures, ReactorToAgent } from "../base/mod.ts";
+import { DebuggerSession } from "./debug.ts";
+import { MainSession } from "./main-session.ts";
+import { Profiles } from "./profile.ts";
+import { rescue } from "./rescue.ts";
+import { SourceMaps } from "./source-maps.ts";
+import { mainStack } from "./stack.ts";
+
+/** A reactor asks a few at a time; more is a fault of its own. */
+const ASKS_MAX = 64;
+/** V8 writes some 50 MB a second; a heap that takes longer is too large to stop the service for. */
+const SNAPSHOT_LIMIT_MS = 600_000;
+const EVALUATE_LIMIT_MS = 30_000;
+
+const HEAP = `(() => {
+  const { used_heap_size, external_memory, heap_size_limit } =
+    process.getBuiltinModule("node:v8").getHeapStatistics();
+  return { usedBytes: used_heap_size, externalBytes: external_memory, limitBytes: heap_size_limit };
+})()`;
+
+/** An ask that is under way. */
+interface Ask {
+  readonly receive: (value: unknown) => void;
+  readonly cancel: () => void;
+}
+
+/** See the file's docstring. */
+export class Asks {
+  readonly #send: (message: AgentToReactor) => void;
+  readonly #session: MainSession = new MainSession();
+  readonly #maps: SourceMaps = new SourceMaps();
+  readonly #profiles: Profiles = new Profiles(this.#session);
+  readonly #open = new Map<number, Ask>();
+
+  constructor(send: (message: AgentToReactor) => void) {
+    this.#send = send;
+  }
+
+  receive(message: ReactorToAgent): void {
+    switch (message.type) {
+      case "reset":
+        this.end();
+        return;
+      case "ask":
+        this.#ask(message.id, message.request);
+        return;
+      case "tell":
+        this.#open.get(message.id)?.receive(message.value);
+        return;
+      case "cancel":
+        this.#open.get(message.id)?.cancel();
+    }
+  }
+
+  /** Ends everything: nobody waits for it any more. */
+  end(): void {
+    for (const ask of this.#open.values()) ask.cancel();
+  }
+
+  #ask(id: number, request: AgentRequest): void {
+    if (this.#open.size >= ASKS_MAX) {
+      this.#send({ type: "failed", id, message: `${ASKS_MAX} asks are under way already` });
+      return;
+    }
+    const ended = Promise.withResolvers<void>();
+    let receive: Ask["receive"] = () => undefined;
+    const onReceive = (listener: Ask["receive"]): void => {
+      receive = listener;
+    };
+    this.#open.set(id, { receive: (value) => receive(value), cancel: () => ended.resolve() });
+    const part = (value: unknown): void => this.#send({ type: "part", id, value });
+    this.#answer(request, ended.promise, part, onReceive)
+      .then(
+        (value) => this.#send({ type: "done", id, value }),
+        (error: unknown) => this.#send({ type: "failed", id, message: messageOf(error) }),
+      )
+      .finally(() => this.#open.delete(id));
+  }
+
+  async #answer(
+    request: AgentRequest,
+    ended: Promise<void>,
+    part: (value: unknown) => void,
+    onReceive: (listener: (value: unknown) => void) => void,
+  ): Promise<unknown> {
+    switch (request.kind) {
+      case "stack":
+        return mainStack(this.#session, this.#maps, request);
+      case "evaluate":
+        return this.#evaluate(request.expression, request.awaitPromise);
+      case "heap":
+        return this.#heap();
+      case "profile": {
+        const timer = setTimeout(() => cut.resolve(), request.durationMs);
+        const cut = Promise.withResolvers<void>();
+        const until = Promise.race([ended, cut.promise]).finally(() => clearTimeout(timer));
+        return this.#profiles.take(request, until, part);
+      }
+      case "snapshot":
+        return this.#snapshot(request.path);
+      case "debug": {
+        const debuggerSession = new DebuggerSession(part);
+        onReceive((value) => debuggerSession.receive(value));
+        return ended.finally(() => debuggerSession.close());
+      }
+      case "rescue":
+        return rescue(this.#session);
+    }
+  }
+
+  async #heap(): Promise<HeapFigures> {
+    // the expression above makes one
+    return (await this.#evaluate(HEAP, false)) as HeapFigures;
+  }
+
+  async #snapshot(path: string): Promise<{ readonly path: string }> {
+    if (existsSync(path)) throw new Error(`${path} is there already`);
+    const call = `process.getBuiltinModule("node:v8").writeHeapSnapshot(${JSON.stringify(path)})`;
+    await this.#evaluate(call, false, SNAPSHOT_LIMIT_MS);
+    return { path };
+  }
+
+  async #evaluate(
+    expression: string,
+    awaitPromise: boolean,
+    limitMs: number = EVALUATE_LIMIT_MS,
+  ): Promise<unknown> {
+    const options = { expression, awaitPromise, returnByValue: true, silent: true };
+    const answer = await this.#session.post("Runtime.evaluate", options, limitMs);
+    const { result, exceptionDetails } = answer as Runtime.EvaluateReturnType; // by the protocol
+    if (exceptionDetails === undefined) return result.value as unknown;
+    const { exception, text } = exceptionDetails;
+    const [firstLine = text] = (exception?.description ?? text).split("\n");
+    throw new Error(firstLine);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

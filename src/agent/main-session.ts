@@ -1,0 +1,144 @@
+/**
+ * The agent's inspector session with the main thread: connected when it is first needed, then kept
+ * for life (a session that is disconnected just before its thread ends can abort the process).
+ *
+ * ```
+ *   idle --held: Debugger.enable, pause--> asked --paused event--> held --resume, disable--> idle
+ *                                            |
+ *                                            +--nothing within the limit: disable--> idle
+ * ```
+ * V8 carries out what a session posts when the main thread next looks for interrupts, on function
+ * entry and on loop back-edges, so it works while JavaScript spins. The Debugger domain makes every
+ * await some eight times slower, therefore it is on for moments only.
+ *
+ * A pause that somebody else has caused (a debugger that is attached, an error tracker that looks
+ * at exceptions) is looked at and left alone.
+ */
+import { Session } from "node:inspector";
+import type { Debugger, InspectorNotification } from "node:inspector";
+
+/** Of one message to the main thread; it answers within a millisecond where it answers at all. */
+export const POST_LIMIT_MS = 2000;
+/** For a pause to begin. */
+const PAUSE_LIMIT_MS = 500;
+
+/** The part of a Session that takes any message; @types/node has an overload for each. */
+type Post = (
+  method: string,
+  parameters: object,
+  callback: (error: Error | null, result: unknown) => void,
+) => void;
+
+/** A script of the main thread's. */
+export interface Script {
+  readonly url: string;
+  readonly sourceMapUrl: string;
+}
+
+/** The main thread while it is held. */
+export interface Held {
+  readonly paused: Debugger.PausedEventDataType;
+  readonly isOurs: boolean;
+  readonly scripts: ReadonlyMap<string, Script>;
+}
+
+/** See the file's docstring. */
+export class MainSession {
+  #session: Session | null = null;
+  #scripts = new Map<string, Script>();
+  #onPaused: ((paused: Debugger.PausedEventDataType) => void) | null = null;
+  #queue: Promise<unknown> = Promise.resolve();
+  readonly #listeners = new Set<(notification: InspectorNotification<object>) => void>();
+
+  /**
+   * Sends a message of the Chrome DevTools Protocol to the main thread.
+   * @throws Error when it says no, or does not answer in time.
+   */
+  post(method: string, parameters: object = {}, limitMs: number = POST_LIMIT_MS): Promise<unknown> {
+    const session = this.#connected();
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const late = new Error(`the main thread did not answer ${method} within ${limitMs} ms`);
+    const timer = setTimeout(() => reject(late), limitMs);
+    // the method is one that is called on its session, and takes what the protocol says
+    (session.post as Post).call(session, method, parameters, (error, result) => {
+      if (error === null) resolve(result);
+      else reject(new Error(`${method}: ${error.message}`, { cause: error }));
+    });
+    return promise.finally(() => clearTimeout(timer));
+  }
+
+  /** Told of every event of the session until the returned function is called. */
+  listen(listener: (notification: InspectorNotification<object>) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Holds the main thread, calls `look`, and lets go. One at a time. Resolves with null when the
+   * main thread did not come to a place where it can be held.
+   */
+  held<T>(look: (held: Held) => Promise<T>, limitMs: number = PAUSE_LIMIT_MS): Promise<T | null> {
+    const turn = this.#queue.then(() => this.#hold(look, limitMs));
+    this.#queue = turn.catch(() => null); // who asked hears of it
+    return turn;
+  }
+
+  /** Waits for the next pause; for a step that was asked for. Null: it did not come in time. */
+  nextPause(limitMs: number): Promise<Debugger.PausedEventDataType | null> {
+    const { promise, resolve } = Promise.withResolvers<Debugger.PausedEventDataType | null>();
+    const timer = setTimeout(() => resolve(null), limitMs);
+    this.#onPaused = resolve;
+    return promise.finally(() => {
+      clearTimeout(timer);
+      this.#onPaused = null;
+    });
+  }
+
+  async #hold<T>(look: (held: Held) => Promise<T>, limitMs: number): Promise<T | null> {
+    this.#scripts = new Map();
+    const next = this.nextPause(limitMs);
+    try {
+      // not awaited one by one: where nothing is answered, each would wait for its limit
+      const enabled = this.post("Debugger.enable", {}, limitMs);
+      const asked = this.post("Debugger.pause", {}, limitMs);
+      const [paused] = await Promise.all([next, settled(enabled), settled(asked)]);
+      if (paused === null) return null;
+      const isOurs = paused.reason === "other" && (paused.hitBreakpoints ?? []).length === 0;
+      try {
+        return await look({ paused, isOurs, scripts: this.#scripts });
+      } finally {
+        if (isOurs) await settled(this.post("Debugger.resume"));
+      }
+    } finally {
+      // also takes back a pause that has not begun; carried out in the order of the messages
+      await settled(this.post("Debugger.disable", {}, limitMs));
+    }
+  }
+
+  #connected(): Session {
+    if (this.#session !== null) return this.#session;
+    const session = new Session();
+    session.connectToMainThread();
+    session.on("inspectorNotification", (notification) => this.#notified(notification));
+    this.#session = session;
+    return session;
+  }
+
+  #notified(notification: InspectorNotification<object>): void {
+    const { method, params } = notification;
+    if (method === "Debugger.scriptParsed") {
+      // the event of that name carries these (Chrome DevTools Protocol)
+      const parsed = params as Debugger.ScriptParsedEventDataType;
+      const { scriptId, url, sourceMapURL = "" } = parsed;
+      this.#scripts.set(scriptId, { url, sourceMapUrl: sourceMapURL });
+    } else if (method === "Debugger.paused") {
+      this.#onPaused?.(params as Debugger.PausedEventDataType); // as above
+    }
+    for (const listener of this.#listeners) listener(notification);
+  }
+}
+
+/** Resolves in any case. */
+async function settled(promise: Promise<unknown>): Promise<void> {
+  await promise.catch(() => undefined); // whoever needs the answer has it from elsewhere
+}

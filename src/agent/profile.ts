@@ -1,0 +1,79 @@
+/**
+ * Profiles of the main thread: where its time goes, who allocates. Started and stopped through the
+ * inspector, so that a thread that spins is profiled as well.
+ */
+import type { AgentRequest } from "../base/mod.ts";
+import type { MainSession } from "./main-session.ts";
+
+/** A part of the profile's text; far below what a line may have. */
+const PART_CHARACTERS: number = 64 * 1024;
+/** To stop and hand over; the main thread makes the profile, in time in proportion to its size. */
+const STOP_LIMIT_MS = 30_000;
+/** Those who allocated what was collected meanwhile count as well. */
+const COLLECTED = {
+  includeObjectsCollectedByMajorGC: true,
+  includeObjectsCollectedByMinorGC: true,
+} as const;
+
+export type ProfileRequest = Extract<AgentRequest, { kind: "profile" }>;
+
+interface Steps {
+  readonly start: (session: MainSession) => Promise<void>;
+  /** Answers with `{profile}`. */
+  readonly stop: string;
+  readonly domain: "Profiler" | "HeapProfiler";
+}
+
+function stepsOf({ what, interval }: ProfileRequest): Steps {
+  if (what === "cpu") {
+    const start = async (session: MainSession): Promise<void> => {
+      await session.post("Profiler.enable");
+      await session.post("Profiler.setSamplingInterval", { interval });
+      await session.post("Profiler.start");
+    };
+    return { start, stop: "Profiler.stop", domain: "Profiler" };
+  }
+  const options = { samplingInterval: interval, ...(what === "allocations" ? COLLECTED : {}) };
+  const start = async (session: MainSession): Promise<void> => {
+    await session.post("HeapProfiler.enable");
+    await session.post("HeapProfiler.startSampling", options);
+  };
+  return { start, stop: "HeapProfiler.stopSampling", domain: "HeapProfiler" };
+}
+
+/** See the file's docstring. */
+export class Profiles {
+  readonly #session: MainSession;
+  #running: string | null = null;
+
+  constructor(session: MainSession) {
+    this.#session = session;
+  }
+
+  /** Profiles until `ended` resolves; hands the profile over in parts. */
+  async take(
+    request: ProfileRequest,
+    ended: Promise<void>,
+    onPart: (part: { readonly text: string }) => void,
+  ): Promise<{ readonly characters: number }> {
+    if (this.#running !== null) throw new Error(`a ${this.#running} profile is being taken`);
+    this.#running = request.what;
+    const { start, stop, domain } = stepsOf(request);
+    try {
+      await start(this.#session);
+      await ended;
+      // as the protocol describes the answer of either
+      const { profile } = (await this.#session.post(stop, {}, STOP_LIMIT_MS)) as {
+        profile: unknown;
+      };
+      const text = JSON.stringify(profile);
+      for (let at = 0; at < text.length; at += PART_CHARACTERS) {
+        onPart({ text: text.slice(at, at + PART_CHARACTERS) });
+      }
+      return { characters: text.length };
+    } finally {
+      this.#running = null;
+      await this.#session.post(`${domain}.disable`).catch(() => undefined); // it has ended anyway
+    }
+  }
+}

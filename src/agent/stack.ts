@@ -1,0 +1,159 @@
+/**
+ * What the main thread is doing now: its stack, busy or idle.
+ *
+ * ```
+ *   waits in epoll -----------------------------------> idle
+ *   held within the limit: frames, variables, awaits -> running (or paused, by somebody else)
+ *   otherwise ----------------------------------------> native
+ * ```
+ */
+import { readFileSync } from "node:fs";
+import type { Debugger, Runtime } from "node:inspector";
+import type { MainStack, StackFrame } from "../base/mod.ts";
+import type { Held, MainSession } from "./main-session.ts";
+import { pathOf } from "./source-maps.ts";
+import type { SourceMaps } from "./source-maps.ts";
+import { describe } from "./values.ts";
+
+/** Holdfast's own folder: its frames are shown, their variables are nobody's business. */
+const OURS = pathOf(new URL("..", import.meta.url).href);
+const FRAMES_MAX = 64;
+/** Innermost frames of the application whose variables are shown. */
+const FRAMES_WITH_VARIABLES = 4;
+const VARIABLES_MAX = 16;
+/** A main thread that has been silent for longer is not waiting for events, even if in epoll. */
+const IDLE_SILENCE_MAX_MS = 400;
+/** epoll_wait and epoll_pwait (asm/unistd.h). */
+const EPOLL_CALLS: Readonly<Partial<Record<string, readonly string[]>>> = {
+  x64: ["232", "281"],
+  arm64: ["22"],
+};
+
+/**
+ * The stack as V8 formats it, for the lines of functions that await: their frames are not on the
+ * machine's stack. Not where the application formats stacks itself: that would run its code.
+ */
+const ASYNC_STACK = `(() => {
+  if (typeof Error.prepareStackTrace === "function") return "";
+  const limit = Object.getOwnPropertyDescriptor(Error, "stackTraceLimit");
+  if (limit === undefined || limit.writable !== true) return String(new Error().stack);
+  Error.stackTraceLimit = 50;
+  const { stack } = new Error();
+  Object.defineProperty(Error, "stackTraceLimit", limit);
+  return String(stack);
+})()`;
+
+/** See the file's docstring. */
+export async function mainStack(
+  session: MainSession,
+  maps: SourceMaps,
+  options: { readonly variables: boolean; readonly silentMs: number },
+): Promise<MainStack> {
+  const nothing = { frames: [], awaitedBy: [], framesMore: 0, heldMs: 0 };
+  if (options.silentMs < IDLE_SILENCE_MAX_MS && waitsForEvents()) {
+    return { state: "idle", ...nothing };
+  }
+  const stack = await session.held((held) => read(session, maps, held, options.variables));
+  if (stack === null) return { state: "native", ...nothing };
+  // it was idle, and the first that came along was our own heartbeat
+  return isHeartbeat(stack.frames) ? { state: "idle", ...nothing } : stack;
+}
+
+async function read(
+  session: MainSession,
+  maps: SourceMaps,
+  { paused, isOurs, scripts }: Held,
+  withVariables: boolean,
+): Promise<MainStack> {
+  const from = performance.now();
+  const frames: StackFrame[] = [];
+  let described = 0;
+  for (const callFrame of paused.callFrames.slice(0, FRAMES_MAX)) {
+    const frame = frameOf(callFrame, maps, scripts);
+    const isTheirs = !frame.file.startsWith("node:") && !frame.file.startsWith(OURS);
+    if (withVariables && isTheirs && described < FRAMES_WITH_VARIABLES) {
+      described += 1;
+      frames.push({ ...frame, variables: await variablesOf(session, callFrame) });
+    } else frames.push(frame);
+  }
+  const [top] = paused.callFrames;
+  const awaitedBy = top === undefined ? [] : await awaiting(session, top);
+  return {
+    state: isOurs ? "running" : "paused",
+    frames,
+    awaitedBy,
+    framesMore: Math.max(0, paused.callFrames.length - FRAMES_MAX),
+    heldMs: Math.round(10 * (performance.now() - from)) / 10,
+  };
+}
+
+/** A frame of the protocol as one of the source. */
+export function frameOf(
+  { functionName, location, url }: Debugger.CallFrame,
+  maps: SourceMaps,
+  scripts: Held["scripts"],
+): StackFrame {
+  const script = scripts.get(location.scriptId) ?? { url, sourceMapUrl: "" };
+  const position = maps.position(script, location.lineNumber, location.columnNumber ?? 0);
+  return { name: functionName, ...position };
+}
+
+async function variablesOf(
+  session: MainSession,
+  { scopeChain }: Debugger.CallFrame,
+): Promise<readonly (readonly [string, string])[]> {
+  const variables: (readonly [string, string])[] = [];
+  for (const { type, object } of scopeChain) {
+    const { objectId } = object;
+    // what follows the function's own scope is shared by others
+    if (type === "closure" || type === "module" || type === "global" || type === "script") break;
+    if (objectId !== undefined) variables.push(...(await scopeOf(session, objectId)));
+    if (type === "local" || variables.length >= VARIABLES_MAX) break;
+  }
+  return variables.slice(0, VARIABLES_MAX);
+}
+
+async function scopeOf(
+  session: MainSession,
+  objectId: string,
+): Promise<readonly (readonly [string, string])[]> {
+  const options = { objectId, ownProperties: true, generatePreview: true };
+  // as the protocol describes the answer
+  const answer = (await session.post(
+    "Runtime.getProperties",
+    options,
+  )) as Runtime.GetPropertiesReturnType;
+  return answer.result.slice(0, VARIABLES_MAX).flatMap(({ name, value }) => {
+    return value === undefined ? [] : [[name, describe(name, value)] as const];
+  });
+}
+
+async function awaiting(
+  session: MainSession,
+  { callFrameId }: Debugger.CallFrame,
+): Promise<readonly string[]> {
+  const options = { callFrameId, expression: ASYNC_STACK, silent: true, timeout: 50 };
+  // as the protocol describes the answer
+  const { result } = (await session.post("Debugger.evaluateOnCallFrame", options)) as {
+    result: Runtime.RemoteObject;
+  };
+  const lines = typeof result.value === "string" ? result.value.split("\n") : [];
+  return lines.flatMap((line) => /^ {4}at (async .*)$/.exec(line)?.[1] ?? []);
+}
+
+function isHeartbeat(frames: readonly StackFrame[]): boolean {
+  const theirs = frames.filter(({ file }) => !file.startsWith("node:"));
+  const [only] = theirs;
+  return theirs.length === 1 && only?.name === "beat" && /worker\/main\.[jt]s$/.test(only.file);
+}
+
+/** Whether the main thread is in epoll; false where the kernel does not tell. */
+function waitsForEvents(): boolean {
+  try {
+    // the main thread's id is the process's (proc_pid_syscall(5))
+    const text = readFileSync(`/proc/self/task/${process.pid}/syscall`, "utf8");
+    return (EPOLL_CALLS[process.arch] ?? []).includes(text.split(" ")[0] ?? "");
+  } catch {
+    return false; // hidden by the permission model or the kernel: it is held to find out
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * What reactor and agent say to each other: lines of JSON on a stream socket, one for each worker.
+ *
+ * ```
+ *   reactor --ask--> agent    then any number of: reactor --tell--> agent, reactor <--part-- agent
+ *   reactor <--done | failed-- agent            or: reactor --cancel--> agent --done | failed-->
+ * ```
+ * A line is whole or nothing: a reactor that died in the middle of one leaves garbage, so the next
+ * one begins with an empty line and `reset`, after which the agent has nothing under way.
+ */
+
+/** A frame of the main thread's stack. */
+export interface StackFrame {
+  /** Empty for code that is in no function, or in one without a name. */
+  readonly name: string;
+  /** Path of the file, or URL (`node:timers`), after source maps. */
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  readonly column: number;
+  /** Arguments and locals, values as short text, secrets masked; only of the innermost frames. */
+  readonly variables?: readonly (readonly [name: string, value: string])[];
+}
+
+/** What the main thread is doing. */
+export interface MainStack {
+  /**
+   * `running`: JavaScript, see the frames. `idle`: waits for events. `native`: in code that is not
+   * JavaScript and does not return to it. `paused`: a debugger holds it.
+   */
+  readonly state: "running" | "idle" | "native" | "paused";
+  /** Innermost first. */
+  readonly frames: readonly StackFrame[];
+  /** Functions that await the outermost frame, as V8 knows them, innermost first. */
+  readonly awaitedBy: readonly string[];
+  /** Frames that were left out. */
+  readonly framesMore: number;
+  /** How long the main thread was held for it. */
+  readonly heldMs: number;
+}
+
+export interface HeapFigures {
+  readonly usedBytes: number;
+  readonly externalBytes: number;
+  readonly limitBytes: number;
+}
+
+/** How a rescue ended. */
+export interface RescueResult {
+  /** Whether an exception was put into the guilty frame. */
+  readonly done: boolean;
+  readonly how: string;
+}
+
+export type AgentRequest =
+  /** Answer: MainStack. `silentMs`: for how long the main thread has shown no progress. */
+  | { readonly kind: "stack"; readonly variables: boolean; readonly silentMs: number }
+  /** Answer: the value as JSON, in the main thread's global scope. */
+  | { readonly kind: "evaluate"; readonly expression: string; readonly awaitPromise: boolean }
+  /** Answer: `{characters}`, after parts `{text}` which together are the profile. */
+  | {
+      readonly kind: "profile";
+      readonly what: "cpu" | "heap" | "allocations";
+      readonly durationMs: number;
+      /** Microseconds, or bytes. */
+      readonly interval: number;
+    }
+  /** Answer: HeapFigures. */
+  | { readonly kind: "heap" }
+  /** Writes a heap snapshot to a file that is not there yet. Answer: `{path}`. */
+  | { readonly kind: "snapshot"; readonly path: string }
+  /** A debugger: parts and tells are messages of the Chrome DevTools Protocol. */
+  | { readonly kind: "debug" }
+  /** Raises an exception in the function that spins. Answer: RescueResult. */
+  | { readonly kind: "rescue" };
+
+export type ReactorToAgent =
+  | { readonly type: "reset" }
+  | { readonly type: "ask"; readonly id: number; readonly request: AgentRequest }
+  | { readonly type: "tell"; readonly id: number; readonly value: unknown }
+  | { readonly type: "cancel"; readonly id: number };
+
+export type AgentToReactor =
+  | { readonly type: "part"; readonly id: number; readonly value: unknown }
+  | { readonly type: "done"; readonly id: number; readonly value: unknown }
+  | { readonly type: "failed"; readonly id: number; readonly message: string }
+  /** Its last words. */
+  | { readonly type: "fault"; readonly message: string };

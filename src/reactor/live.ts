@@ -1,0 +1,197 @@
+/**
+ * What operators ask of running workers, passed on to their agents: stacks, profiles, heap
+ * snapshots, debuggers. Answers go to the control socket as they come.
+ */
+import { formatSize } from "../base/mod.ts";
+import type { HeapFigures, MainStack, ResolvedConfig } from "../base/mod.ts";
+import { machineNowMs, readProcessMemory } from "../os/mod.ts";
+import { LineQueue } from "../supervision/mod.ts";
+import type {
+  AttachedDebugger,
+  ControlledLive,
+  LogFields,
+  ProfileLine,
+  ProfileOrder,
+  WorkerStack,
+} from "../supervision/mod.ts";
+import type { WorkerLink } from "./worker-link.ts";
+
+/** The agent gives up holding the main thread after a second at most. */
+const STACK_LIMIT_MS = 3000;
+/** Beyond the time of the profile: to make it and to hand it over. */
+const PROFILE_LATE_MS = 60_000;
+const HEAP_LIMIT_MS = 3000;
+const SNAPSHOT_LIMIT_MS = 600_000;
+/**
+ * Of a heap snapshot, measured on Node 22, 24 and 26 with heaps of 50 to 300 MB of small objects
+ * (`node bench/live/snapshot.ts`): memory beyond the heap for each of its bytes, and how many are
+ * written in a millisecond.
+ */
+const SNAPSHOT_BYTES_FOR_BYTE = 1.5;
+const SNAPSHOT_BYTES_PER_MS = 25_000;
+
+export interface LivePorts {
+  readonly links: ReadonlyMap<number, WorkerLink>;
+  config(): ResolvedConfig;
+  /** Of all workers together; 0: no limit. */
+  limitBytes(): number;
+  readonly log: (level: "info" | "warn", message: string, fields: LogFields) => void;
+}
+
+/** See the file's docstring. */
+export class Live implements ControlledLive {
+  readonly #ports: LivePorts;
+
+  constructor(ports: LivePorts) {
+    this.#ports = ports;
+  }
+
+  get workers(): readonly number[] {
+    return [...new Set(this.#links().map(({ index }) => index))].toSorted((a, b) => a - b);
+  }
+
+  /** The agent of a worker has ended; its process may be about to. */
+  agentGone(id: number, fault: string): void {
+    const link = this.#ports.links.get(id);
+    if (link === undefined || fault === "") return;
+    const message =
+      `the agent of worker ${link.index} has ended; its stacks, profiles and debugger are back ` +
+      `with the next worker (holdfast restart ${link.index}): ${fault}`;
+    this.#ports.log("warn", message, { worker: link.index, pid: link.pid });
+  }
+
+  stacks(worker: number | null, variables: boolean): Promise<readonly WorkerStack[]> {
+    const chosen = this.#links().filter(({ index }) => worker === null || index === worker);
+    return Promise.all(chosen.map((link) => this.#stack(link, variables)));
+  }
+
+  async *profile(
+    worker: number,
+    order: ProfileOrder,
+    signal: AbortSignal,
+  ): AsyncGenerator<ProfileLine, void, void> {
+    const link = this.#serving(worker);
+    const lines = new LineQueue<ProfileLine>();
+    yield { type: "started", worker, pid: link.pid };
+    const ask = link.agent.open(
+      { kind: "profile", ...order },
+      {
+        limitMs: order.durationMs + PROFILE_LATE_MS,
+        onPart: (part) => lines.push({ type: "part", text: (part as { text: string }).text }),
+      },
+    );
+    const cancel = (): void => ask.cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    ask.answer
+      .then(
+        (answer) => lines.push({ type: "done", ...(answer as { characters: number }) }),
+        (error: unknown) => lines.push(failure(error)),
+      )
+      .finally(() => lines.end());
+    for await (const line of lines) {
+      if ("lost" in line) {
+        ask.cancel();
+        yield { type: "failed", message: "it was read too slowly, parts of it are lost" };
+        return;
+      }
+      yield line;
+    }
+  }
+
+  async *snapshot(
+    worker: number,
+    path: string,
+    isForced: boolean,
+  ): AsyncGenerator<ProfileLine, void, void> {
+    const link = this.#serving(worker);
+    yield { type: "started", worker, pid: link.pid };
+    link.holds += 1;
+    try {
+      const heap = await link.agent.ask({ kind: "heap" }, HEAP_LIMIT_MS);
+      const cost = this.#cost(heap as HeapFigures); // by agent-messages.ts
+      yield cost;
+      if (cost.neededBytes > cost.availableBytes && !isForced) {
+        const needed = formatRounded(cost.neededBytes);
+        const available = formatRounded(cost.availableBytes);
+        const message = `it needs ${needed} more memory, and ${available} is left`;
+        yield { type: "failed", message: `${message}; --force takes it all the same` };
+        return;
+      }
+      await link.agent.ask({ kind: "snapshot", path }, SNAPSHOT_LIMIT_MS);
+      yield { type: "done", characters: 0 };
+    } catch (error) {
+      yield failure(error);
+    } finally {
+      link.holds -= 1;
+    }
+  }
+
+  debug(
+    worker: number,
+    onMessage: (message: unknown) => void,
+    onEnd: () => void,
+  ): AttachedDebugger {
+    const link = this.#serving(worker);
+    const { log } = this.#ports;
+    const fields = { worker, pid: link.pid };
+    const ask = link.agent.open({ kind: "debug" }, { limitMs: null, onPart: onMessage });
+    link.holds += 1;
+    log("warn", `a debugger is attached to worker ${worker}`, fields);
+    ask.answer
+      .catch((error: unknown) => log("warn", `the debugger: ${failure(error).message}`, fields))
+      .finally(() => {
+        link.holds -= 1;
+        log("info", `the debugger has left worker ${worker}`, fields);
+        onEnd();
+      });
+    return { receive: (message) => ask.tell(message), close: () => ask.cancel() };
+  }
+
+  async #stack(link: WorkerLink, variables: boolean): Promise<WorkerStack> {
+    const { index: worker, pid, heartbeatMs } = link;
+    const silentMs = heartbeatMs === 0 ? 0 : Math.max(0, Math.round(machineNowMs() - heartbeatMs));
+    try {
+      const answer = await link.agent.ask({ kind: "stack", variables, silentMs }, STACK_LIMIT_MS);
+      // by agent-messages.ts
+      return { worker, pid, silentMs, stack: answer as MainStack, error: null };
+    } catch (error) {
+      return { worker, pid, silentMs, stack: null, error: failure(error).message };
+    }
+  }
+
+  #cost({ usedBytes }: HeapFigures): Extract<ProfileLine, { type: "cost" }> {
+    const limitBytes = this.#ports.limitBytes();
+    const pids = this.#links().map(({ pid }) => pid);
+    const used = pids.reduce((sum, pid) => sum + (readProcessMemory(pid)?.anonBytes ?? 0), 0);
+    const ownLeft = limitBytes > 0 ? Math.max(0, limitBytes - used) : Infinity;
+    return {
+      type: "cost",
+      heapBytes: usedBytes,
+      neededBytes: Math.round(SNAPSHOT_BYTES_FOR_BYTE * usedBytes),
+      availableBytes: Math.min(ownLeft, process.availableMemory()),
+      pauseMs: Math.ceil(usedBytes / SNAPSHOT_BYTES_PER_MS),
+    };
+  }
+
+  /** The worker of an index that serves: during a reload there are two. */
+  #serving(worker: number): WorkerLink {
+    const links = this.#links().filter(({ index }) => index === worker);
+    const link = links.find(({ isFed }) => isFed) ?? links.at(-1);
+    if (link === undefined) throw new Error(`worker ${worker} has just ended`);
+    return link;
+  }
+
+  #links(): readonly WorkerLink[] {
+    return [...this.#ports.links.values()];
+  }
+}
+
+function failure(error: unknown): Extract<ProfileLine, { type: "failed" }> {
+  return { type: "failed", message: error instanceof Error ? error.message : String(error) };
+}
+
+/** Sizes as people say them: whole MiB. */
+function formatRounded(bytes: number): string {
+  const mib = 1024 * 1024;
+  return formatSize(Math.max(1, Math.round(bytes / mib)) * mib);
+}
