@@ -13,6 +13,7 @@ import { HoldfastError, PACKET_CONNECTIONS, PACKET_JOURNAL, PACKET_JSON } from "
 import type { ReactorToWorker } from "../base/mod.ts";
 import { Ledger } from "../ledger/mod.ts";
 import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
+import { startAgent } from "./agent-thread.ts";
 import { Listeners } from "./listeners.ts";
 import type { ClusterModule, ServerCallback, ServerQuery } from "./node-internals.ts";
 import { Vitals } from "./vitals.ts";
@@ -227,5 +228,6 @@ export function startWorker(): void {
   hookCluster(listeners, identity);
   subscribe("tracing:net.server.listen:asyncEnd", () => listeners.sayListening());
   startHeartbeat(context);
+  startAgent();
   context.send({ type: "attached", pid: process.pid, version: process.version });
 }
