@@ -46,6 +46,32 @@ export interface TcpCounts {
  */
 const LOOKS_MAX = 10_000;
 
+/** CLOCK_MONOTONIC_COARSE (linux/time.h): its resolution is one tick of the kernel. */
+const COARSE_CLOCK = 6;
+
+/**
+ * For how long data has lain in the kernel. The kernel notes an arrival in ticks (`lrcvtime`,
+ * net/ipv4/tcp_input.c), so one tick is subtracted: what is told is the least that it can be.
+ */
+export class ArrivalReader {
+  readonly #info: Buffer = stableBuffer(TCP_INFO_BYTES);
+  readonly #length: Buffer = intBuffer();
+  readonly #tickMs: number;
+
+  constructor() {
+    const resolution = stableBuffer(16);
+    libc().clock_getres(COARSE_CLOCK, resolution);
+    this.#tickMs = Number(resolution.readBigInt64LE(8)) / 1e6;
+  }
+
+  /** Milliseconds since data last arrived, at least; 0 when that is not known. */
+  waitedMs(fd: number): number {
+    this.#length.writeInt32LE(TCP_INFO_BYTES, 0);
+    if (libc().getsockopt(fd, IPPROTO_TCP, TCP_INFO, this.#info, this.#length) !== 0) return 0;
+    return Math.max(0, this.#info.readUInt32LE(LAST_DATA_RECEIVED_OFFSET) - this.#tickMs);
+  }
+}
+
 /** Reads the counts of connections; keeps its buffers, so one reader serves any number of them. */
 export class TcpCountReader {
   readonly #info: Buffer = stableBuffer(TCP_INFO_BYTES);

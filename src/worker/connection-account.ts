@@ -14,49 +14,12 @@
  * on after a death inside it. See the exactness rule in DESIGN and `reactor/verdict.ts`.
  */
 import { BLOCK_PAYLOAD_BYTES, FLAG_JOURNAL_SHORT, STATE, scanRequests } from "../ledger/mod.ts";
-import type { ConnectionTable, JournalArena } from "../ledger/mod.ts";
 import { shutdownBoth } from "../os/mod.ts";
+import type { AccountHost, Request } from "./account-host.ts";
 import { chunksBytes, endsWithEmptyLine, INTERIM, LAST_CHUNK } from "./http-bytes.ts";
-import type {
-  Account,
-  HeldStreamHandle,
-  HttpSocket,
-  Response,
-  StreamWords,
-} from "./node-internals.ts";
-
-/** What an account needs of its worker. */
-export interface AccountHost {
-  readonly connections: ConnectionTable;
-  readonly arena: JournalArena;
-  readonly journalLimitBytes: number;
-  nowMs(): number;
-  /** What Node leaves behind a read or write; null where it does not show it. */
-  readonly streamWords: StreamWords | null;
-  /** To be looked at (`checkFlushed`) until the response that is being written has left. */
-  awaitFlush(account: ConnectionAccount): void;
-  /** Slot + 1 whose bytes lie in the inbox, or 0. */
-  setInboxSlot(value: number): void;
-  /**
-   * Slot + 1 whose bytes are being acted on, or 0: if this process never comes back, it was that.
-   */
-  setExecuting(value: number): void;
-  countJournalFull(): void;
-  requestBegan(): void;
-  requestsEnded(count: number): void;
-  /** A busy connection became idle: a draining worker gives it back. */
-  settled(account: ConnectionAccount): void;
-  /** State lives in JavaScript only from now on. */
-  becameOpaque(account: ConnectionAccount): void;
-  closed(account: ConnectionAccount): void;
-}
-
-/** The request side that the account looks at. */
-export interface Request {
-  readonly complete: boolean;
-  readonly method?: string | undefined;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-}
+import { RequestClock } from "./request-clock.ts";
+import { onWritten } from "./node-internals.ts";
+import type { Account, HeldStreamHandle, HttpSocket, Response } from "./node-internals.ts";
 
 /** `onread` of every held handle: one function, so that V8 sees one shape. */
 function heldRead(this: HeldStreamHandle, arrayBuffer?: ArrayBuffer): unknown {
@@ -112,6 +75,7 @@ export class ConnectionAccount implements Account {
   #journalBytes = 0;
   #isShort = false;
   #adoptedTimeout = false;
+  readonly #clock: RequestClock;
 
   constructor(host: AccountHost, handle: HeldStreamHandle, slot: number, replayBytes: number) {
     this.#host = host;
@@ -123,6 +87,7 @@ export class ConnectionAccount implements Account {
     this.#baseRead = this.#read + replayBytes;
     this.#baseWritten = host.connections.quiescentWritten(slot);
     this.#quiescentWritten = this.#baseWritten;
+    this.#clock = new RequestClock(host.latency);
     handle.account = this;
   }
 
@@ -180,7 +145,10 @@ export class ConnectionAccount implements Account {
   replay(bytes: Buffer): void {
     const socket = this.#handle.owner;
     if (socket === undefined || this.#isClosed) return;
-    this.#markBusy();
+    const { connections } = this.#host;
+    const nowMs = this.#host.nowMs();
+    const formerMs = connections.requestAtMs(this.slot);
+    this.#markBusy(nowMs, formerMs > 0 ? nowMs - formerMs : 0);
     if (!this.#isShort) this.#append(bytes, bytes.length, this.#read);
     this.#read += bytes.length;
     this.#host.setExecuting(this.slot + 1);
@@ -209,6 +177,7 @@ export class ConnectionAccount implements Account {
   requestBegan(request: Request): void {
     if (this.#isOpaque) return;
     this.#begun += 1;
+    this.#clock.began(this.#begun - this.#answered === 1);
     this.#lastRequest = request;
     this.#host.requestBegan();
   }
@@ -262,8 +231,22 @@ export class ConnectionAccount implements Account {
       if (!this.#isOpaque && this.#handle.fd >= 0) shutdownBoth(this.#handle.fd);
     }
     this.#releaseJournal();
-    if (!this.#isOpaque) this.#host.requestsEnded(this.#begun - this.#answered);
+    if (!this.#isOpaque) this.#endAll();
     this.#host.closed(this);
+  }
+
+  /** The connection ends: a response that is out is one, every other request has been left. */
+  #endAll(): void {
+    const open = this.#begun - this.#answered;
+    if (open === 0) return;
+    const nowMs = this.#host.nowMs();
+    const response = this.#predicted;
+    const isOut = response?.writableEnded === true && this.#handle.writeQueueSize === 0;
+    for (let count = 0; count < open; count += 1) {
+      if (count === 0 && isOut) this.#clock.ended(response, nowMs);
+      else this.#clock.left(this.#handle.owner?._httpMessage, nowMs);
+    }
+    this.#host.requestsEnded(open);
   }
 
   beforeWrite(text: string | null, chunks: readonly unknown[] | null, allBuffers: boolean): void {
@@ -278,12 +261,12 @@ export class ConnectionAccount implements Account {
         this.#noteInterim(text);
         return;
       }
-      this.#predicted = response;
       this.#writtenEnd = this.#remaining = -1;
       // Node begins a response when the one before has left, also one that nobody has looked at yet
       const out = this.#started - this.#answered;
       this.#started += 1;
       if (out > 0) this.#responsesOut(out);
+      this.#predicted = response;
       const length = response._hasBody ? response._contentLength : 0;
       if (length !== null && !(response._hasBody && response.chunkedEncoding)) {
         this.#setResponseEnd(response._header.length + length);
@@ -298,7 +281,7 @@ export class ConnectionAccount implements Account {
     this.#hasWritten = true;
   }
 
-  afterWrite(errno: number): void {
+  afterWrite(errno: number, request: object): void {
     if (this.#remaining < 0 || errno !== 0) return;
     const { streamWords } = this.#host;
     this.#remaining =
@@ -312,13 +295,21 @@ export class ConnectionAccount implements Account {
       this.#remaining === 0 &&
       (streamWords === null ? this.#handle.writeQueueSize === 0 : streamWords.wroteAtOnce());
     this.#remaining = -1;
-    if (isOut) this.#responsesOut(1);
-    else this.#host.awaitFlush(this);
+    if (isOut) {
+      this.#responsesOut(1);
+      return;
+    }
+    this.#host.awaitFlush(this);
+    onWritten(request, () => {
+      if (this.#handle.writeQueueSize === 0) this.#clock.flushed(this.#host.nowMs());
+    });
   }
 
   /** Responses have been handed to the kernel, whole. */
   #responsesOut(count: number): void {
     this.#answered += count;
+    const nowMs = this.#host.nowMs();
+    for (let done = 0; done < count; done += 1) this.#clock.ended(this.#predicted, nowMs);
     this.#host.requestsEnded(count);
     if (!this.#isDelivering) this.#settleIfDone();
   }
@@ -381,7 +372,8 @@ export class ConnectionAccount implements Account {
     }
     const view = arena.inboxView(bytes);
     this.#host.setInboxSlot(this.slot + 1);
-    this.#markBusy();
+    const nowMs = this.#host.nowMs();
+    this.#markBusy(nowMs, this.#host.waitedMs(nowMs, handle.fd, !this.#clock.hasRead));
     this.#read = before + bytes;
     const endsRequest = endsWithEmptyLine(view, bytes);
     this.#host.setExecuting(this.slot + 1);
@@ -442,10 +434,15 @@ export class ConnectionAccount implements Account {
     return copy;
   }
 
-  #markBusy(): void {
+  /** Bytes were read at `nowMs`, which had been in the kernel (or a journal) for `waitedMs`. */
+  #markBusy(nowMs: number, waitedMs: number): void {
     const { connections } = this.#host;
-    if (connections.state(this.slot) !== STATE.idle) return;
-    connections.setRequestAtMs(this.slot, this.#host.nowMs());
+    if (connections.state(this.slot) !== STATE.idle) {
+      this.#clock.read(nowMs);
+      return;
+    }
+    this.#clock.arrived(nowMs, waitedMs);
+    connections.setRequestAtMs(this.slot, nowMs - waitedMs);
     connections.enter(this.slot, "busy");
     if (!this.#adoptedTimeout) return;
     this.#adoptedTimeout = false;

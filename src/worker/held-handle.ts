@@ -15,35 +15,35 @@ export function heldClass(base: StreamHandleClass): HeldClass {
     override writeUtf8String(request: object, text: string): number {
       this.account?.beforeWrite(text, null, false);
       const errno = super.writeUtf8String(request, text);
-      this.account?.afterWrite(errno);
+      this.account?.afterWrite(errno, request);
       return errno;
     }
 
     override writeLatin1String(request: object, text: string): number {
       this.account?.beforeWrite(text, null, false);
       const errno = super.writeLatin1String(request, text);
-      this.account?.afterWrite(errno);
+      this.account?.afterWrite(errno, request);
       return errno;
     }
 
     override writeAsciiString(request: object, text: string): number {
       this.account?.beforeWrite(text, null, false);
       const errno = super.writeAsciiString(request, text);
-      this.account?.afterWrite(errno);
+      this.account?.afterWrite(errno, request);
       return errno;
     }
 
     override writeBuffer(request: object, bytes: Uint8Array): number {
       this.account?.beforeWrite(null, null, true);
       const errno = super.writeBuffer(request, bytes);
-      this.account?.afterWrite(errno);
+      this.account?.afterWrite(errno, request);
       return errno;
     }
 
     override writev(request: object, chunks: readonly unknown[], allBuffers: boolean): number {
       this.account?.beforeWrite(null, chunks, allBuffers);
       const errno = super.writev(request, chunks, allBuffers);
-      this.account?.afterWrite(errno);
+      this.account?.afterWrite(errno, request);
       return errno;
     }
 

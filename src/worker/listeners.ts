@@ -18,6 +18,7 @@ import type { Watch } from "../os/mod.ts";
 import { ConnectionAccount } from "./connection-account.ts";
 import { heldClass } from "./held-handle.ts";
 import type { HeldClass } from "./held-handle.ts";
+import { countUnaccounted } from "./latency-channels.ts";
 import { handleClassOf, supportsAccounting } from "./node-internals.ts";
 import type {
   DatagramHandle,
@@ -101,6 +102,11 @@ function isHttpServer(server: Server | null): server is HttpServer {
   return server instanceof process.getBuiltinModule("node:http").Server;
 }
 
+/** Of http or https: both have this of their options (lib/_http_server.js, storeHTTPOptions). */
+function speaksHttp(server: Server | null): boolean {
+  return server !== null && "keepAliveTimeout" in server;
+}
+
 /** `getsockname` of a handle: fills `out` and gives 0. */
 function nameOf(sockname: Readonly<Record<string, string | number>>) {
   return (out: Record<string, string | number>): number => {
@@ -134,6 +140,7 @@ export class Listeners {
   readonly #granted: number[] = [];
   readonly #watches: Map<Watch, () => void> = new Map();
   #isAsking = false;
+  #countsUnaccounted = false;
   #sequence = 0;
   #onListening: () => void;
 
@@ -153,6 +160,10 @@ export class Listeners {
     used.add(index);
     const spec = specOf(query, index, server);
     const accounted = spec.kind === "tcp" && isHttpServer(server);
+    if (!accounted && !this.#countsUnaccounted && speaksHttp(server)) {
+      this.#countsUnaccounted = true;
+      countUnaccounted(this.#context.latency, () => this.#context.nowMs());
+    }
     const sequence = (this.#sequence += 1);
     const forget = (): void => void used.delete(index);
     this.#pending.set(sequence, {

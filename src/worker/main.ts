@@ -14,6 +14,7 @@ import type { ReactorToWorker } from "../base/mod.ts";
 import { Ledger } from "../ledger/mod.ts";
 import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
 import { startAgent } from "./agent-thread.ts";
+import { FastifyRoutes } from "./latency-channels.ts";
 import { Listeners } from "./listeners.ts";
 import type { ClusterModule, ServerCallback, ServerQuery } from "./node-internals.ts";
 import { Vitals } from "./vitals.ts";
@@ -73,13 +74,17 @@ function writeAtOnce(streams: number): void {
 function startHeartbeat(context: WorkerContext): void {
   const { ledger, row } = context;
   const vitals = new Vitals(ledger.workers, row);
+  const fastify = new FastifyRoutes(context.latency);
   let last = context.nowMs();
   const beat = (): void => {
     const now = context.nowMs();
-    ledger.workers.setFloat(row, "loopLagMs", Math.max(0, now - last - HEARTBEAT_MS));
+    const lagMs = Math.max(0, now - last - HEARTBEAT_MS);
+    ledger.workers.setFloat(row, "loopLagMs", lagMs);
+    context.noteLag(lagMs);
     ledger.workers.setFloat(row, "heartbeatMs", now);
     last = now;
     vitals.beat();
+    fastify.beat();
     context.checkFlushed();
   };
   vitals.beat();

@@ -5,7 +5,7 @@
  * relies on it.
  */
 import { Socket } from "node:net";
-import type { Request } from "./connection-account.ts";
+import type { Request } from "./account-host.ts";
 import type { Server } from "node:net";
 
 /** A libuv stream handle (`TCP`, `Pipe`; src/stream_base.cc). */
@@ -45,9 +45,41 @@ export interface DatagramHandle {
 }
 
 /**
+ * An IncomingMessage, as far as it tells what is asked for. The last three are put there by
+ * frameworks (Express: lib/router).
+ */
+export interface RoutedRequest {
+  readonly method?: string | undefined;
+  readonly url?: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly route?: { readonly path?: unknown } | null;
+  readonly baseUrl?: string;
+  readonly originalUrl?: string;
+}
+
+/**
+ * Calls `listener` before Node hears that a write is done which the kernel had not taken at once.
+ * A write's request has one callback (lib/internal/stream_base_commons.js).
+ */
+export function onWritten(request: object, listener: () => void): void {
+  // any write request has it; see above
+  const write = request as { oncomplete?: (this: unknown, ...args: unknown[]) => unknown };
+  const { oncomplete } = write;
+  if (typeof oncomplete !== "function") return;
+  write.oncomplete = function (...args): unknown {
+    listener();
+    return oncomplete.apply(this, args);
+  };
+}
+
+/**
  * The part of an OutgoingMessage that says how long the response will be (lib/_http_outgoing.js).
  */
 export interface Response {
+  /** The request that it answers. */
+  readonly req?: RoutedRequest;
+  readonly statusCode: number;
+  readonly writableEnded: boolean;
   readonly _header: string | null;
   readonly _hasBody: boolean;
   readonly _contentLength: number | null;
@@ -93,8 +125,8 @@ export interface HeldStreamHandle extends StreamHandle {
 /** What a handle tells the account of its connection. */
 export interface Account {
   beforeWrite(text: string | null, chunks: readonly unknown[] | null, allBuffers: boolean): void;
-  /** The write has returned, with 0 or libuv's error. */
-  afterWrite(errno: number): void;
+  /** The write of `request` has returned, with 0 or libuv's error. */
+  afterWrite(errno: number, request: object): void;
   beforeClose(): void;
   /** The handle's `onread`. */
   onRead(arrayBuffer?: ArrayBuffer): unknown;

@@ -17,14 +17,21 @@ import {
 import type { WorkerToReactor } from "../base/mod.ts";
 import { WORKER_NUMBER, WORKER_WORD } from "../ledger/mod.ts";
 import type { ConnectionTable, JournalArena, Ledger } from "../ledger/mod.ts";
-import { DESCRIPTORS_PER_PACKET_MAX } from "../os/mod.ts";
+import { ArrivalReader, DESCRIPTORS_PER_PACKET_MAX } from "../os/mod.ts";
 import type { PacketChannel } from "../os/mod.ts";
 import { streamWords } from "./node-internals.ts";
 import type { StreamWords } from "./node-internals.ts";
-import type { AccountHost, ConnectionAccount } from "./connection-account.ts";
+import type { AccountHost } from "./account-host.ts";
+import type { ConnectionAccount } from "./connection-account.ts";
+import { Latency } from "./latency.ts";
 
 /** Rows of one packet; a row is two words, so this is far below the size of a packet. */
 const ROWS_PER_PACKET_MAX = 2048;
+
+/** Bytes that come after such a pause may have waited for it to end. */
+const PAUSE_MS = 5;
+/** As late as this the event loop is when every read waits for the others. */
+const BUSY_LAG_MS = 10;
 
 /** A connection whose descriptor goes up to the reactor. */
 export interface Retained {
@@ -45,6 +52,7 @@ export class WorkerContext implements AccountHost {
   readonly arena: JournalArena;
   readonly connections: ConnectionTable;
   readonly journalLimitBytes: number;
+  readonly latency: Latency;
   readonly streamWords: StreamWords | null = streamWords();
   readonly accounts: Map<number, ConnectionAccount> = new Map();
   /** Accounts with a response that the kernel did not take at once. */
@@ -57,6 +65,13 @@ export class WorkerContext implements AccountHost {
   #flush: NodeJS.Immediate | null = null;
   #drain: "no" | "move" | "close" = "no";
   #saidDrained = false;
+  readonly #arrivals = new ArrivalReader();
+  #lastReadMs = 0;
+  /** Reads of this turn of the event loop come after a pause. */
+  #isAfterPause = false;
+  readonly #endPause = (): void => void (this.#isAfterPause = false);
+  /** The event loop turns so slowly that reads wait for each other. */
+  #isBusy = false;
 
   constructor(ledger: Ledger, row: number, channel: PacketChannel, journalLimitBytes: number) {
     this.ledger = ledger;
@@ -64,6 +79,7 @@ export class WorkerContext implements AccountHost {
     this.#words = ledger.workers.words(row);
     this.#numbers = ledger.workers.numbers(row);
     this.arena = ledger.arena(row);
+    this.latency = new Latency(ledger.latency(row));
     this.connections = ledger.connections;
     this.journalLimitBytes = journalLimitBytes;
     this.#channel = channel;
@@ -76,6 +92,23 @@ export class WorkerContext implements AccountHost {
 
   nowMs(): number {
     return performance.now() + this.#clockOffsetMs;
+  }
+
+  waitedMs(nowMs: number, fd: number, isFirst: boolean): number {
+    const pausedMs = nowMs - this.#lastReadMs;
+    this.#lastReadMs = nowMs;
+    if (pausedMs > PAUSE_MS && !this.#isAfterPause) {
+      this.#isAfterPause = true;
+      // comes when all that was ready is read; the application does not see one without a reference
+      setImmediate(this.#endPause).unref();
+    }
+    if (!this.#isAfterPause && !this.#isBusy && !isFirst) return 0;
+    return this.#arrivals.waitedMs(fd);
+  }
+
+  /** How late the event loop was at the last heartbeat. */
+  noteLag(lagMs: number): void {
+    this.#isBusy = lagMs > BUSY_LAG_MS;
   }
 
   send(message: WorkerToReactor): void {
