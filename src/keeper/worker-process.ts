@@ -126,9 +126,8 @@ function start(
 ): ChildProcess {
   const { id, index, generation, heapLimitBytes, env } = order;
   const options = config.env["NODE_OPTIONS"] ?? environment["NODE_OPTIONS"] ?? "";
-  // The agent does what SIGUSR1 is for, without a port that every local user can connect to.
-  const heap = heapFlags(heapLimitBytes, config.nodeArgs, options);
-  const ours = [...heap, "--disable-sigusr1", "--require", PRELOAD];
+  // Not --disable-sigusr1: it blocks that signal, and the application's own handler never runs.
+  const ours = [...heapFlags(heapLimitBytes, config.nodeArgs, options), "--require", PRELOAD];
   return spawn(process.execPath, [...ours, ...config.nodeArgs, config.entry, ...config.args], {
     cwd: config.cwd,
     env: {
