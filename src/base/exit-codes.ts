@@ -35,6 +35,7 @@ const BY_ERROR_CODE: ReadonlyMap<string, number> = new Map([
   ["ERR_HOLDFAST_RUNTIME_DIR", EXIT_CODES.cannotCreate],
   ["ERR_HOLDFAST_REFUSED", EXIT_CODES.failed],
   ["ERR_HOLDFAST_NO_CRASH", EXIT_CODES.failed],
+  ["ERR_HOLDFAST_PROFILE", EXIT_CODES.failed],
 ]);
 
 /** The exit code for an error that nobody handled. */

@@ -91,6 +91,25 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./stacks.ts"),
   },
   {
+    name: "profile",
+    summary: "profile a worker while it serves or spins: CPU, heap, allocations, heap snapshot",
+    usage: "<cpu|heap|allocations|heapsnapshot> [worker] [flags]",
+    flags: [
+      NAME,
+      JSON_LINES,
+      text("for", "<time>", "how long (default 10s)"),
+      { ...text("output", "<file>", "where to; .html and .pb.gz choose the format"), short: "o" },
+      text("format", "<format>", "v8 (for DevTools, default), pprof, or html (flame graph)"),
+      flag("force", "take a heap snapshot although memory may run out"),
+    ],
+    positionalsMax: 2,
+    examples: [
+      "holdfast profile cpu 0 --for 5s -o flame.html",
+      "holdfast profile heapsnapshot 0 -o before.heapsnapshot",
+    ],
+    load: () => import("./profile.ts"),
+  },
+  {
     name: "crashes",
     summary: "show reports of workers that crashed: exit, error, requests in flight, history",
     usage: "[show [id]] [flags]",

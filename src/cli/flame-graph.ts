@@ -1,0 +1,110 @@
+/**
+ * A profile as one page that needs nothing else: callers above what they call, as wide as what they
+ * took. A click widens a function, a click on the top row shows all again.
+ */
+import { formatSize } from "../base/mod.ts";
+import { totalOf } from "./profile-tree.ts";
+import type { ProfileNode, ProfileTree } from "./profile-tree.ts";
+
+/** Of the whole; what is narrower cannot be seen, and would make the page large. */
+const SHARE_MIN = 0.0005;
+const ROW_PIXELS = 18;
+
+interface Box {
+  readonly node: ProfileNode;
+  readonly depth: number;
+  /** Of the whole, from 0 to 1. */
+  readonly left: number;
+  readonly width: number;
+  readonly total: number;
+}
+
+/** The page. `title` says what was profiled. */
+export function flameGraph({ unit, root, total }: ProfileTree, title: string): string {
+  const boxes: Box[] = [];
+  const place = (node: ProfileNode, depth: number, left: number, whole: number): void => {
+    const width = total === 0 ? 1 : whole / total;
+    if (width < SHARE_MIN) return;
+    boxes.push({ node, depth, left, width, total: whole });
+    let at = left;
+    const children = node.children.map((child) => ({ child, whole: totalOf(child) }));
+    for (const { child, whole: part } of children.toSorted((a, b) => b.whole - a.whole)) {
+      place(child, depth + 1, at, part);
+      at += total === 0 ? 0 : part / total;
+    }
+  };
+  place(root, 0, 0, total);
+  const rows = Math.max(0, ...boxes.map(({ depth }) => depth)) + 1;
+  const body = boxes.map((box) => boxHtml(box, unit, total)).join("\n");
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>${escaped(title)}</title>
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<style>
+body { font: 12px/${ROW_PIXELS}px ui-monospace, monospace; margin: 1em }
+main { position: relative; height: ${rows * ROW_PIXELS}px }
+main b { position: absolute; height: ${ROW_PIXELS - 1}px; overflow: hidden; cursor: pointer;
+  white-space: nowrap; font-weight: normal; box-sizing: border-box; padding: 0 2px; color: #000 }
+main b:hover { outline: 1px solid #000; z-index: 1 }
+.app { background: #f4a259 } .lib { background: #8cb369 } .node { background: #bcc6cf }
+.v8 { background: #e6e6e6 }
+</style></head><body>
+<h1>${escaped(title)}</h1>
+<p>Total ${escaped(amount(total, unit))}. Orange: the application, green: its dependencies,
+grey: Node and V8. Click to widen; the top row shows all again.</p>
+<main>
+${body}
+</main>
+<script>
+const all = [...document.querySelectorAll("main b")];
+function show(left, width) {
+  for (const box of all) {
+    const from = (box.dataset.l - left) / width, wide = box.dataset.w / width;
+    const isAround = from <= 1e-9 && from + wide >= 1 - 1e-9;
+    box.hidden = from >= 1 - 1e-9 || from + wide <= 1e-9;
+    box.style.left = (isAround ? 0 : from * 100) + "%";
+    box.style.width = (isAround ? 100 : wide * 100) + "%";
+  }
+}
+document.querySelector("main").addEventListener("click", (event) => {
+  const box = event.target.closest("b");
+  if (box) show(+box.dataset.l, +box.dataset.w);
+});
+</script></body></html>
+`;
+}
+
+function boxHtml({ node, depth, left, width, total }: Box, unit: ProfileTree["unit"], all: number) {
+  const percent = all === 0 ? "100" : ((100 * total) / all).toFixed(1);
+  const place = node.file === "" ? "" : ` (${node.file}:${node.line})`;
+  const own = node.self > 0 ? `, ${amount(node.self, unit)} itself` : "";
+  const tip = `${node.name}${place}\n${amount(total, unit)}, ${percent} %${own}`;
+  const style = `left:${fixed(100 * left)}%;width:${fixed(100 * width)}%;top:${depth * ROW_PIXELS}px`;
+  const data = `data-l="${left.toFixed(6)}" data-w="${width.toFixed(6)}"`;
+  return `<b class="${kindOf(node)}" style="${style}" ${data} title="${escaped(tip)}">${escaped(
+    node.name,
+  )}</b>`;
+}
+
+function kindOf({ file }: ProfileNode): string {
+  if (file === "") return "v8";
+  if (file.startsWith("node:")) return "node";
+  return file.includes("/node_modules/") ? "lib" : "app";
+}
+
+function amount(value: number, unit: ProfileTree["unit"]): string {
+  if (unit === "microseconds") return `${(value / 1000).toFixed(1)} ms`;
+  return value < 1024 ? `${Math.round(value)} B` : formatSize(Math.round(value / 1024) * 1024);
+}
+
+function fixed(value: number): string {
+  return value.toFixed(3);
+}
+
+function escaped(text: string): string {
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
+}
