@@ -11,7 +11,7 @@ import { mainStack } from "./stack.ts";
 
 /** A reactor asks a few at a time; more is a fault of its own. */
 const ASKS_MAX = 64;
-/** V8 writes some 50 MB a second; a heap that takes longer is too large to stop the service for. */
+/** As the reactor waits: a heap that takes longer is too large to stop a service for. */
 const SNAPSHOT_LIMIT_MS = 600_000;
 const EVALUATE_LIMIT_MS = 30_000;
 

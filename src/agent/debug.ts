@@ -8,7 +8,7 @@ import { Session } from "node:inspector";
 type Post = (
   method: string,
   parameters: object | undefined,
-  callback: (error: (Error & { code?: number }) | null, result: unknown) => void,
+  callback: (error: Error | null, result: unknown) => void,
 ) => void;
 
 /** See the file's docstring. Messages are of the Chrome DevTools Protocol. */
@@ -35,8 +35,7 @@ export class DebuggerSession {
     const parameters = typeof params === "object" && params !== null ? params : undefined;
     // called on its session, with what the debugger said; V8 checks it
     (this.#session.post as Post).call(this.#session, method, parameters, (error, result) => {
-      const failure = { code: error?.code ?? -32_000, message: error?.message ?? "" };
-      this.#send(error === null ? { id, result } : { id, error: failure });
+      this.#send(error === null ? { id, result } : { id, error: protocolError(error) });
     });
   }
 
@@ -46,4 +45,11 @@ export class DebuggerSession {
     this.#isOpen = false;
     this.#session.disconnect();
   }
+}
+
+/** Node puts the protocol's code into the text (lib/inspector.js, `ERR_INSPECTOR_COMMAND`). */
+function protocolError({ message }: Error): { readonly code: number; readonly message: string } {
+  const [, code = "-32000", text = message] =
+    /^Inspector error (-?\d+): (.*)$/s.exec(message) ?? [];
+  return { code: Number(code), message: text };
 }

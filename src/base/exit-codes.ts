@@ -36,6 +36,7 @@ const BY_ERROR_CODE: ReadonlyMap<string, number> = new Map([
   ["ERR_HOLDFAST_REFUSED", EXIT_CODES.failed],
   ["ERR_HOLDFAST_NO_CRASH", EXIT_CODES.failed],
   ["ERR_HOLDFAST_PROFILE", EXIT_CODES.failed],
+  ["ERR_HOLDFAST_DEBUG", EXIT_CODES.unavailable],
 ]);
 
 /** The exit code for an error that nobody handled. */

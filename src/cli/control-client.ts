@@ -10,6 +10,7 @@ import { readdirSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import path from "node:path";
+import type { Duplex } from "node:stream";
 import {
   HoldfastError,
   NAME_PATTERN,
@@ -107,6 +108,38 @@ export async function* stream(
   if (rest !== "") yield parse(service, rest);
 }
 
+/**
+ * A connection to the service that is both sides' from here on (101).
+ * @throws HoldfastError ERR_HOLDFAST_REFUSED, with the service's reason.
+ */
+export async function connect(service: Service, target: string, body: unknown): Promise<Duplex> {
+  const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
+  const payload = Buffer.from(JSON.stringify(body));
+  const request = http.request({
+    socketPath: service.socketPath,
+    method: "POST",
+    path: target,
+    agent: false,
+    headers: {
+      host: "holdfast",
+      connection: "upgrade",
+      upgrade: "holdfast-lines",
+      "content-type": "application/json",
+      "content-length": payload.length,
+    },
+  });
+  request.on("upgrade", (_response, socket, head) => {
+    if (head.length > 0) socket.unshift(head);
+    resolve(socket);
+  });
+  request.on("response", (response) => {
+    refusal(service, "POST", target, response).then(reject, reject);
+  });
+  request.on("error", (error) => reject(asOurs(service, error)));
+  request.end(payload);
+  return promise;
+}
+
 async function send(
   service: Service,
   method: string,
@@ -138,10 +171,20 @@ async function send(
   const response = await promise;
   const status = response.statusCode ?? 0;
   if (status >= 200 && status < 300) return response;
+  throw await refusal(service, method, target, response);
+}
+
+/** Why the service has refused a request. */
+async function refusal(
+  service: Service,
+  method: string,
+  target: string,
+  response: http.IncomingMessage,
+): Promise<HoldfastError> {
   const answer = parse(service, await readAll(service, response));
   const isExplained = typeof answer === "object" && answer !== null && "message" in answer;
-  const why = isExplained ? String(answer.message) : `status ${status}`;
-  throw new HoldfastError(
+  const why = isExplained ? String(answer.message) : `status ${response.statusCode}`;
+  return new HoldfastError(
     "ERR_HOLDFAST_REFUSED",
     `Cannot ${method} ${target} of ${service.name}: ${why}. Nothing was changed.`,
   );

@@ -107,8 +107,8 @@ async function snapshot(
     if (line.type !== "cost") return;
     const { heapBytes, neededBytes, availableBytes, pauseMs } = line;
     say(
-      `worker ${worker} has ${mebibytes(heapBytes)} of heap: it will stand still for some ` +
-        `${(pauseMs / 1000).toFixed(1)} s and need some ${mebibytes(neededBytes)} more memory; ` +
+      `worker ${worker} has ${mebibytes(heapBytes)} of heap: it will stand still for up to ` +
+        `${(pauseMs / 1000).toFixed(1)} s and need up to ${mebibytes(neededBytes)} more memory; ` +
         `${mebibytes(availableBytes)} is available`,
     );
   });

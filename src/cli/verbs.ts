@@ -110,6 +110,20 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./profile.ts"),
   },
   {
+    name: "debug",
+    summary: "let Chrome DevTools or VS Code attach to a worker, also to one that spins",
+    usage: "[worker] [flags]",
+    flags: [
+      NAME,
+      JSON_LINES,
+      text("port", "<n>", "on the loopback (default: any that is free)"),
+      flag("discover", "let every user of this machine find and use it, as node --inspect does"),
+    ],
+    positionalsMax: 1,
+    examples: ["holdfast debug 0", "holdfast debug 1 --port 9229 --discover"],
+    load: () => import("./debug.ts"),
+  },
+  {
     name: "crashes",
     summary: "show reports of workers that crashed: exit, error, requests in flight, history",
     usage: "[show [id]] [flags]",

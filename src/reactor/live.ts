@@ -23,12 +23,13 @@ const PROFILE_LATE_MS = 60_000;
 const HEAP_LIMIT_MS = 3000;
 const SNAPSHOT_LIMIT_MS = 600_000;
 /**
- * Of a heap snapshot, measured on Node 22, 24 and 26 with heaps of 50 to 300 MB of small objects
- * (`node bench/live/snapshot.ts`): memory beyond the heap for each of its bytes, and how many are
- * written in a millisecond.
+ * Of a heap snapshot: memory beyond the heap for each of its bytes, and how many of them are done
+ * in a millisecond. Measured with `bench/live/snapshot-cost.ts` on Node 22, 24 and 26 with small
+ * objects, which are the dearest: 13.2 to 15.5 bytes for a byte, 7,700 to 21,200 bytes a
+ * millisecond. (Node's manual speaks of twice the heap.) Of large strings it takes far less.
  */
-const SNAPSHOT_BYTES_FOR_BYTE = 1.5;
-const SNAPSHOT_BYTES_PER_MS = 25_000;
+const SNAPSHOT_BYTES_FOR_BYTE = 16;
+const SNAPSHOT_BYTES_PER_MS = 7500;
 
 export interface LivePorts {
   readonly links: ReadonlyMap<number, WorkerLink>;
