@@ -104,6 +104,7 @@ export class Layout {
   readonly stated: Stated;
   readonly #frameTypes = new Map<number, FrameTypeName>();
   readonly #byPrefix = new Map<string, number | null>();
+  readonly #typeNames = new Map<number, string>();
 
   /** @throws HoldfastError ERR_HOLDFAST_AUTOPSY_VERSION when this V8 is not known. */
   constructor(metadata: Metadata) {
@@ -152,9 +153,11 @@ export class Layout {
     const known = this.#byPrefix.get(prefix);
     if (known !== undefined) return known;
     let found = this.metadata.constants.get(prefix) ?? null;
-    if (found === null) {
+    // behind the name comes the type: Map__prototype__Object, which is not Map__prototype_info
+    for (const start of [`${prefix}__`, `${prefix}_`]) {
+      if (found !== null) break;
       for (const [name, value] of this.metadata.constants) {
-        if (!name.startsWith(`${prefix}__`) && !name.startsWith(`${prefix}_`)) continue;
+        if (!name.startsWith(start)) continue;
         found = value;
         break;
       }
@@ -185,5 +188,16 @@ export class Layout {
     }
     this.#byPrefix.set(key, found);
     return found;
+  }
+
+  /** The name of an instance type (`FIXED_ARRAY_TYPE`); null for one that the metadata leaves out. */
+  typeName(type: number): string | null {
+    if (this.#typeNames.size === 0) {
+      for (const [constant, value] of this.metadata.constants) {
+        const name = /^type_.*__([A-Z0-9_]+_TYPE)$/u.exec(constant)?.[1];
+        if (name !== undefined) this.#typeNames.set(value, name);
+      }
+    }
+    return this.#typeNames.get(type) ?? null;
   }
 }

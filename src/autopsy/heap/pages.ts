@@ -1,0 +1,93 @@
+/**
+ * The pages of V8's heap, found in the memory itself: no list is followed that could be damaged.
+ *
+ * ```
+ *   12.4   page = header | objects         header: flags, size, self ... (memory-chunk-layout.h)
+ *   13.6+  page = flags, metadata pointer | objects
+ *          metadata (malloc): vtable?, start, size, ... area end, heap, area start
+ * ```
+ * V8 aligns pages to 256 KiB; every such address that is mapped and no file's is looked at.
+ */
+import type { Target } from "../target/target.ts";
+import type { HeapView } from "../v8/heap-view.ts";
+
+/** Half of the alignment of any version so far, so that a change of it is noticed, not missed. */
+const PROBE_BYTES = 64 * 1024;
+const PAGE_BYTES = 256 * 1024;
+/** The largest object has some GB; a header that says more is none. */
+const AREA_BYTES_MAX = 64 * 2 ** 30;
+/** `MemoryChunk::FROM_PAGE`: the half of the young generation that is empty. */
+const FROM_PAGE = 8;
+const HEADER_BYTES = 96;
+const METADATA_BYTES = 80;
+/** Inline headers: where the words are (12.4, basic-memory-chunk.h). */
+const INLINE = { self: 8, heap: 0x18, areaStart: 0x20, areaEnd: 0x28 } as const;
+/** Metadata beside the page (13.6, 14.6: memory-chunk-metadata.h, mutable-page-metadata.h). */
+const BESIDE = { areaEnd: 56, heap: 64, areaStart: 72 } as const;
+
+export interface HeapPage {
+  /** The page itself, aligned. */
+  readonly start: number;
+  /** Objects lie in [areaStart, areaEnd). */
+  readonly areaStart: number;
+  readonly areaEnd: number;
+  /** Machine code: no objects of the program. */
+  readonly isExecutable: boolean;
+  /** The `Heap` it belongs to; 0: read-only space, shared by all isolates. */
+  readonly heap: number;
+}
+
+/** Every page with objects, sorted by address. */
+export function findPages(target: Target, view: HeapView): readonly HeapPage[] {
+  const pages: HeapPage[] = [];
+  for (const mapping of target.mappings) {
+    if (mapping.path?.startsWith("/") === true || mapping.presentBytes === 0) continue;
+    const first = Math.ceil(mapping.start / PROBE_BYTES) * PROBE_BYTES;
+    for (let at = first; at + HEADER_BYTES <= mapping.end;) {
+      const page = pageAt(target, at, mapping.isExecutable);
+      if (page !== null && hasObject(view, page)) pages.push(page);
+      at = page === null ? at + PROBE_BYTES : nextProbe(page);
+    }
+  }
+  return pages.toSorted((a, b) => a.start - b.start);
+}
+
+function nextProbe({ start, areaEnd }: HeapPage): number {
+  return Math.max(start + PROBE_BYTES, Math.ceil(areaEnd / PROBE_BYTES) * PROBE_BYTES);
+}
+
+function pageAt(target: Target, start: number, isExecutable: boolean): HeapPage | null {
+  const header = target.memory.read(start, HEADER_BYTES);
+  if (header === null) return null;
+  const second = unsigned64(header, INLINE.self);
+  if ((header.readUInt32LE(0) & FROM_PAGE) !== 0) return null;
+  let [areaStart, areaEnd, heap] = [0, 0, 0];
+  if (second === start) {
+    areaStart = unsigned64(header, INLINE.areaStart);
+    areaEnd = unsigned64(header, INLINE.areaEnd);
+    heap = unsigned64(header, INLINE.heap);
+  } else {
+    if (second < PROBE_BYTES || second % 8 !== 0) return null;
+    const metadata = target.memory.read(second, METADATA_BYTES);
+    if (metadata === null) return null;
+    areaStart = unsigned64(metadata, BESIDE.areaStart);
+    areaEnd = unsigned64(metadata, BESIDE.areaEnd);
+    heap = unsigned64(metadata, BESIDE.heap);
+  }
+  const isSane =
+    areaStart > start &&
+    areaStart < start + PAGE_BYTES &&
+    areaStart % 8 === 0 &&
+    areaEnd > areaStart &&
+    areaEnd - areaStart < AREA_BYTES_MAX;
+  return isSane ? { start, areaStart, areaEnd, isExecutable, heap } : null;
+}
+
+/** A page begins with an object; an empty one, with nothing. */
+function hasObject(view: HeapView, page: HeapPage): boolean {
+  return view.isMap(view.mapOf(page.areaStart));
+}
+
+function unsigned64(bytes: Buffer, at: number): number {
+  return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 0x1_0000_0000;
+}

@@ -1,0 +1,126 @@
+/**
+ * Every object of the heap, page by page, in the order of addresses.
+ *
+ * ```
+ *   page: object object object ... | unused part of an allocation area | object ... | filler
+ *            size from map or length    skipped: [top, limit)               FreeSpace: skipped
+ * ```
+ * Where the size of an object is not known, or what lies there has no map, the walk goes on at the
+ * next word that looks like a map's address. What was passed over is counted, in bytes.
+ */
+import type { Target } from "../target/target.ts";
+import type { HeapView } from "../v8/heap-view.ts";
+import { MapTable } from "./maps.ts";
+import type { MapInfo } from "./maps.ts";
+import type { HeapPage } from "./pages.ts";
+import { findPages } from "./pages.ts";
+import { SizeTable, UNKNOWN_SIZE } from "./sizes.ts";
+
+/** Large objects are pages of their own: their content is not needed to walk. */
+const WINDOW_BYTES = 256 * 1024;
+
+/** What lies in a half-open part of an allocation area is not initialised. */
+export interface UnusedArea {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface WalkCounts {
+  objects: number;
+  bytes: number;
+  /** Fillers and free space. */
+  freeBytes: number;
+  /** Bytes whose objects are not known: damaged, or between allocation areas. */
+  skippedBytes: number;
+  /** Pages of which a part is not in the core. */
+  missingPages: number;
+}
+
+/** `address` is the object's first byte. */
+export type ObjectVisitor = (address: number, map: MapInfo, bytes: number) => void;
+
+/** The heap of one target (all isolates of it). */
+export class Heap {
+  readonly view: HeapView;
+  readonly maps: MapTable;
+  readonly pages: readonly HeapPage[];
+  readonly #target: Target;
+  readonly #sizes: SizeTable;
+  readonly #unused: readonly UnusedArea[];
+  readonly #codeType: number;
+  readonly #fillerType: number;
+  readonly #freeSpaceType: number;
+
+  /** `unused`: the rest of the allocation areas, [top, limit). */
+  constructor(target: Target, view: HeapView, unused: readonly UnusedArea[]) {
+    this.#target = target;
+    this.view = view;
+    this.maps = new MapTable(view);
+    this.#sizes = new SizeTable(view.layout);
+    this.#unused = unused;
+    this.#codeType = view.layout.type("INSTRUCTION_STREAM_TYPE");
+    this.#fillerType = view.layout.type("FEEDBACK_VECTOR_TYPE") + 1;
+    this.#freeSpaceType = this.#fillerType + 1;
+    this.pages = findPages(target, view);
+  }
+
+  /** Visits every object; one page at a time, so that the caller can do something in between. */
+  *walk(visit: ObjectVisitor): Generator<WalkCounts, WalkCounts> {
+    const counts = { objects: 0, bytes: 0, freeBytes: 0, skippedBytes: 0, missingPages: 0 };
+    for (const page of this.pages) {
+      this.#walkPage(page, visit, counts);
+      yield counts;
+    }
+    return counts;
+  }
+
+  #walkPage(page: HeapPage, visit: ObjectVisitor, counts: WalkCounts): void {
+    const bytes = Math.min(page.areaEnd - page.areaStart, WINDOW_BYTES + 8);
+    const window = Buffer.from(new ArrayBuffer(Math.ceil(bytes / 8) * 8));
+    const there = this.#target.memory.readInto(page.areaStart, window.subarray(0, bytes));
+    if (there < bytes) counts.missingPages += 1;
+    const words = new Uint32Array(window.buffer, 0, window.length >> 2);
+    const { areaStart } = page;
+    const u32: (address: number) => number = (address) => words[(address - areaStart) >>> 2] ?? 0;
+    const end = areaStart + there;
+    for (let at = areaStart; at + 8 <= end;) {
+      const unused = this.#unused.find(({ start, end: stop }) => at >= start && at < stop);
+      if (unused !== undefined) {
+        counts.freeBytes += unused.end - at;
+        at = unused.end;
+        continue;
+      }
+      const map = this.#mapAt(u32(at), u32(at + 4));
+      if (map === null) {
+        counts.skippedBytes += 8;
+        at += 8;
+        continue;
+      }
+      if (map.instanceType === this.#codeType) return; // machine code follows
+      const size = this.#bytesAt(at, map, end, u32);
+      if (map.instanceType === this.#fillerType || map.instanceType === this.#freeSpaceType) {
+        counts.freeBytes += size;
+      } else {
+        counts.objects += 1;
+        counts.bytes += size;
+        visit(at, map, size);
+      }
+      at += size;
+    }
+  }
+
+  /** The map that a word is a pointer to. */
+  #mapAt(low: number, high: number): MapInfo | null {
+    if ((low & 3) !== 1) return null;
+    return this.maps.get(high * 0x1_0000_0000 + (low - 1));
+  }
+
+  #bytesAt(at: number, map: MapInfo, end: number, u32: (address: number) => number): number {
+    const { instanceType, instanceBytes } = map;
+    const bytes = this.#sizes.bytesOf(at, instanceType, instanceBytes, u32);
+    if (bytes !== UNKNOWN_SIZE && bytes >= 8) return bytes;
+    let next = at + 8;
+    while (next + 8 <= end && this.#mapAt(u32(next), u32(next + 4)) === null) next += 8;
+    return next - at;
+  }
+}
