@@ -20,7 +20,7 @@ import { ByteCursor } from "./byte-cursor.ts";
 export type PositionFormat =
   /** `offset` of a statement, `-offset - 1` otherwise (V8 12.4 and 13.6). */
   | "sign"
-  /** `offset << 2 | breakable << 1 | statement` (V8 14.6). */
+  /** `offset << 2 | breakable << 1 | statement`, without zigzag (V8 14.6). */
   | "flags";
 
 export interface SourcePosition {
@@ -56,7 +56,7 @@ export function* sourcePositions(
   let codeOffset = -1;
   let raw = 0;
   for (let count = 0; count < ENTRIES_MAX && !cursor.isAtEnd; count++) {
-    const first = cursor.zigzag();
+    const first = format === "sign" ? cursor.zigzag() : cursor.unsigned();
     raw += cursor.zigzag();
     if (cursor.isBroken) return;
     let isStatement = false;

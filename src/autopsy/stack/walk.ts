@@ -57,6 +57,8 @@ export interface RawFrame {
   readonly type: FrameTypeName | "unknown" | null;
   /** Registers, as far as they are known here; all of them on top only. */
   readonly registers: Registers;
+  /** Of the frame below a handler of the interpreter on top: the registers of that handler. */
+  readonly handler?: Registers;
   /** Why frames are missing here. */
   readonly note?: string;
 }
@@ -83,6 +85,7 @@ export class StackWalker {
   *frames(registers: Registers): Generator<RawFrame, void, undefined> {
     let place: Place | null = { registers, isReturn: false };
     let sp = 0;
+    let handler: Registers | undefined;
     for (let count = 0; place !== null && count < FRAMES_MAX; count += 1) {
       if (place.registers.sp < sp) return;
       ({ sp } = place.registers);
@@ -94,7 +97,8 @@ export class StackWalker {
         continue;
       }
       const frame = this.#v8Frame(place, builtin);
-      yield frame;
+      yield handler === undefined ? frame : { ...frame, handler };
+      handler = frame.isTop && builtin?.endsWith("Handler") === true ? frame.registers : undefined;
       place =
         frame.fp === null ? this.#topCaller(frame) : this.#callerByFrame(frame.fp, frame.type);
       if (place === null && this.#isInside(sp)) {
@@ -291,5 +295,6 @@ function bare(
   fp: number,
   saved: readonly (readonly [string, number])[] = [],
 ): Registers {
-  return { pc, sp, fp, byName: new Map([["rip", pc], ["rsp", sp], ["rbp", fp], ...saved]) };
+  const byName = new Map([["rip", pc], ["rsp", sp], ["rbp", fp], ...saved]);
+  return { pc, sp, fp, byName, words: null };
 }

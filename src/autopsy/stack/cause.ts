@@ -1,0 +1,178 @@
+/**
+ * Why it died, or what it is doing: the first line. It is told from the signal, from the functions on
+ * the stack of the thread that got it, and from texts and errors that this stack points to.
+ */
+import { NotInMemory } from "../target/memory.ts";
+import type { SignalFacts } from "../target/target.ts";
+import type { V8Process } from "../v8/process.ts";
+import { CLEARED, isSmi } from "../v8/tagged.ts";
+import { BriefPrinter } from "./brief.ts";
+import type { Cause, StackFrame, ThreadStack } from "./model.ts";
+
+/** Words of a stack that are looked at for texts and errors. */
+const STACK_WORDS_MAX = 32_768;
+const TEXT_BYTES_MAX = 200;
+/** JSError: message and stack are ordinary properties, read by the printer. */
+const MEMORY_TEXT =
+  /^(?:.*(?:heap limit|out of memory|Allocation failed|mark-compacts|table overflow).*)$/iu;
+/** A core that was taken from a running process has no signal, or one that ends nothing. */
+export function hasDied(signal: SignalFacts | null): boolean {
+  return signal !== null && signal.number !== 0 && signal.name !== "SIGSTOP";
+}
+
+const FATAL_TEXT =
+  /^(?:Check failed|Debug check failed|unreachable code|unimplemented|Fatal ).*$/iu;
+
+interface Marker {
+  readonly pattern: RegExp;
+  readonly kind: Cause["kind"];
+  readonly text: string;
+}
+
+/** Functions by their readable names, the most telling first. */
+const MARKERS: readonly Marker[] = [
+  {
+    pattern: /FatalProcessOutOfMemory|OOMErrorHandler/u,
+    kind: "out of memory",
+    text: "out of memory",
+  },
+  { pattern: /TriggerUncaughtException/u, kind: "uncaught error", text: "uncaught error" },
+  {
+    pattern: /V8_Fatal|node::OnFatalError|node::FatalError/u,
+    kind: "fatal error",
+    text: "fatal error",
+  },
+  {
+    pattern: /^node::Assert\b|^__assert_fail/u,
+    kind: "assertion",
+    text: "assertion failed in C++",
+  },
+  {
+    pattern: /Isolate::Throw|Isolate::ReportPending|PropagatePending/u,
+    kind: "uncaught error",
+    text: "uncaught error",
+  },
+  {
+    pattern: /^node::(?:\(anonymous\)::)?(?:process::)?Abort$|^node::Abort/u,
+    kind: "abort",
+    text: "process.abort() was called",
+  },
+];
+
+export function causeOf(v8: V8Process, threads: readonly ThreadStack[]): Cause {
+  const { target } = v8;
+  const { signal } = target;
+  const thread = threads.find(({ isCrashed }) => isCrashed) ?? threads[0];
+  if (thread === undefined) return { kind: "unknown", text: "no thread is there" };
+  if (target.kind === "live" || signal === null || !hasDied(signal)) {
+    const main = threads.find(({ tid }) => tid === target.pid) ?? thread;
+    return activityOf(main, target.kind === "live" ? "running" : "taken from a running process");
+  }
+  const by = `killed by ${signal.name}`;
+  const marker = MARKERS.find(({ pattern }) =>
+    thread.frames.some(({ kind, name }) => kind === "native" && pattern.test(name)),
+  );
+  if (marker !== undefined) return fatalCause(v8, thread, marker, by);
+  const where =
+    signal.faultAddress === null ? "" : ` at address 0x${signal.faultAddress.toString(16)}`;
+  const sender = signal.senderPid === null ? "" : `, sent by process ${signal.senderPid}`;
+  const place = placeOf(thread);
+  return { kind: "signal", text: `${by}${where}${sender}${place === "" ? "" : ` in ${place}`}` };
+}
+
+function fatalCause(v8: V8Process, thread: ThreadStack, marker: Marker, by: string): Cause {
+  const place = placeOf(thread);
+  const at = place === "" ? "" : `, in ${place}`;
+  switch (marker.kind) {
+    case "out of memory": {
+      const text = textOnStack(v8, thread.tid, MEMORY_TEXT);
+      return {
+        kind: marker.kind,
+        text: `out of memory: ${text ?? "heap limit reached"} (${by})${at}`,
+      };
+    }
+    case "uncaught error": {
+      const error = errorOnStack(v8, thread.tid);
+      return {
+        kind: marker.kind,
+        text: `uncaught error: ${error ?? "not recoverable"} (${by})${at}`,
+      };
+    }
+    case "fatal error": {
+      const text = textOnStack(v8, thread.tid, FATAL_TEXT);
+      return {
+        kind: marker.kind,
+        text: `fatal error${text === null ? "" : `: ${text}`} (${by})${at}`,
+      };
+    }
+    default:
+      return { kind: marker.kind, text: `${marker.text} (${by})${at}` };
+  }
+}
+
+/** The first JavaScript frame that is not Node's own, or the first one at all. */
+function placeOf({ frames }: ThreadStack): string {
+  const own = frames.filter(({ kind }) => kind === "javascript");
+  const frame = own.find(({ location }) => location?.file.startsWith("node:") === false) ?? own[0];
+  return frame === undefined ? "" : describe(frame);
+}
+
+function describe({ name, location, original }: StackFrame): string {
+  const shown = original ?? location;
+  const at = shown === null ? "" : ` (${shown.file}:${shown.line}:${shown.column})`;
+  return `${name === "" ? "an anonymous function" : name}${at}`;
+}
+
+function activityOf(thread: ThreadStack, state: string): Cause {
+  const place = placeOf(thread);
+  const natives = thread.frames.filter(({ kind }) => kind === "native").map(({ name }) => name);
+  if (place !== "") return { kind: "running", text: `${state}: in ${place}` };
+  const isWaiting = natives.some((name) => /uv__io_poll|epoll_p?wait/u.test(name));
+  if (isWaiting) return { kind: "idle", text: `${state}: idle, waiting for events` };
+  return {
+    kind: "running",
+    text: `${state}: in native code${natives[0] === undefined ? "" : ` (${natives[0]})`}`,
+  };
+}
+
+/** Words of the stack of a thread, from its top. */
+function* stackWords(v8: V8Process, tid: number): Generator<number> {
+  const thread = v8.target.threads.find((one) => one.tid === tid);
+  const sp = thread?.registers?.sp ?? 0;
+  for (let index = 0; index < STACK_WORDS_MAX; index += 1) {
+    try {
+      yield v8.target.memory.word(sp + 8 * index);
+    } catch (error) {
+      if (error instanceof NotInMemory) return;
+      throw error;
+    }
+  }
+}
+
+/** The first text of that kind that the stack points to. */
+function textOnStack(v8: V8Process, tid: number, pattern: RegExp): string | null {
+  for (const word of stackWords(v8, tid)) {
+    const bytes = word < 4096 ? null : v8.target.memory.read(word, TEXT_BYTES_MAX);
+    const end = bytes?.indexOf(0) ?? -1;
+    if (bytes === null || end < 8) continue;
+    const text = bytes.toString("latin1", 0, end);
+    if (/^[\x20-\x7e]+$/u.test(text) && pattern.test(text)) return text;
+  }
+  return null;
+}
+
+/** The error nearest to the top, above the JavaScript that threw it. */
+function errorOnStack(v8: V8Process, tid: number): string | null {
+  const { heap, functions, layout } = v8;
+  const type = layout.type("JS_ERROR_TYPE");
+  const printer = new BriefPrinter(heap, functions);
+  for (const word of stackWords(v8, tid)) {
+    if (word % 4 !== 1) continue;
+    const object = word - 1;
+    if (isSmi(object) || object === CLEARED || heap.instanceTypeOf(object) !== type) continue;
+    const name = printer.className(object);
+    const message = printer.property(object, "message");
+    return message === null ? name : `${name}: ${message}`;
+  }
+  return null;
+}

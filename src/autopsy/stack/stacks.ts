@@ -1,0 +1,212 @@
+/**
+ * Stacks of all threads, put together: native frames with their symbols, JavaScript with positions and
+ * arguments, and who waits for the lowest async function.
+ */
+import type { TargetThread } from "../target/target.ts";
+import type { IsolateView } from "../v8/isolates.ts";
+import type { V8Process } from "../v8/process.ts";
+import { CLEARED, isSmi } from "../v8/tagged.ts";
+import type { Tagged } from "../v8/tagged.ts";
+import { AsyncChainReader } from "./async-chain.ts";
+import type { AsyncFrame } from "./async-chain.ts";
+import { BriefPrinter } from "./brief.ts";
+import { causeOf, hasDied } from "./cause.ts";
+import { CodeFinder } from "./code-objects.ts";
+import { JavaScriptFrameReader } from "./js-frames.ts";
+import type { JavaScriptFrame, NamedValue } from "./js-frames.ts";
+import type { SourceLocation, StackFrame, Stacks, ThreadStack, ValueText } from "./model.ts";
+import { readableName, roleOf } from "./names.ts";
+import { SourceMaps } from "./source-maps.ts";
+import { StackWalker } from "./walk.ts";
+import type { RawFrame } from "./walk.ts";
+
+/** Frames of one thread that are described; a recursion without end has some 10,000. */
+const FRAMES_MAX = 20_000;
+/** BuiltinExit: the function is the second word that the caller pushed (frame-constants.h). */
+const BUILTIN_EXIT_TARGET = 24;
+
+export interface StackOptions {
+  /** Where the paths of the process begin; "/" unless it lives in a container. */
+  readonly root?: string;
+}
+
+/** Reads the stacks of a target, in memory of a few megabytes. */
+export function readStacks(v8: V8Process, { root = "/" }: StackOptions = {}): Stacks {
+  const { target } = v8;
+  const reader = new ThreadReader(v8, new SourceMaps(root));
+  const threads = target.threads.map((thread) => reader.read(thread));
+  return {
+    title: target.title,
+    pid: target.pid,
+    v8: v8.layout.version,
+    cause: causeOf(v8, threads),
+    threads,
+    remarks: target.remarks,
+  };
+}
+
+/** Reads one thread after the other; what is found about code is kept between them. */
+export class ThreadReader {
+  readonly #v8: V8Process;
+  readonly #codes: CodeFinder;
+  readonly #frames: JavaScriptFrameReader;
+  readonly #printer: BriefPrinter;
+  readonly #chains: AsyncChainReader;
+  readonly #maps: SourceMaps;
+
+  constructor(v8: V8Process, maps: SourceMaps) {
+    this.#v8 = v8;
+    this.#maps = maps;
+    this.#codes = new CodeFinder(v8.target, v8.heap);
+    this.#frames = new JavaScriptFrameReader(v8);
+    this.#printer = new BriefPrinter(v8.heap, v8.functions);
+    this.#chains = new AsyncChainReader(v8.heap, v8.functions);
+  }
+
+  read(thread: TargetThread): ThreadStack {
+    const isolate = this.#v8.isolates.find(({ tid }) => tid === thread.tid) ?? null;
+    const { target } = this.#v8;
+    const frames: StackFrame[] = [];
+    const symbols: string[] = [];
+    let resumed: Tagged = CLEARED;
+    for (const raw of this.#walk(thread, isolate)) {
+      if (frames.length >= FRAMES_MAX) {
+        frames.push(missing("deeper frames left out"));
+        break;
+      }
+      if (raw.kind === "native") symbols.push(target.modules.symbolAt(symbolPc(raw))?.name ?? "");
+      frames.push(...this.#describe(raw));
+      // An await is resumed by a builtin whose closure knows the function that it resumed.
+      const isResumer = raw.builtin?.includes("Await") === true && raw.fp !== null;
+      if (isResumer && raw.fp !== null && raw.type === null) {
+        resumed = this.#v8.heap.tagged(raw.fp, -16);
+        frames.push(...this.#chains.below(resumed).map((frame) => this.#asyncFrame(frame)));
+      }
+    }
+    if (frames.length === 0) frames.push(missing("its registers are not there"));
+    const isMain = thread.tid === target.pid;
+    return {
+      tid: thread.tid,
+      name: thread.name,
+      role: roleOf(symbols, isMain, isolate !== null),
+      hasIsolate: isolate !== null,
+      isCrashed: hasDied(target.signal) && thread === target.threads[0],
+      frames,
+      isComplete: !frames.some(({ kind }) => kind === "missing"),
+    };
+  }
+
+  #walk(thread: TargetThread, isolate: IsolateView | null): Iterable<RawFrame> {
+    if (thread.registers === null) return [];
+    const walker = new StackWalker(this.#v8.target, this.#v8.heap, this.#codes, isolate);
+    return walker.frames(thread.registers);
+  }
+
+  #describe(raw: RawFrame): readonly StackFrame[] {
+    if (raw.kind === "missing") return [missing(raw.note ?? "frames are missing")];
+    if (raw.kind === "native") return [this.#native(raw)];
+    const frames = this.#frames.read(raw);
+    if (frames.length > 0) return frames.map((frame) => this.#javaScript(frame, raw.pc));
+    return [this.#internal(raw)];
+  }
+
+  #native(raw: RawFrame): StackFrame {
+    const symbol = this.#v8.target.modules.symbolAt(symbolPc(raw));
+    const path = this.#v8.target.modules.locate(raw.pc)?.module.path;
+    const name = symbol === null ? (path ?? "") : readableName(symbol.name);
+    return { ...blank("native", name), pc: raw.pc };
+  }
+
+  #internal(raw: RawFrame): StackFrame {
+    const { heap, functions } = this.#v8;
+    const { type } = raw;
+    if (type?.startsWith("Wasm") === true && raw.code === null && raw.builtin === null) {
+      return { ...blank("wasm", "a WebAssembly function"), pc: raw.pc };
+    }
+    if (type === "Irregexp" || raw.code?.kind === "regexp") {
+      return { ...blank("regexp", "a regular expression"), pc: raw.pc };
+    }
+    if (type === "BuiltinExit" && raw.fp !== null) {
+      const closure = heap.tagged(raw.fp, BUILTIN_EXIT_TARGET);
+      const name = functions.nameOf(functions.sharedOf(closure));
+      if (name !== "") return { ...blank("builtin", name), tier: "builtin", closure, pc: raw.pc };
+    }
+    return { ...blank("internal", raw.builtin ?? type ?? raw.code?.kind ?? ""), pc: raw.pc };
+  }
+
+  #javaScript(frame: JavaScriptFrame, pc: number): StackFrame {
+    const isInternal = frame.script === null && frame.name.includes("Closure");
+    const kind = frame.script === null ? (isInternal ? "internal" : "builtin") : "javascript";
+    return {
+      ...blank(kind, frame.name),
+      tier: frame.tier,
+      isInlined: frame.isInlined,
+      ...this.#locations(frame),
+      receiver: frame.receiver === null ? null : this.#value(frame.receiver),
+      parameters: frame.parameters.map((value) => this.#value(value)),
+      closure: frame.closure === CLEARED ? null : frame.closure,
+      pc,
+    };
+  }
+
+  #asyncFrame({ shared, position }: AsyncFrame): StackFrame {
+    const { functions } = this.#v8;
+    const script = functions.scriptOf(shared);
+    const lineColumn =
+      script === null || position === null ? null : functions.lineColumn(script, position);
+    return {
+      ...blank("async", functions.nameOf(shared)),
+      ...this.#locations({ script, lineColumn }),
+    };
+  }
+
+  #locations({
+    script,
+    lineColumn,
+  }: Pick<JavaScriptFrame, "script" | "lineColumn">): Pick<StackFrame, "location" | "original"> {
+    if (script === null || lineColumn === null) return { location: null, original: null };
+    const file = script.name === "" ? this.#evalName(script.evalCaller) : script.name;
+    const location: SourceLocation = { file, ...lineColumn };
+    return { location, original: this.#maps.original(script, lineColumn) };
+  }
+
+  #evalName(caller: Tagged): string {
+    if (caller === CLEARED) return "<anonymous>";
+    const script = this.#v8.functions.scriptOf(caller);
+    return `<eval in ${script?.name ?? "?"}>`;
+  }
+
+  #value({ name, value, isLikely }: NamedValue): ValueText {
+    const isObject = value.kind === "tagged" && !isSmi(value.tagged) && value.tagged !== CLEARED;
+    return {
+      name,
+      text: this.#printer.frameValue(value),
+      isLikely: isLikely && value.kind !== "unknown",
+      address: isObject ? value.tagged : null,
+    };
+  }
+}
+
+/** A return address may be the first byte behind a function: the call before it counts. */
+function symbolPc({ pc, isTop }: RawFrame): number {
+  return isTop ? pc : pc - 1;
+}
+
+function blank(kind: StackFrame["kind"], name: string): StackFrame {
+  return {
+    kind,
+    name,
+    tier: null,
+    isInlined: false,
+    location: null,
+    original: null,
+    receiver: null,
+    parameters: [],
+    closure: null,
+    pc: null,
+  };
+}
+
+function missing(why: string): StackFrame {
+  return blank("missing", why);
+}
