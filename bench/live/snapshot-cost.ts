@@ -1,7 +1,8 @@
 /**
  * What a heap snapshot costs: memory beyond the heap and CPU time, for a heap of small objects,
- * which is the dearest kind. `node --expose-gc --max-old-space-size=4000 bench/live/snapshot-cost.ts
- * 50` for a heap of 50 MB. Linux: the peak is the kernel's (VmHWM), reset before.
+ * which is the dearest kind. For a heap of 50 MB:
+ * `node --expose-gc --max-old-space-size=4000 bench/live/snapshot-cost.ts 50`.
+ * Linux: the peak is the kernel's (VmHWM), reset before.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";

@@ -19,6 +19,8 @@ import { pathOf } from "./source-maps.ts";
 
 /** For the step that takes an optimised frame back to the interpreter. */
 const STEP_LIMIT_MS = 250;
+/** Frames of Node's between the application's and where it is held. */
+const STEPS_OUT_MAX = 4;
 const VARIABLES_MAX = 64;
 
 /** Made in the main thread, so that the error is one of its own. */
@@ -46,21 +48,32 @@ export async function rescue(session: MainSession): Promise<RescueResult> {
 
 async function poison(session: MainSession, held: Held): Promise<RescueResult> {
   if (!held.isOurs) return { done: false, how: "a debugger holds the main thread" };
-  let [top] = held.paused.callFrames;
-  if (top === undefined) return { done: false, how: "there is no frame" };
-  if (isInternal(top)) return { done: false, how: "the innermost frame is Node's own" };
+  const urlOf = ({ url, location: { scriptId } }: Debugger.CallFrame): string => {
+    return held.scripts.get(scriptId)?.url ?? url;
+  };
+  const step = async (method: "stepInto" | "stepOut"): Promise<Debugger.CallFrame | undefined> => {
+    const stepped = session.nextPause(STEP_LIMIT_MS);
+    await session.post(`Debugger.${method}`);
+    return (await stepped)?.callFrames[0];
+  };
+  /** Out of what the application has called, to its own frame. */
+  const outward = async (frame: Debugger.CallFrame | undefined): Promise<typeof frame> => {
+    let at = frame;
+    for (let depth = 0; at !== undefined && isInternal(urlOf(at)); depth += 1) {
+      at = depth < STEPS_OUT_MAX ? await step("stepOut") : undefined;
+    }
+    return at;
+  };
+  let top = await outward(held.paused.callFrames[0]);
+  if (top === undefined) return { done: false, how: "it is in Node's own code" };
   let variables = await localsOf(session, top);
   if (await isOptimised(session, top, variables)) {
-    const stepped = session.nextPause(STEP_LIMIT_MS);
-    await session.post("Debugger.stepInto");
-    const paused = await stepped;
-    [top] = paused?.callFrames ?? [];
+    top = await outward(await step("stepInto"));
     if (top === undefined) return { done: false, how: "the optimised frame did not take a step" };
-    if (isInternal(top)) return { done: false, how: "the step led into Node's own code" };
     variables = await localsOf(session, top);
   }
   const { functionName, location } = top;
-  const where = `${functionName || "(anonymous)"} (${pathOf(top.url)}:${location.lineNumber + 1})`;
+  const where = `${functionName || "(anonymous)"} (${pathOf(urlOf(top))}:${location.lineNumber + 1})`;
   const count = await setAll(session, top, variables);
   if (count === 0) return { done: false, how: `${where} has no local variable` };
   return { done: true, how: `an exception in ${where}, by ${count} of its variables` };
@@ -133,6 +146,6 @@ function argumentOf({ objectId, unserializableValue, value }: Runtime.RemoteObje
   return value === undefined ? {} : { value: value as unknown };
 }
 
-function isInternal({ url }: Debugger.CallFrame): boolean {
+function isInternal(url: string): boolean {
   return url === "" || url.startsWith("node:");
 }

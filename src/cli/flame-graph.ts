@@ -74,7 +74,8 @@ document.querySelector("main").addEventListener("click", (event) => {
 `;
 }
 
-function boxHtml({ node, depth, left, width, total }: Box, unit: ProfileTree["unit"], all: number) {
+function boxHtml(box: Box, unit: ProfileTree["unit"], all: number): string {
+  const { node, depth, left, width, total } = box;
   const percent = all === 0 ? "100" : ((100 * total) / all).toFixed(1);
   const place = node.file === "" ? "" : ` (${node.file}:${node.line})`;
   const own = node.self > 0 ? `, ${amount(node.self, unit)} itself` : "";

@@ -6,8 +6,7 @@
  *      |                       |                                             |
  *      +------- progress ------+------------------- progress ----------------+--> forgotten
  * ```
- * The rescue (`--stall-rescue`) puts an exception into the guilty frame, if a request is being
- * executed; it is tried once a stall. A worker that a debugger holds, or that writes a heap
+ * The rescue (`--stall-rescue`) puts an exception into the guilty frame; it is tried once a stall. A worker that a debugger holds, or that writes a heap
  * snapshot, is left alone.
  */
 import { formatDuration } from "../base/mod.ts";
@@ -146,10 +145,10 @@ export class Stalls {
   }
 
   #atLimit(link: WorkerLink, stall: Stall): void {
-    const { config, executing, evict } = this.#ports;
+    const { config, evict } = this.#ports;
     if (stall.rescue === "under way" || stall.rescue === "waiting") return;
     const mayRescue = config().stallRescue && stall.rescue === "untried";
-    if (mayRescue && executing(link) !== null) void this.#rescue(link, stall);
+    if (mayRescue) void this.#rescue(link, stall);
     else evict(link);
   }
 
