@@ -72,6 +72,22 @@ export class FunctionReader {
     return readScopeInfo(this.#heap, this.#heap.tagged(shared, field));
   }
 
+  /** Characters [start, end) of its script, also of a function that was never compiled. */
+  rangeOf(shared: Tagged): { readonly start: number; readonly end: number } | null {
+    const heap = this.#heap;
+    const { layout } = heap;
+    const known = this.scopeInfoOf(shared)?.range ?? null;
+    if (known !== null) return known;
+    for (const place of [layout.stated.sfiFunctionData, layout.stated.sfiUntrustedData]) {
+      const data = place === null ? CLEARED : heap.tagged(shared, place);
+      const type = layout.typeName(heap.instanceTypeOf(data));
+      if (type === null || !type.startsWith("UNCOMPILED_DATA")) continue;
+      const start = heap.unsigned(data, layout.field("UncompiledData", "start_position"), 4);
+      return { start, end: heap.unsigned(data, layout.field("UncompiledData", "end_position"), 4) };
+    }
+    return null;
+  }
+
   /** `SharedFunctionInfo::Name`, or what V8 inferred; empty for a function without a name. */
   nameOf(shared: Tagged): string {
     const heap = this.#heap;

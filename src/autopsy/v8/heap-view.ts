@@ -74,6 +74,16 @@ export class HeapView {
     }
   }
 
+  /** The same, exact. */
+  bigWord(object: Tagged, offset: number): bigint {
+    try {
+      return object <= 0 ? 0n : this.memory.bigWord(object + offset);
+    } catch (error) {
+      if (error instanceof NotInMemory) return 0n;
+      throw error;
+    }
+  }
+
   double(object: Tagged, offset: number): number {
     try {
       return object <= 0 ? Number.NaN : this.memory.f64(object + offset);

@@ -51,6 +51,8 @@ interface Stated {
   readonly deoptDeoptExitStart: number;
   /** Safepoint tables begin with the number of stack slots. */
   readonly hasStackSlots: boolean;
+  /** Symbol flags: bits of what no program can see (symbol.h; two of them since 14.x). */
+  readonly symbolPrivateMask: number;
   /** Interpreter frames: register r0 from the frame pointer. */
   readonly interpreterRegisters: number;
 }
@@ -66,6 +68,7 @@ const STATED: ReadonlyMap<string, Stated> = new Map([
       deoptFirstEntry: 11,
       deoptDeoptExitStart: 8,
       hasStackSlots: false,
+      symbolPrivateMask: 1,
       interpreterRegisters: -56,
     },
   ],
@@ -79,6 +82,7 @@ const STATED: ReadonlyMap<string, Stated> = new Map([
       deoptFirstEntry: 12,
       deoptDeoptExitStart: 9,
       hasStackSlots: true,
+      symbolPrivateMask: 1,
       interpreterRegisters: -56,
     },
   ],
@@ -92,6 +96,7 @@ const STATED: ReadonlyMap<string, Stated> = new Map([
       deoptFirstEntry: 12,
       deoptDeoptExitStart: 9,
       hasStackSlots: true,
+      symbolPrivateMask: 3,
       interpreterRegisters: -56,
     },
   ],

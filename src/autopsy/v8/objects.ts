@@ -28,6 +28,8 @@ const PROXY = { target: 16, handler: 24 } as const;
 /** PropertyCell: name, details, value. */
 const CELL = { name: 8, details: 16, value: 24 } as const;
 const PAIR = { getter: 8, setter: 16 } as const;
+/** Symbol: the flags, behind the hash (symbol.h). */
+const SYMBOL_FLAGS_AT = 12;
 const HOLE_NAN_HIGH = 0xfff7_ffff;
 /** Characters of a property's name. */
 const NAME_CHARS_MAX = 1_000;
@@ -49,6 +51,8 @@ export interface Property {
   readonly isSymbol: boolean;
   /** A class's `#name`: V8 keeps it under a private symbol. */
   readonly isPrivate: boolean;
+  /** V8's own: the recorded stack of an error, the brand of a class. No program can see it. */
+  readonly isInternal: boolean;
   readonly isEnumerable: boolean;
   /** CLEARED: not there; of an accessor, CLEARED too. */
   readonly value: Tagged;
@@ -330,6 +334,8 @@ export class ObjectReader {
     const { heap } = this;
     const { layout } = heap;
     const isSymbol = heap.isOfType(key, "SYMBOL_TYPE");
+    const isHidden =
+      isSymbol && (heap.unsigned(key, SYMBOL_FLAGS_AT, 4) & layout.stated.symbolPrivateMask) !== 0;
     const text = isSymbol ? heap.tagged(key, layout.field("Symbol", "name")) : key;
     const name = heap.string(text, NAME_CHARS_MAX);
     if (name === null && !isSymbol) return null;
@@ -342,7 +348,8 @@ export class ObjectReader {
       key,
       name: name ?? "",
       isSymbol,
-      isPrivate: isSymbol && (name ?? "").startsWith("#"),
+      isPrivate: isHidden && (name ?? "").startsWith("#"),
+      isInternal: isHidden && !(name ?? "").startsWith("#"),
       isEnumerable: (details & dontEnum) === 0,
       value: isAccessor ? CLEARED : value,
       accessor: isAccessor
