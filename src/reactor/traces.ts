@@ -16,6 +16,8 @@ import type { ControlledTraces, TraceLine } from "../supervision/mod.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
 const PULL_MS = 1000;
+/** The first figures come sooner: `begin` prints, or a program that ends at once. */
+const FIRST_PULL_MS = 200;
 /** A worker that spins cannot tell its last figures. */
 const LAST_FIGURES_MS = 2000;
 const PROBES_TIMEOUT_MS = 2000;
@@ -83,6 +85,7 @@ export class Traces implements ControlledTraces {
     lines.push({ type: "started", trace: id, workers: links.map(({ index }) => index) });
     for (const link of links) this.#give(trace, link);
     signal.addEventListener("abort", () => this.#abandon(trace), { once: true });
+    setTimeout(() => this.#ask(trace), FIRST_PULL_MS);
     this.#pulls ??= setInterval(() => this.#pull(), PULL_MS);
     return lines;
   }
@@ -167,16 +170,20 @@ export class Traces implements ControlledTraces {
 
   #pull(): void {
     for (const trace of this.#traces.values()) {
-      if (trace.state !== "running") continue;
-      if (trace.lines.unread > UNREAD_PER_WORKER_MAX * (trace.holders.size + 1)) continue;
       const silent = [...trace.silent].map((id) => trace.holders.get(id) ?? -1);
       trace.lines.push({ type: "round", silent });
-      for (const id of trace.holders.keys()) {
-        // one question at a time: a worker that spins would find hundreds of them
-        if (trace.silent.has(id)) continue;
-        trace.silent.add(id);
-        this.#links.get(id)?.send({ type: "trace-pull", id: trace.id });
-      }
+      this.#ask(trace);
+    }
+  }
+
+  #ask(trace: Trace): void {
+    if (trace.state !== "running") return;
+    if (trace.lines.unread > UNREAD_PER_WORKER_MAX * (trace.holders.size + 1)) return;
+    for (const id of trace.holders.keys()) {
+      // one question at a time: a worker that spins would find hundreds of them
+      if (trace.silent.has(id)) continue;
+      trace.silent.add(id);
+      this.#links.get(id)?.send({ type: "trace-pull", id: trace.id });
     }
   }
 

@@ -61,6 +61,8 @@ export class Aggregation {
   readonly #keysMax: number;
   readonly #space: KeySpace;
   readonly #takesNumbers: boolean;
+  #lastId = "";
+  #last: Cell | null = null;
 
   constructor(shape: AggregationShape, space: KeySpace, keysMax: number = KEYS_MAX) {
     this.shape = shape;
@@ -75,8 +77,16 @@ export class Aggregation {
 
   /** @param id of keyId */
   add(id: string, value: unknown): void {
-    if (this.#takesNumbers && Number.isNaN(number(value))) this.skipped += 1;
-    else (this.#cells.get(id) ?? this.#create(id))?.add(value);
+    if (this.#takesNumbers && Number.isNaN(number(value))) {
+      this.skipped += 1;
+      return;
+    }
+    // the same key comes again and again, above all where there is only one
+    if (id !== this.#lastId || this.#last === null) {
+      this.#last = this.#cells.get(id) ?? this.#create(id);
+      this.#lastId = id;
+    }
+    this.#last?.add(value);
   }
 
   /** Adds what another worker has. */
@@ -104,11 +114,13 @@ export class Aggregation {
 
   #remove(id: string): void {
     if (this.#cells.delete(id)) this.#space.chars -= id.length;
+    this.#last = null;
   }
 
   clear(): void {
     for (const id of this.#cells.keys()) this.#space.chars -= id.length;
     this.#cells.clear();
+    this.#last = null;
   }
 
   /** Keeps the `count` rows that weigh most. */

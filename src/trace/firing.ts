@@ -30,14 +30,12 @@ export class Firing {
     this.probe = probe;
   }
 
-  /** Lets go of everything that belongs to the application. */
+  /** Lets go of everything that belongs to the application. `raised` is the provider's to take. */
   reset(): void {
     this.args = NOTHING;
-    this.duration = undefined;
     this.retval = undefined;
     this.thrown = undefined;
     this.request = null;
     this.locals = null;
-    this.raised = null;
   }
 }

@@ -52,7 +52,7 @@ export class Site {
     return this.clause.needs;
   }
 
-  /** Runs the clause on what has been put into `firing`, and empties that but for `raised`. */
+  /** Runs the clause on what has been put into `firing`, and empties that. */
   fire(): void {
     const { firing } = this;
     if (this.off === null) {
@@ -68,9 +68,7 @@ export class Site {
       }
       gate.isClosed = wasClosed;
     }
-    const { raised } = firing;
     firing.reset();
-    firing.raised = raised;
   }
 
   #timed(): void {

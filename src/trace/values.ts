@@ -9,7 +9,6 @@
  * ```
  * All of Node and of the language that is needed is taken when this module is loaded.
  */
-import { ClientRequest } from "node:http";
 import { Server, Socket } from "node:net";
 import { types } from "node:util";
 import { PROTOTYPES_MAX, STRING_CHARS_MAX } from "./limits.ts";
@@ -27,6 +26,9 @@ function getterOf(prototype: object, name: string): readonly [string, Getter] | 
   const get = getOf(getOwnPropertyDescriptor(prototype, name));
   return get === undefined ? null : [name, get];
 }
+
+// an `import` of node:http would load all of undici, which the application would see
+const { ClientRequest } = process.getBuiltinModule("node:http");
 
 function getOf(descriptor: PropertyDescriptor | undefined): Getter | undefined {
   return descriptor === undefined ? undefined : (Reflect.get(descriptor, "get") as Getter); // it is

@@ -14,6 +14,9 @@ import type { TraceRuntime } from "../trace/mod.ts";
 
 type TraceMessage = Extract<ReactorToWorker, { type: `trace-${string}` }>;
 
+/** The application's calls of it may be traced; ours are not among them. */
+const toJson = JSON.stringify;
+
 /** Less than a packet holds. */
 const PART_BYTES = 64 * 1024;
 const HEADER_BYTES = 8;
@@ -58,7 +61,7 @@ export class TracePort {
   }
 
   #answer(id: number, value: unknown): void {
-    const text = Buffer.from(JSON.stringify(value));
+    const text = Buffer.from(toJson(value));
     for (let from = 0; from < text.length; from += PART_BYTES) {
       const part = text.subarray(from, from + PART_BYTES);
       const packet = Buffer.allocUnsafe(HEADER_BYTES + part.length);

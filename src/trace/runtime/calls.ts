@@ -5,7 +5,6 @@
 import dns from "node:dns";
 import { EventEmitter } from "node:events";
 import fs from "node:fs";
-import http from "node:http";
 import { syncBuiltinESMExports } from "node:module";
 import { Duplex, Readable, Writable } from "node:stream";
 import timers from "node:timers";
@@ -16,6 +15,9 @@ import type { Layer } from "./patches.ts";
 import { now } from "./platform.ts";
 import { detachAll, fireAll, sitesAt, timed } from "./provider.ts";
 import type { Attach, Detach, Tools } from "./provider.ts";
+
+// as in values.ts: an `import` would load undici
+const http = process.getBuiltinModule("node:http");
 
 /** Puts a layer around a function where it is the object's own; what cannot be replaced is left. */
 function around(tools: Tools, object: object, key: string, layer: Layer): readonly Detach[] {

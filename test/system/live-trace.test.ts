@@ -1,0 +1,173 @@
+/** `holdfast trace`: what a running service does, merged over its workers, and nothing left of it. */
+import assert from "node:assert/strict";
+import { openSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { describe, it } from "node:test";
+import { LiveTrace, assertClean } from "./support/live.ts";
+import { get, send } from "./support/load.ts";
+import { CLI, app, nodeBinary } from "./support/paths.ts";
+import { cleanEnvironment } from "./support/run.ts";
+import { startService, suiteOwner } from "./support/service.ts";
+import type { Service } from "./support/service.ts";
+import { waitFor } from "./support/wait.ts";
+
+const entry = app("live/trace.cjs");
+
+async function ask(service: Service, path: string, times = 1): Promise<void> {
+  for (let count = 0; count < times; count += 1) await get(await service.target(), path);
+}
+
+describe("holdfast trace", () => {
+  let service: Promise<Service> | null = null;
+  const owner = suiteOwner();
+  const shared = (): Promise<Service> => (service ??= startService(owner, { entry }));
+
+  it("counts requests of all workers; Ctrl-C brings the last figures and leaves nothing", async (t) => {
+    const running = await shared();
+    const program =
+      "http:done { @n[path] = count(); @t[path] = quantize(duration); @w = uniq(worker) }" +
+      ' fn:trace-db.query:return { @q[retval] = count() } end { printf("bye %d", worker) }' +
+      " user:order:placed { @o[arg0] = sum(arg1) } fs:call { @fs[op] = count() }";
+    const trace = await LiveTrace.start(t, running, program);
+    await ask(running, "/slow?ms=20", 20);
+    await ask(running, "/query", 3);
+    await ask(running, "/order?id=7", 4);
+    const line = await trace.waitForRow("o", "7", 40);
+    assert.equal(trace.row(line, "n", "/slow"), 20);
+    assert.equal(trace.row(line, "t", "/slow"), 20);
+    assert.equal(trace.row(line, "q", "rows of select 1"), 3);
+    assert.equal(await trace.interrupt(), 0, trace.describe());
+    assert.equal(trace.lines.at(-1)?.reason, "it was stopped");
+    const said = trace.lines.filter(({ event }) => event === "line").map(({ text }) => text);
+    assert.deepEqual(new Set(said), new Set(["bye 0", "bye 1"]));
+    await assertClean(running);
+  });
+
+  it("a client that is killed leaves nothing either", async (t) => {
+    const running = await shared();
+    const program = "fs:call, emitter:emit, timers:set, stream:write, fn:JSON.stringify:entry";
+    const trace = await LiveTrace.start(t, running, `${program} { @[probe] = count() }`);
+    await ask(running, "/", 2);
+    await trace.waitForRow("", "fn:JSON.stringify:entry", 2);
+    trace.child.kill("SIGKILL");
+    await assertClean(running);
+  });
+
+  it("two traces at once do not know of each other", async (t) => {
+    const running = await shared();
+    const first = await LiveTrace.start(t, running, "fn:trace-db.check:entry { @ = count() }");
+    await ask(running, "/fail", 2);
+    await first.waitForRow("", "", 2);
+    const second = await LiveTrace.start(t, running, "fn:trace-db.check:entry { @ = count() }");
+    await ask(running, "/fail", 3);
+    await first.waitForRow("", "", 5);
+    await second.waitForRow("", "", 3);
+    assert.equal(await first.interrupt(), 0);
+    await ask(running, "/fail", 1);
+    await second.waitForRow("", "", 4);
+    assert.equal(await second.interrupt(), 0);
+    await assertClean(running);
+  });
+
+  it("ends by itself: --for, and exit()", async () => {
+    const running = await shared();
+    const short = await running.control("trace", "http:done { @ = count() }", "--for", "300ms");
+    assert.deepEqual([short.code, short.signal], [0, null], short.stderr.toString());
+    assert.match(short.stderr.toString(), /its time is over; \d+ firings in 2 workers/);
+    const exit = await running.control("trace", 'begin { print("once"); exit() }', "--worker", "0");
+    assert.equal(exit.code, 0);
+    assert.equal(exit.stdout.toString().trim(), "once");
+    assert.match(exit.stderr.toString(), /exit\(\) was called in worker 0/);
+  });
+
+  it("a ready program and a file are as good; a wrong one is shown where it is wrong", async () => {
+    const running = await shared();
+    const ready = await running.control("trace", "slow-requests", "--for", "200ms");
+    assert.equal(ready.code, 0, ready.stderr.toString());
+    const typo = await running.control("trace", "slow-requets");
+    assert.equal(typo.code, 64);
+    assert.match(
+      typo.stderr.toString(),
+      /no ready program slow-requets\. Did you mean slow-requests\?/,
+    );
+    const wrong = await running.control("trace", "http:done { @ = cout() }");
+    assert.notEqual(wrong.code, 0);
+    const place = /^ {2}http:done \{ @ = cout\(\) \}\n {18}\^\nholdfast: .*at 1:17: .*mean count/;
+    assert.match(wrong.stderr.toString(), place);
+    const list = await running.control("trace", "--list");
+    assert.match(list.stdout.toString(), /^PROGRAM +SHOWS\n(.*\n)*loop-blockers +Who blocks/);
+  });
+
+  it("--destructive: a fault where it is asked for, for as long as that", async (t) => {
+    const running = await shared();
+    const program = 'fn:trace-db.check:entry { raise("by request") }';
+    const trace = await LiveTrace.start(t, running, program, "--destructive");
+    const failed = await get(await running.target(), "/fail");
+    assert.deepEqual([failed.status, failed.text], [503, "by request"]);
+    assert.equal(await trace.interrupt(), 0);
+    assert.equal((await get(await running.target(), "/fail")).status, 200);
+  });
+
+  it("a full disk is said, and the workers are released", async (t) => {
+    const running = await shared();
+    const args = ["--", CLI, "trace", "--name", running.name, "tick:100ms { print(timestamp) }"];
+    const env = cleanEnvironment({ HOLDFAST_RUNTIME_DIR: running.runtimeDir });
+    const full = openSync("/dev/full", "w");
+    const child = spawn(nodeBinary(), args, { env, stdio: ["ignore", full, "pipe"] });
+    t.after(() => child.kill("SIGKILL"));
+    let said = "";
+    child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
+      said += chunk;
+    });
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    assert.notEqual(code, 0);
+    assert.match(said, /ENOSPC/);
+    await assertClean(running);
+  });
+});
+
+describe("holdfast trace of workers that die and spin", () => {
+  it("keeps what a dead worker had told, and goes on in the next one", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const trace = await LiveTrace.start(t, service, "http:request { @[path] = count() }");
+    await ask(service, "/slow?ms=1", 3);
+    await trace.waitForRow("", "/slow", 3);
+    await send(await service.target(), "POST", "/die"); // a GET would be tried again
+    await trace.waitFor("the death", ({ event }) => event === "gone");
+    await service.waitForStatus("another one", ({ totals, workers }) => {
+      return totals.restarts === 1 && workers.every(({ state }) => state === "ready");
+    });
+    await waitFor("it is traced too", async () => {
+      await ask(service, "/query");
+      return trace.lines.some((line) => (trace.row(line, "", "/query") ?? 0) > 0);
+    });
+    const last = await trace.waitForRow("", "/slow", 3);
+    assert.ok((trace.row(last, "", "/query") ?? 0) > 0, trace.describe());
+    assert.equal(await trace.interrupt(), 0);
+    await assertClean(service);
+  });
+
+  it("says which worker does not answer, and gets its figures when it does", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const trace = await LiveTrace.start(t, service, "http:done { @[path] = max(duration) }");
+    const spun = get(await service.target(), "/spin");
+    await trace.waitFor("silence of worker 0", ({ silent }) => silent?.join() === "0");
+    await spun;
+    await trace.waitFor("the request that spun", (line) => {
+      return (trace.row(line, "", "/spin") ?? 0) >= 3000;
+    });
+    assert.equal(await trace.interrupt(), 0);
+  });
+
+  it("memory is bounded: keys beyond the limit are dropped, counted and shown", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const program = "fn:trace-db.check:entry { @[arg0] = count() }";
+    const trace = await LiveTrace.start(t, service, program);
+    await ask(service, "/keys");
+    await trace.waitFor("500 drops", (line) => {
+      const [found] = line.aggregations ?? [];
+      return found?.drops === 500 && found.rows.length === 1000;
+    });
+    assert.equal(await trace.interrupt(), 0);
+  });
+});
