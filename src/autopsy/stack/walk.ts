@@ -39,6 +39,8 @@ const FRAME_SETUP = Buffer.from([0x55, 0x48, 0x89, 0xe5]);
 const RETURN_OPCODES: ReadonlySet<number> = new Set([0xc3, 0xc2]);
 /** Bytes of a function in which its frame is made. */
 const PROLOGUE_BYTES_MAX = 256;
+/** The largest builtins have some 30 kB. */
+const BUILTIN_BYTES_MAX = 256 * 1024;
 /** Words between the stack pointer and the frame of the caller that a builtin without frame pushes. */
 const LEAF_WORDS_MAX = 64;
 const CALLEE_SAVED_OF_ENTRY = ["r12", "r13", "r14", "r15", "rbx"] as const;
@@ -107,9 +109,16 @@ export class StackWalker {
     }
   }
 
-  /** The name of the builtin at an address, without prefix. */
+  /**
+   * The name of the builtin at an address, without prefix. The frames that a deoptimisation makes
+   * return to the very start of a builtin (Deoptimizer::DoComputeUnoptimizedFrame); all others return
+   * behind a call, after which there is at least padding.
+   */
   builtinAt(pc: number, isReturn: boolean): string | null {
-    const name = this.#target.modules.symbolAt(pc - (isReturn ? 1 : 0))?.name;
+    const { modules } = this.#target;
+    const start = modules.symbolAt(pc);
+    const symbol = isReturn && start?.offset !== 0 ? modules.symbolAt(pc - 1) : start;
+    const name = symbol?.name;
     return name?.startsWith(BUILTIN_PREFIX) === true ? name.slice(BUILTIN_PREFIX.length) : null;
   }
 
@@ -185,16 +194,24 @@ export class StackWalker {
     const setup = this.#setupAt(start);
     if (setup !== null && pc < start + setup + FRAME_SETUP.length) return false;
     if (RETURN_OPCODES.has(this.#byte(pc))) return false;
-    if (builtin === null) return true;
-    // A builtin without a frame of its own runs in its caller's.
-    return setup !== null && this.#isOwnFrame(builtin, fp);
+    return builtin === null || this.#isOwnFrame(builtin, start, registers);
   }
 
-  /** Stubs mark their frames; a builtin with JavaScript linkage has the function in its frame. */
-  #isOwnFrame(builtin: string, fp: number): boolean {
+  /**
+   * A builtin without a frame of its own runs in its caller's. Some make theirs late, on a slow path.
+   * Stubs mark their frames; a builtin with JavaScript linkage has its function in its frame.
+   */
+  #isOwnFrame(builtin: string, start: number, { pc, sp, fp }: Registers): boolean {
+    if (fp === null || !this.#makesFrame(start, pc)) return false;
     const type = this.typeOf(fp);
-    if (type !== null) return true;
-    return !builtin.endsWith("Handler") && !this.#isFrameOfCode(fp);
+    if (type === null) return !builtin.endsWith("Handler") && !this.#isFrameOfCode(fp);
+    // The frame may be that of a stub that called this one: then the return address is on top.
+    return type !== "unknown" && !this.#isReturnAddress(this.#heap.word(sp, 0));
+  }
+
+  #makesFrame(start: number, pc: number): boolean {
+    const code = this.#target.memory.read(start, Math.min(pc - start, BUILTIN_BYTES_MAX));
+    return code !== null && code.includes(FRAME_SETUP);
   }
 
   /** True when the JavaScript frame belongs to bytecode or compiled code, not to a builtin. */
