@@ -10,6 +10,15 @@ export { defineConfig } from "./config-input.ts";
 export type { Config, DurationText, SizeText } from "./config-input.ts";
 export type { ResolvedConfig } from "./config-types.ts";
 export { entryUrl } from "./entry-url.ts";
+export {
+  HISTOGRAM_BUCKETS,
+  HISTOGRAM_UNIT_NS,
+  bucketLowUs,
+  bucketOf,
+  bucketUs,
+  bucketWidthUs,
+  quantilesUs,
+} from "./histogram.ts";
 export { HoldfastError } from "./errors.ts";
 export { EXIT_CODES, exitCodeOf } from "./exit-codes.ts";
 export { JsonLines } from "./json-lines.ts";

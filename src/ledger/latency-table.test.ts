@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { bucketLowUs, bucketOf, bucketUs, bucketWidthUs, quantilesUs } from "./histogram.ts";
+import { HISTOGRAM_BUCKETS, bucketLowUs, bucketOf, bucketUs } from "../base/mod.ts";
+import { bucketWidthUs, quantilesUs } from "../base/mod.ts";
 import { LatencyTable, OTHER_ROUTE } from "./latency-table.ts";
-import { LATENCY_BUCKETS, LATENCY_NAME_BYTES_MAX, LATENCY_SERIES_MAX } from "./layout.ts";
+import { LATENCY_NAME_BYTES_MAX, LATENCY_SERIES_MAX } from "./layout.ts";
 import { ledgerBytes } from "./layout.ts";
 
 const SHAPE = { connectionsMax: 1, workersMax: 1 };
@@ -18,11 +19,11 @@ const total = (counts: Float64Array): number => counts.reduce((sum, count) => su
 
 describe("the buckets", () => {
   it("follow each other without a gap, each as narrow as promised", () => {
-    for (let bucket = 0; bucket < LATENCY_BUCKETS; bucket += 1) {
+    for (let bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket += 1) {
       const low = bucketLowUs(bucket);
       const width = bucketWidthUs(bucket);
       assert.equal(bucketOf(bucketUs(bucket)), bucket, `middle of ${bucket}`);
-      if (bucket + 1 < LATENCY_BUCKETS) {
+      if (bucket + 1 < HISTOGRAM_BUCKETS) {
         assert.ok(Math.abs(bucketLowUs(bucket + 1) - low - width) < 1e-9 * low + 1e-9);
       }
       if (low >= 12.8) assert.ok(width / low <= 1 / 128 + 1e-12, `bucket ${bucket}`);
@@ -32,7 +33,7 @@ describe("the buckets", () => {
   it("take every time, also impossible ones", () => {
     assert.equal(bucketOf(-5), 0);
     assert.equal(bucketOf(Number.NaN), 0);
-    assert.equal(bucketOf(1e15), LATENCY_BUCKETS - 1);
+    assert.equal(bucketOf(1e15), HISTOGRAM_BUCKETS - 1);
     fc.assert(
       fc.property(fc.double({ min: 13, max: 6.8e9, noNaN: true }), (us) => {
         const error = Math.abs(bucketUs(bucketOf(us)) - us);
@@ -46,7 +47,7 @@ describe("the buckets", () => {
       fc.property(
         fc.array(fc.double({ min: 13, max: 1e7, noNaN: true }), { minLength: 1 }),
         (times) => {
-          const counts = new Float64Array(LATENCY_BUCKETS);
+          const counts = new Float64Array(HISTOGRAM_BUCKETS);
           for (const us of times) counts[bucketOf(us)] = (counts[bucketOf(us)] ?? 0) + 1;
           const sorted = times.toSorted((a, b) => a - b);
           const found = quantilesUs(counts, [0.5, 0.99, 1]);
@@ -57,7 +58,7 @@ describe("the buckets", () => {
         },
       ),
     );
-    assert.deepEqual(quantilesUs(new Float64Array(LATENCY_BUCKETS), [0.5, 1]), [0, 0]);
+    assert.deepEqual(quantilesUs(new Float64Array(HISTOGRAM_BUCKETS), [0.5, 1]), [0, 0]);
   });
 });
 

@@ -9,10 +9,10 @@
  * A series is published by its `nameBytes`, stored last, and never renamed while its worker lives.
  * Readers may find a count that its sum does not have yet, and the other way round.
  */
-import { LATENCY_BUCKETS, LATENCY_NAME_BYTES_MAX, LATENCY_SERIES_BYTES } from "./layout.ts";
+import { HISTOGRAM_BUCKETS, bucketOf } from "../base/mod.ts";
+import { LATENCY_NAME_BYTES_MAX, LATENCY_SERIES_BYTES } from "./layout.ts";
 import { LATENCY_BYTES, LATENCY_SERIES_MAX, SERIES, latencyOffset } from "./layout.ts";
 import type { LedgerShape } from "./layout.ts";
-import { bucketOf } from "./histogram.ts";
 
 /** What is counted under no route of its own: the table of the worker is full. */
 export const OTHER_ROUTE = "(other)";
@@ -38,7 +38,7 @@ export interface LatencySeries {
   readonly waitedUs: number;
   readonly maxUs: number;
   readonly exemplar: LatencyExemplar | null;
-  /** By bucket, see `histogram.ts`. A copy. */
+  /** By bucket, see `base/histogram.ts`. A copy. */
   readonly counts: Float64Array;
 }
 
@@ -155,9 +155,9 @@ export class LatencyTable {
   }
 
   #counts(at: number): Float64Array {
-    const counts = new Float64Array(LATENCY_BUCKETS);
+    const counts = new Float64Array(HISTOGRAM_BUCKETS);
     const first = Math.max(0, (this.#i32[(at + SERIES.lowest) >> 2] ?? 0) - 1);
-    const end = Math.min(LATENCY_BUCKETS, this.#i32[(at + SERIES.highest) >> 2] ?? 0);
+    const end = Math.min(HISTOGRAM_BUCKETS, this.#i32[(at + SERIES.highest) >> 2] ?? 0);
     const base = (at + SERIES.counts) >> 3;
     if (first < end) counts.set(this.#f64.subarray(base + first, base + end), first);
     return counts;
@@ -206,7 +206,7 @@ export class LatencyTable {
     const at = (series * LATENCY_SERIES_BYTES) >> 3;
     const f64 = this.#f64;
     const counts = at + (SERIES.counts >> 3);
-    for (let bucket = 0; bucket < LATENCY_BUCKETS; bucket += 1) {
+    for (let bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket += 1) {
       const count = from.counts[bucket] ?? 0;
       if (count <= 0) continue;
       f64[counts + bucket] = (f64[counts + bucket] ?? 0) + count;

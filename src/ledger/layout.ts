@@ -12,6 +12,7 @@
  * A change to any of it raises LAYOUT_VERSION; a process that finds another version does not
  * attach.
  */
+import { HISTOGRAM_BUCKETS } from "../base/mod.ts";
 
 /** "HFLG", little-endian. */
 export const LEDGER_MAGIC = 0x474c_4648;
@@ -97,8 +98,6 @@ export const WORKER = {
   loopActiveMs: 128,
 } as const;
 
-/** What one series of latencies counts in: see `histogram.ts`. */
-export const LATENCY_BUCKETS = 3840;
 /**
  * Pairs of route and kind of outcome that one worker tells apart; what comes later is counted under
  * `(other)`. 30 KiB of addresses each, of which the touched pages take memory.
@@ -106,7 +105,7 @@ export const LATENCY_BUCKETS = 3840;
 export const LATENCY_SERIES_MAX = 256;
 /** Of a route's name; longer ones are cut. */
 export const LATENCY_NAME_BYTES_MAX = 384;
-export const LATENCY_SERIES_BYTES: number = 512 + 8 * LATENCY_BUCKETS;
+export const LATENCY_SERIES_BYTES: number = 512 + 8 * HISTOGRAM_BUCKETS;
 export const LATENCY_BYTES: number = LATENCY_SERIES_MAX * LATENCY_SERIES_BYTES;
 
 /** Fields of a series of latencies. */

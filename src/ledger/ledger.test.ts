@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { HISTOGRAM_BUCKETS } from "../base/mod.ts";
 import { closeDescriptor, createMemoryFile, mapMemoryFile } from "../os/mod.ts";
 import {
   COMMITTED,
@@ -7,7 +8,6 @@ import {
   CONNECTION_SLOT_BYTES,
   HEADER,
   HEADER_BYTES,
-  LATENCY_BUCKETS,
   LATENCY_NAME_BYTES_MAX,
   LATENCY_SERIES_BYTES,
   LAYOUT_VERSION,
@@ -51,7 +51,7 @@ const WIDTHS: Readonly<Record<string, number>> = {
   "SERIES.traceId": 32,
   "SERIES.spanId": 16,
   "SERIES.name": LATENCY_NAME_BYTES_MAX,
-  "SERIES.counts": 8 * LATENCY_BUCKETS,
+  "SERIES.counts": 8 * HISTOGRAM_BUCKETS,
   "CONNECTION.counts": 4 * 8,
   "CONNECTION.journalFrom": 8,
   "CONNECTION.responseEnd": 8,

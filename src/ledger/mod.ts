@@ -3,18 +3,10 @@ export { CONNECTION_STATES, STATE } from "./connection-state.ts";
 export type { ConnectionState } from "./connection-state.ts";
 export { ConnectionTable, FLAG_JOURNAL_SHORT } from "./connection-table.ts";
 export type { ConnectionSnapshot } from "./connection-table.ts";
-export {
-  HISTOGRAM_UNIT_NS,
-  bucketLowUs,
-  bucketOf,
-  bucketUs,
-  bucketWidthUs,
-  quantilesUs,
-} from "./histogram.ts";
 export { BLOCK_PAYLOAD_BYTES, JournalArena } from "./journal.ts";
 export { LatencyTable, OTHER_ROUTE } from "./latency-table.ts";
 export type { LatencyExemplar, LatencySeries } from "./latency-table.ts";
-export { INBOX_BYTES, LATENCY_BUCKETS, LATENCY_SERIES_MAX } from "./layout.ts";
+export { INBOX_BYTES, LATENCY_SERIES_MAX } from "./layout.ts";
 export type { LedgerShape, TotalName } from "./layout.ts";
 export { Ledger } from "./ledger.ts";
 export { scanRequests } from "./request-scan.ts";

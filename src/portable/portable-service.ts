@@ -173,6 +173,7 @@ export class PortableService {
       scale: (workers, onProgress) => this.#supervisor.scale(workers, onProgress),
       stop: (isNow) => this.stop(isNow),
       logPath: join(this.#config.runtimeDir, `${this.#config.name}.log`),
+      latency: null,
       traces: null,
       live: null,
     };

@@ -27,7 +27,14 @@ export function figuresOf({ beat, beatAtMs }: WorkerRecord, nowMs: number): Work
 export function evidenceOf(record: WorkerRecord | null, nowMs: number): CrashEvidence {
   const figures = record === null ? null : figuresOf(record, nowMs);
   const beat = record?.beat ?? null;
-  const none = { startedAt: null, connections: null, recovery: null, requests: [], history: [] };
+  const none = {
+    startedAt: null,
+    connections: null,
+    recovery: null,
+    requests: [],
+    history: [],
+    stack: [],
+  };
   if (record === null || figures === null || beat === null) return { ...none, heapLimitBytes: 0 };
   const { oldest, inFlight, heapLimitBytes, loopLagMs } = figures;
   const { rssBytes } = beat;

@@ -49,6 +49,7 @@ import { AgentLink } from "./agent-link.ts";
 import { Deaths } from "./deaths.ts";
 import { Heartbeats, TICK_MS } from "./heartbeats.ts";
 import { History } from "./history.ts";
+import { latencyReport } from "./latencies.ts";
 import { Listeners } from "./listeners.ts";
 import { Live } from "./live.ts";
 import { Observation } from "./observation.ts";
@@ -284,6 +285,7 @@ export class Service {
       scale: (workers, onProgress) => this.supervisor.scale(workers, onProgress),
       stop: (isNow) => this.stop(isNow),
       logPath: this.#logPath,
+      latency: () => latencyReport(this, this.#observation),
       live: this.#live,
       traces: this.#traces,
     };

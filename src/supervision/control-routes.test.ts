@@ -29,6 +29,7 @@ function service(): Called {
       scale: (workers) => run("scale", workers),
       stop: (isNow) => run("stop", isNow),
       logPath: "/nonexistent/shop.log",
+      latency: null,
       traces: null,
       live: null,
     },

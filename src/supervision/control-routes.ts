@@ -9,11 +9,13 @@
  * | POST /v1/scale | `{workers: count}` | the same |
  * | POST /v1/stop | `{now?: boolean}` | the same |
  * | GET /v1/logs | `lines=100&follow=1` | log records |
+ * | GET /v1/latency | | latencies by worker, route and status, see latency-report.ts |
  *
  * and what trace-routes.ts has.
  */
 import { ControlRequestError } from "./control-http.ts";
 import type { ControlAnswer, ControlRequest, ControlRoutes } from "./control.ts";
+import type { LatencyReport } from "./latency-report.ts";
 import { LineQueue } from "./line-queue.ts";
 import { liveRoutes } from "./live-routes.ts";
 import type { ControlledLive } from "./live-routes.ts";
@@ -35,6 +37,8 @@ export interface ControlledService {
   stop(isNow: boolean): Promise<OperationResult>;
   /** The log file that the keeper writes. */
   readonly logPath: string;
+  /** Null in portable mode. */
+  readonly latency: (() => LatencyReport) | null;
   /** Null where there are none: in portable mode. */
   readonly traces: ControlledTraces | null;
   /** Null in portable mode. */
@@ -66,9 +70,17 @@ export function controlRoutes(service: ControlledService): ControlRoutes {
       return operation(() => service.stop(now));
     },
     "GET /v1/logs": (request) => logs(service.logPath, request),
+    "GET /v1/latency": () => ({ status: 200, json: latencies(service) }),
     ...traceRoutes(service.traces),
     ...liveRoutes(service.live),
   };
+}
+
+/** @throws ControlRequestError 501 in portable mode */
+function latencies({ latency }: ControlledService): LatencyReport {
+  if (latency !== null) return latency();
+  const why = "portable mode has no ledger, and so no latencies";
+  throw new ControlRequestError(501, `${why}; count them in the application, or run in full mode`);
 }
 
 /** Runs an operation; its progress and its end become lines. It goes on if the client leaves. */

@@ -39,6 +39,7 @@ const EVIDENCE: CrashEvidence = {
     },
   ],
   recovery: { moved: 2, replayed: 1 },
+  stack: ["spin (/srv/a.js:3:4)"],
   history: [
     {
       agoMs: 1000,
@@ -142,6 +143,7 @@ describe("a report as a page", () => {
     assert.match(page, /^worker 1 of shop ended: exit 1\n/);
     assert.match(page, /GET \/a\?token=\*\*\* {2}1\.5s old, was being executed: replayed/);
     assert.match(page, /Cookie: \*\*\*/);
+    assert.match(page, /stack when it stalled\n {2}spin \(/);
     assert.match(page, /busy 1, idle 2, opaque 3/);
     assert.match(page, /recovery: moved 2, replayed 1/);
     assert.match(page, /AGO +LAG +CPU +HEAP/);
@@ -150,7 +152,7 @@ describe("a report as a page", () => {
   });
 
   it("has no empty sections", () => {
-    const none = { ...EVIDENCE, requests: [], history: [], connections: null, recovery: null };
+    const none = { ...EVIDENCE, requests: [], history: [], stack: [], connections: null };
     const death = { ...DEATH, output: "", readyForMs: 0 };
     const page = crashText(crashReport(death, none, SERVICE, [], TIME)).join("\n");
     assert.ok(!/in flight|connections|last output|\blog\b|uncaught/.test(page), page);

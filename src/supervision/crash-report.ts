@@ -85,6 +85,8 @@ export interface CrashEvidence {
     readonly opaque: number;
   } | null;
   readonly requests: readonly CrashRequest[];
+  /** JavaScript stack of its main thread when it last stalled; empty: it never did. */
+  readonly stack: readonly string[];
   /** What became of its connections; null: the mode keeps none. */
   readonly recovery: Readonly<Record<string, number>> | null;
   /** Oldest first. */

@@ -20,6 +20,7 @@ export function crashText(report: CrashReport): readonly string[] {
     `service     ${oneLine(service.entry)}, node ${service.node}, holdfast ${service.version}` +
       (service.mode === "portable" ? ", portable mode" : ""),
     ...section("uncaught error", report.error === null ? [] : report.error.split("\n")),
+    ...section("stack when it stalled", report.stack),
     ...section("requests in flight", requests(report)),
     ...section("connections", connections(report)),
     ...section("before the end", history(report.history, report.heapLimitBytes)),

@@ -18,6 +18,15 @@ export type {
 export { crashDirectory, listCrashes, readCrash } from "./crash-store.ts";
 export { crashText } from "./crash-text.ts";
 export { heapFlags } from "./heap-flags.ts";
+export { hdrLog } from "./latency-hdr.ts";
+export {
+  LatencyGroup,
+  allLatencies,
+  groupLatencies,
+  reportSeries,
+  statusText,
+} from "./latency-report.ts";
+export type { LatencyReport, ReportedSeries, ReportedWorker } from "./latency-report.ts";
 export { LogFile } from "./log-file.ts";
 export type { LogRecord } from "./log-file.ts";
 export { memoryPlan } from "./memory-plan.ts";

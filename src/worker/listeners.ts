@@ -248,11 +248,12 @@ export class Listeners {
     handle._consumed = isAccounted;
     const wasUsed = this.#context.connections.quiescentRead(slot) > 0;
     listening.onconnection?.(0, handle);
-    if (handle.owner === undefined || handle.account === null) return; // dropped: maxConnections
+    if (handle.account === null) return; // dropped: maxConnections
     if (!isAccounted) {
-      account.becomeOpaque();
+      account.becomeOpaque(); // also of a Pipe, which shows no owner (lib/net.js: only TCP does)
       return;
     }
+    if (handle.owner === undefined) return;
     account.attach();
     if (journal !== null) account.replay(journal);
     else if (wasUsed && isHttpServer(server))

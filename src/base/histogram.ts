@@ -10,8 +10,9 @@
  * A bucket is at most 1/128 of its values wide: what its middle stands for is wrong by less than
  * 0.4 %, from 12.8 us on; below that by at most 50 ns.
  */
-import { LATENCY_BUCKETS } from "./layout.ts";
 
+/** Of one histogram. */
+export const HISTOGRAM_BUCKETS = 3840;
 /** One unit, in nanoseconds. */
 export const HISTOGRAM_UNIT_NS = 100;
 const UNITS_PER_US: number = 1000 / HISTOGRAM_UNIT_NS;
@@ -67,7 +68,7 @@ export function quantilesUs(counts: ArrayLike<number>, parts: readonly number[])
   const found = parts.map(() => 0);
   let seen = 0;
   let at = 0;
-  for (let bucket = 0; bucket < counts.length && bucket < LATENCY_BUCKETS; bucket += 1) {
+  for (let bucket = 0; bucket < counts.length && bucket < HISTOGRAM_BUCKETS; bucket += 1) {
     const count = counts[bucket] ?? 0;
     if (count === 0) continue;
     seen += count;
