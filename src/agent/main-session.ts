@@ -48,6 +48,8 @@ export class MainSession {
   #scripts = new Map<string, Script>();
   #onPaused: ((paused: Debugger.PausedEventDataType) => void) | null = null;
   #queue: Promise<unknown> = Promise.resolve();
+  /** The Debugger domain is off again, which takes a while where nothing is answered. */
+  #released: Promise<void> = Promise.resolve();
   readonly #listeners = new Set<(notification: InspectorNotification<object>) => void>();
 
   /**
@@ -95,6 +97,7 @@ export class MainSession {
   }
 
   async #hold<T>(look: (held: Held) => Promise<T>, limitMs: number): Promise<T | null> {
+    await this.#released;
     this.#scripts = new Map();
     const next = this.nextPause(limitMs);
     try {
@@ -111,7 +114,7 @@ export class MainSession {
       }
     } finally {
       // also takes back a pause that has not begun; carried out in the order of the messages
-      await settled(this.post("Debugger.disable", {}, limitMs));
+      this.#released = settled(this.post("Debugger.disable", {}, limitMs));
     }
   }
 

@@ -73,7 +73,8 @@ async function poison(session: MainSession, held: Held): Promise<RescueResult> {
     variables = await localsOf(session, top);
   }
   const { functionName, location } = top;
-  const where = `${functionName || "(anonymous)"} (${pathOf(urlOf(top))}:${location.lineNumber + 1})`;
+  const name = functionName === "" ? "(anonymous)" : functionName;
+  const where = `${name} (${pathOf(urlOf(top))}:${location.lineNumber + 1})`;
   const count = await setAll(session, top, variables);
   if (count === 0) return { done: false, how: `${where} has no local variable` };
   return { done: true, how: `an exception in ${where}, by ${count} of its variables` };

@@ -31,10 +31,9 @@ const EPOLL_CALLS: Readonly<Partial<Record<string, readonly string[]>>> = {
 
 /**
  * The stack as V8 formats it, for the lines of functions that await: their frames are not on the
- * machine's stack. Not where the application formats stacks itself: that would run its code.
+ * machine's stack.
  */
 const ASYNC_STACK = `(() => {
-  if (typeof Error.prepareStackTrace === "function") return "";
   const limit = Object.getOwnPropertyDescriptor(Error, "stackTraceLimit");
   if (limit === undefined || limit.writable !== true) return String(new Error().stack);
   Error.stackTraceLimit = 50;
@@ -77,7 +76,7 @@ async function read(
     } else frames.push(frame);
   }
   const [top] = paused.callFrames;
-  const awaitedBy = top === undefined ? [] : await awaiting(session, top);
+  const awaitedBy = top === undefined ? [] : await awaiting(session, top, scripts);
   return {
     state: isOurs ? "running" : "paused",
     frames,
@@ -131,7 +130,9 @@ async function scopeOf(
 async function awaiting(
   session: MainSession,
   { callFrameId }: Debugger.CallFrame,
+  scripts: Held["scripts"],
 ): Promise<readonly string[]> {
+  if (await formatsStacks(session, callFrameId, scripts)) return [];
   const options = { callFrameId, expression: ASYNC_STACK, silent: true, timeout: 50 };
   // as the protocol describes the answer
   const { result } = (await session.post("Debugger.evaluateOnCallFrame", options)) as {
@@ -139,6 +140,32 @@ async function awaiting(
   };
   const lines = typeof result.value === "string" ? result.value.split("\n") : [];
   return lines.flatMap((line) => /^ {4}at (async .*)$/.exec(line)?.[1] ?? []);
+}
+
+/** Whether the application formats stacks itself: asking for one would run its code. */
+async function formatsStacks(
+  session: MainSession,
+  callFrameId: string,
+  scripts: Held["scripts"],
+): Promise<boolean> {
+  const expression = "Error.prepareStackTrace";
+  const quiet = { silent: true, throwOnSideEffect: true, timeout: 50 };
+  const options = { callFrameId, expression, ...quiet };
+  // as the protocol describes the answers
+  const { result } = (await session.post("Debugger.evaluateOnCallFrame", options)) as {
+    result: Runtime.RemoteObject;
+  };
+  if (result.type !== "function" || result.objectId === undefined)
+    return result.type !== "undefined";
+  const { objectId } = result;
+  const own = { objectId, ownProperties: true };
+  const { internalProperties = [] } = (await session.post(
+    "Runtime.getProperties",
+    own,
+  )) as Runtime.GetPropertiesReturnType;
+  const place = internalProperties.find(({ name }) => name === "[[FunctionLocation]]");
+  const { scriptId = "" } = (place?.value?.value ?? {}) as { scriptId?: string };
+  return scripts.get(scriptId)?.url.startsWith("node:") !== true; // Node has one of its own
 }
 
 function isHeartbeat(frames: readonly StackFrame[]): boolean {

@@ -35,6 +35,7 @@ export interface WorkerStatus {
   readonly restarts: number;
   readonly lastExit: string | null;
   readonly heapLimitBytes: number;
+  readonly loopLagMs: number;
   readonly oldest: { readonly method: string; readonly path: string } | null;
 }
 

@@ -1,0 +1,112 @@
+/** `holdfast profile`: of a worker that serves and of one that spins; files that tools open. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { describe, it } from "node:test";
+import { gunzipSync } from "node:zlib";
+import { Profile } from "pprof-format";
+import { get } from "./support/load.ts";
+import { app } from "./support/paths.ts";
+import { startService, suiteOwner } from "./support/service.ts";
+import type { Owner, Service } from "./support/service.ts";
+
+const entry = app("live/stall-shapes.cjs");
+
+function folder(t: Owner): string {
+  const made = mkdtempSync(path.join(os.tmpdir(), "hf-profile-"));
+  t.after(() => Promise.resolve(rmSync(made, { recursive: true })));
+  return made;
+}
+
+/** Takes a profile into a file and returns its bytes. */
+async function take(service: Service, file: string, ...args: string[]): Promise<Buffer> {
+  const result = await service.control("profile", ...args, "-o", file);
+  assert.equal(result.code, 0, result.stderr.toString());
+  assert.ok(result.stdout.toString().includes(`wrote ${file}`));
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  return readFileSync(file);
+}
+
+describe("holdfast profile", () => {
+  const owner = suiteOwner();
+  for (const node of [22, 24, 26] as const) {
+    it(`cpu: names the function that spins, Node ${node}`, async (t) => {
+      const flags = ["--stall-limit", "0"];
+      const service = await startService(t, { entry, flags, workers: 1, node });
+      const awaited = get(await service.target(), "/awaiting?ms=3000");
+      const file = path.join(folder(t), "a.cpuprofile");
+      const bytes = await take(service, file, "cpu", "0", "--for", "500ms");
+      const profile = JSON.parse(bytes.toString()) as {
+        nodes: { callFrame: { functionName: string; url: string } }[];
+        samples: number[];
+      };
+      const names = profile.nodes.map(({ callFrame }) => callFrame.functionName);
+      assert.ok(names.includes("inner") || names.includes("outer"), names.join(" "));
+      assert.ok(profile.samples.length > 0);
+      assert.equal((await awaited).text, "awaited");
+    });
+  }
+
+  it("as a page, as pprof; of the heap; as a heap snapshot", async (t) => {
+    const service = await startService(owner, { entry, workers: 1 });
+    const target = await service.target();
+    const made = folder(t);
+    const awaited = get(target, "/awaiting?ms=1500");
+    const page = await take(service, path.join(made, "a.html"), "cpu", "--for", "500ms");
+    assert.match(page.toString(), /^<!doctype html>[^]*<b class="app"[^>]*>inner<\/b>/);
+    await awaited;
+    const again = get(target, "/awaiting?ms=1500");
+    const packed = await take(service, path.join(made, "a.pb.gz"), "cpu", "--for", "500ms");
+    const { stringTable, sample } = Profile.decode(gunzipSync(packed));
+    assert.ok(stringTable.strings.includes(entry));
+    assert.ok(sample.length > 0);
+    await again;
+    const allocating = take(service, path.join(made, "a.json"), "allocations", "--for", "1s");
+    const calls = Array.from({ length: 5 }, () => get(target, "/allocate"));
+    await Promise.all(calls);
+    assert.ok("head" in (JSON.parse((await allocating).toString()) as object));
+    const file = path.join(made, "a.heapsnapshot");
+    const heap = await take(service, file, "heapsnapshot");
+    const { snapshot } = JSON.parse(heap.toString()) as { snapshot: { node_count: number } };
+    assert.ok(snapshot.node_count > 10_000);
+    const twice = await service.control("profile", "heapsnapshot", "-o", file);
+    assert.equal(twice.code, 1);
+    assert.match(twice.stderr.toString(), /is there already.*ERR_HOLDFAST_PROFILE/);
+    const nowhere = await service.control("profile", "cpu", "--for", "10ms", "-o", "/nowhere/a");
+    assert.match(nowhere.stderr.toString(), /cannot be written to \/nowhere\/a: ENOENT/);
+  });
+
+  it("a heap snapshot that may not fit is refused, unless it is forced", async (t) => {
+    const flags = ["--memory-limit", "128MiB"];
+    const service = await startService(t, { entry, flags, workers: 1 });
+    await get(await service.target(), "/allocate");
+    const file = path.join(folder(t), "a.heapsnapshot");
+    const refused = await service.control("profile", "heapsnapshot", "-o", file);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stdout.toString(), /of heap: it will stand still for up to/);
+    assert.match(
+      refused.stderr.toString(),
+      /needs \d+MiB more memory, and \d+MiB is left; --force/,
+    );
+    assert.ok(!existsSync(file));
+    const forced = await service.control("profile", "heapsnapshot", "--force", "-o", file);
+    assert.equal(forced.code, 0, forced.stderr.toString() + service.describe());
+  });
+
+  it("says what is wrong with what was asked", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const table: [string[], RegExp][] = [
+      [["gpu"], /there is cpu, heap, allocations, heapsnapshot/],
+      [["cpu", "9"], /there is no worker 9; there is 0/],
+      [["cpu", "--for", "2h"], /is not between 1ms and 10m/],
+      [["cpu", "--format", "svg"], /there is v8, pprof, html/],
+      [["heapsnapshot", "-o", "a.html"], /no other format/],
+    ];
+    for (const [args, expected] of table) {
+      const result = await service.control("profile", ...args);
+      assert.match(result.stderr.toString(), expected);
+      assert.notEqual(result.code, 0);
+    }
+  });
+});

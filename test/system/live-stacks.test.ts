@@ -1,0 +1,93 @@
+/** `holdfast stacks`: the main thread's stack now, busy or idle; and the agent's own life. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { WorkerStack } from "../../src/supervision/mod.ts";
+import { get } from "./support/load.ts";
+import { app } from "./support/paths.ts";
+import { kill } from "./support/processes.ts";
+import { startService } from "./support/service.ts";
+import type { Service } from "./support/service.ts";
+import { waitFor } from "./support/wait.ts";
+
+const entry = app("live/stall-shapes.cjs");
+
+async function stacks(service: Service, ...args: string[]): Promise<readonly WorkerStack[]> {
+  const result = await service.control("stacks", "--json", ...args);
+  assert.equal(result.code, 0, result.stderr.toString());
+  return JSON.parse(result.stdout.toString()) as readonly WorkerStack[]; // what is tested
+}
+
+/** Asks until a worker runs a function. */
+function running(service: Service, name: string): Promise<WorkerStack> {
+  return waitFor(
+    `${name} runs`,
+    async () => {
+      const all = await stacks(service, "--variables");
+      return all.find(({ stack }) => stack?.frames.some((frame) => frame.name === name));
+    },
+    undefined,
+    () => service.describe(),
+  );
+}
+
+describe("holdfast stacks", () => {
+  for (const node of [22, 24, 26] as const) {
+    it(`of idle and of busy workers, with those who await, Node ${node}`, async (t) => {
+      const flags = ["--stall-limit", "0"];
+      const service = await startService(t, { entry, flags, workers: 2, node });
+      const idle = await stacks(service);
+      assert.deepEqual(
+        idle.map(({ worker, stack }) => `${worker} ${stack?.state}`),
+        ["0 idle", "1 idle"],
+      );
+      const awaited = get(await service.target(), "/awaiting?ms=4000");
+      const busy = await running(service, "inner");
+      const [top] = busy.stack?.frames ?? [];
+      assert.equal(busy.stack?.state, "running");
+      assert.equal(top?.name, "inner");
+      assert.equal(top.file, entry);
+      assert.deepEqual(top.variables?.[0], ["ms", "4000"]);
+      assert.match(busy.stack.awaitedBy[0] ?? "", /^async handler \(/);
+      const text = await service.control("stacks", String(busy.worker));
+      assert.match(text.stdout.toString(), /^worker \d \(pid \d+\): running.*\n {2}inner \(/);
+      assert.equal((await awaited).text, "awaited", "it went on unharmed");
+    });
+  }
+
+  it("of no such worker, or of no number, is refused", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const none = await service.control("stacks", "7");
+    assert.match(none.stderr.toString(), /there is no worker 7; there is 0.*_REFUSED/);
+    const wrong = await service.control("stacks", "x");
+    assert.equal(wrong.code, 64);
+  });
+});
+
+describe("the agent", () => {
+  it("answers the next reactor", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const { reactorPid } = await service.status();
+    kill(reactorPid, "SIGKILL");
+    await service.waitForStatus("the next reactor", (status) => status.reactorPid !== reactorPid);
+    const [worker] = await stacks(service);
+    assert.equal(worker?.stack?.state, "idle");
+  });
+
+  it("is not there under the permission model without threads, and says so", async (t) => {
+    const allowed = ["--permission", "--allow-fs-read=*", "--allow-addons"];
+    const flags = allowed.flatMap((flag) => ["--node-arg", flag]);
+    const service = await startService(t, { entry, flags, workers: 1 });
+    assert.equal((await get(await service.target(), "/")).status, 200);
+    const [worker] = await stacks(service);
+    assert.match(worker?.error ?? "", /the permission model/);
+  });
+
+  it("works under the permission model that allows it", async (t) => {
+    const allowed = ["--permission", "--allow-fs-read=*", "--allow-addons", "--allow-worker"];
+    const flags = [...allowed, "--allow-inspector"].flatMap((flag) => ["--node-arg", flag]);
+    const service = await startService(t, { entry, flags, workers: 1, node: 26 });
+    const awaited = get(await service.target(), "/awaiting?ms=3000");
+    assert.equal((await running(service, "inner")).stack?.state, "running");
+    assert.equal((await awaited).text, "awaited");
+  });
+});

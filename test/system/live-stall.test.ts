@@ -1,0 +1,128 @@
+/** A worker whose main thread makes no progress: what the log says, and the rescue. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { get } from "./support/load.ts";
+import { app } from "./support/paths.ts";
+import { RawConnection } from "./support/raw-client.ts";
+import { startService } from "./support/service.ts";
+import type { Service } from "./support/service.ts";
+import { waitFor } from "./support/wait.ts";
+
+const entry = app("live/stall-shapes.cjs");
+
+interface StallRecord {
+  readonly message: string;
+  readonly level: string;
+  readonly silentMs: number;
+  readonly cpuMs: number;
+  readonly wallMs: number;
+  readonly request?: string;
+  readonly requestAgeMs?: number;
+  readonly state: string;
+  readonly stack?: string;
+  readonly variables?: string;
+}
+
+function records(service: Service): readonly StallRecord[] {
+  return service.stderr.split("\n").flatMap((line) => {
+    if (!line.includes("makes no progress for")) return [];
+    return [JSON.parse(line) as StallRecord]; // what is tested below
+  });
+}
+
+/** Sends a request that blocks its worker, and waits for the record of that. */
+async function blocked(service: Service, path: string): Promise<StallRecord> {
+  const name = path.slice(1).split("?")[0] ?? "";
+  const connection = await RawConnection.open(await service.target());
+  connection.sendRequest("GET", path);
+  const found = (): StallRecord | undefined => {
+    return records(service).find(({ request, stack }) => {
+      return request?.startsWith(`GET /${name}`) === true || stack?.startsWith(`${name} `) === true;
+    });
+  };
+  const record = await waitFor(`record of ${path}`, found, undefined, () => service.describe());
+  connection.close();
+  return record;
+}
+
+/** Waits until the worker that was blocked has been evicted, and another one serves. */
+async function replaced(service: Service, evictions: number): Promise<void> {
+  await service.waitForStatus("it serves again", ({ workers, totals }) => {
+    return (totals.restarts ?? 0) >= evictions && workers.every(({ state }) => state === "ready");
+  });
+}
+
+describe("a stall is one record in the log", () => {
+  for (const node of [22, 24, 26] as const) {
+    it(`with stack, variables, request and CPU, Node ${node}`, async (t) => {
+      const flags = ["--stall-warn", "300ms", "--stall-limit", "900ms", "--json"];
+      const service = await startService(t, { entry, flags, workers: 1, node });
+      const count = await blocked(service, "/count?token=s3cret&a=1");
+      assert.equal(count.level, "warn");
+      assert.match(
+        count.message,
+        /^worker 0 makes no progress for .* in count \(.*shapes\.cjs:9\)/,
+      );
+      assert.equal(count.request, "GET /count?token=***&a=1");
+      assert.ok(count.silentMs >= 290 && count.wallMs > 0 && count.cpuMs >= 0);
+      assert.match(
+        count.stack ?? "",
+        /^count \(.*:9:\d+\) < order \(.* < parserOnIncoming \(node:/,
+      );
+      assert.match(count.variables ?? "", /count: passes=\d+/);
+      assert.match(count.variables ?? "", /password=\*\*\*, id=7, items=\["tea", "milk"\]/);
+      assert.doesNotMatch(JSON.stringify(count), /hunter2|s3cret/);
+      await replaced(service, 1);
+      const regex = await blocked(service, "/regex");
+      assert.match(regex.stack ?? "", /^regex \(/);
+      await replaced(service, 2);
+      const native = await blocked(service, "/native");
+      assert.equal(native.state, "native");
+      assert.match(native.message, /in code that is not JavaScript$/);
+      assert.equal(native.request, "GET /native");
+      await replaced(service, 3);
+      const resumed = await blocked(service, "/resumed");
+      assert.match(resumed.stack ?? "", /^resumed \(/);
+    });
+  }
+
+  it("and none when the loop is only busy, or nobody wants it", async (t) => {
+    const flags = ["--stall-warn", "0", "--stall-limit", "1s", "--json"];
+    const service = await startService(t, { entry, flags, workers: 1 });
+    const connection = await RawConnection.open(await service.target());
+    connection.sendRequest("GET", "/count");
+    const evicted = (): boolean => service.stderr.includes("worker 0 ended: SIGKILL, stalled");
+    await waitFor("it is evicted", evicted, undefined, () => service.describe());
+    assert.deepEqual(records(service), []);
+    connection.close();
+  });
+});
+
+describe("with --stall-rescue", () => {
+  for (const node of [22, 24, 26] as const) {
+    it(`the guilty request fails, all others live on, Node ${node}`, async (t) => {
+      const flags = ["--stall-limit", "700ms", "--stall-rescue"];
+      const service = await startService(t, { entry, flags, workers: 1, node });
+      const target = await service.target();
+      const { text: pid } = await get(target, "/");
+      const waiting = get(target, "/waited");
+      const guilty = await get(target, "/count");
+      assert.equal(`${guilty.status} ${guilty.text}`, "500 handled ERR_HOLDFAST_STALLED");
+      assert.equal((await waiting).text, "waited");
+      const resumed = await get(target, "/resumed");
+      assert.equal(resumed.text, "handled ERR_HOLDFAST_STALLED");
+      assert.equal((await get(target, "/")).text, pid, "the same worker");
+      assert.match(service.stderr, /was stalled and has been given an exception in count \(/);
+    });
+  }
+
+  it("what cannot be ended is evicted, and the log says why", async (t) => {
+    const flags = ["--stall-limit", "700ms", "--stall-rescue"];
+    const service = await startService(t, { entry, flags, workers: 1 });
+    const refused = await get(await service.target(), "/native");
+    assert.equal(refused.status, 500);
+    assert.match(service.stderr, /could not be rescued: the main thread could not be held/);
+    const ended = (): boolean => service.stderr.includes("ended: SIGKILL, stalled");
+    await waitFor("it is evicted", ended, undefined, () => service.describe());
+  });
+});
