@@ -57,6 +57,11 @@ export class AsyncChainReader {
     return generator === CLEARED ? [] : this.waitingFor(this.#promiseOf(generator));
   }
 
+  /** The functions that wait for a suspended async function, nearest first. */
+  waitersOf(generator: Tagged): readonly AsyncFrame[] {
+    return this.waitingFor(this.#promiseOf(generator));
+  }
+
   /** The functions that wait for a promise, nearest first; one way only where several wait. */
   waitingFor(start: Tagged): readonly AsyncFrame[] {
     const frames: AsyncFrame[] = [];

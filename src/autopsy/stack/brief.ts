@@ -11,7 +11,7 @@ import type { FrameValue } from "./frame-values.ts";
 const STRING_CHARS_MAX = 60;
 const PROPERTIES_MAX = 5;
 const BACK_POINTERS_MAX = 1000;
-const DEPTH_MAX = 2;
+const DEPTH_MAX = 1;
 /** Fields of JSArray and of the tables behind Map and Set: after properties and elements. */
 const ARRAY_LENGTH = 24;
 const PROPERTY_ARRAY_DATA = 16;
@@ -87,6 +87,7 @@ export class BriefPrinter {
       const name = this.#functions.nameOf(this.#functions.sharedOf(value));
       return name === "" ? "[Function]" : `[Function ${name}]`;
     }
+    if (type === layout.type("JS_GLOBAL_PROXY_TYPE")) return "globalThis";
     return this.#object(value, type, depth);
   }
 

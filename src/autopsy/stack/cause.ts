@@ -75,7 +75,9 @@ export function causeOf(v8: V8Process, threads: readonly ThreadStack[]): Cause {
   if (marker !== undefined) return fatalCause(v8, thread, marker, by);
   const where =
     signal.faultAddress === null ? "" : ` at address 0x${signal.faultAddress.toString(16)}`;
-  const sender = signal.senderPid === null ? "" : `, sent by process ${signal.senderPid}`;
+  // Node's own handler passes a signal on to itself.
+  const isForeign = signal.senderPid !== null && signal.senderPid !== target.pid;
+  const sender = !isForeign ? "" : `, sent by process ${signal.senderPid}`;
   const place = placeOf(thread);
   return { kind: "signal", text: `${by}${where}${sender}${place === "" ? "" : ` in ${place}`}` };
 }
@@ -117,10 +119,11 @@ function placeOf({ frames }: ThreadStack): string {
   return frame === undefined ? "" : describe(frame);
 }
 
-function describe({ name, location, original }: StackFrame): string {
+function describe({ name, inferredName, location, original }: StackFrame): string {
+  const called = [name, inferredName].find((one) => one !== "") ?? "an anonymous function";
   const shown = original ?? location;
   const at = shown === null ? "" : ` (${shown.file}:${shown.line}:${shown.column})`;
-  return `${name === "" ? "an anonymous function" : name}${at}`;
+  return `${called}${at}`;
 }
 
 function activityOf(thread: ThreadStack, state: string): Cause {

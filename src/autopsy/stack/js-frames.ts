@@ -44,6 +44,8 @@ export interface JavaScriptFrame {
   /** The closure; CLEARED when it is not known. */
   readonly closure: Tagged;
   readonly name: string;
+  /** What V8 made up for a function without a name: "Module._compile". */
+  readonly inferredName: string;
   readonly script: ScriptView | null;
   /** Index of a character in the script; null: not known. */
   readonly position: number | null;
@@ -109,7 +111,7 @@ export class JavaScriptFrameReader {
     const isBytecode = heap.isOfType(bytecode, "BYTECODE_ARRAY_TYPE");
     const script = this.#functions.scriptOf(shared);
     const tier: Tier = frame.code !== null ? "baseline" : isBytecode ? "interpreted" : "builtin";
-    const base = { shared, closure, isInlined: false, script };
+    const base = { shared, closure, isInlined: false, script, inferredName: "" };
     const values = this.#passed(fp, shared, script, tier);
     if (script === null || !isBytecode) {
       const name = builtinName(builtin ?? "", this.#functions.nameOf(shared));
@@ -128,7 +130,9 @@ export class JavaScriptFrameReader {
     const { script, position, shared } = frame;
     const lineColumn =
       script === null || position === null ? null : this.#functions.lineColumn(script, position);
-    return { ...frame, name: this.#functions.nameOf(shared), lineColumn };
+    const name = this.#functions.nameOf(shared);
+    const inferredName = this.#functions.scopeInfoOf(shared)?.inferredName ?? "";
+    return { ...frame, name, inferredName, lineColumn };
   }
 
   /** Raw offsets count from the tagged start of the array (`BytecodeArray::kHeaderSize - 1`). */
@@ -214,6 +218,9 @@ export class JavaScriptFrameReader {
     if (range === null || range === undefined || source === null || source === undefined) {
       return { names: [], body: "" };
     }
+    if (script?.wrappedParameters !== null && range.start === 0 && range.end >= source.length) {
+      return { names: script?.wrappedParameters ?? [], body: source };
+    }
     const { parameters, end } = signatureAt(source, range.start);
     const names = parameters
       .filter(({ isRest }) => !isRest)
@@ -297,6 +304,7 @@ export class JavaScriptFrameReader {
       shared,
       closure: closure?.kind === "tagged" ? closure.tagged : CLEARED,
       name: this.#functions.nameOf(shared),
+      inferredName: "",
       script,
       position: null,
       lineColumn: null,
@@ -367,7 +375,7 @@ export class JavaScriptFrameReader {
       isLikely: false,
     }));
     const filled = values ?? { receiver: null, parameters: none };
-    const base = { closure: CLEARED, name: "", script, lineColumn: null };
+    const base = { closure: CLEARED, name: "", inferredName: "", script, lineColumn: null };
     return this.#frame({ ...base, ...at, ...filled });
   }
 

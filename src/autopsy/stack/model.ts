@@ -39,6 +39,8 @@ export interface StackFrame {
   readonly kind: FrameKind;
   /** Empty for a function without a name. */
   readonly name: string;
+  /** What V8 made up for a function without a name, from where it was assigned; or empty. */
+  readonly inferredName: string;
   readonly tier: Tier | null;
   readonly isInlined: boolean;
   readonly location: SourceLocation | null;

@@ -16,7 +16,7 @@ import type { StackFrame, Stacks, ThreadStack, ValueText } from "./model.ts";
 const NATIVE_ON_TOP_MAX = 12;
 const FRAMES_SHOWN_MAX = 200;
 const BOTTOM_SHOWN = 20;
-const TEXT_CHARS_MAX = 200;
+const TEXT_CHARS_MAX = 120;
 
 export interface RenderOptions {
   /** V8's own frames and every native one too. */
@@ -31,11 +31,12 @@ function valueText({ name, text, isLikely }: ValueText): string {
 }
 
 function frameLines(frame: StackFrame): readonly string[] {
-  const { kind, name, location, original, receiver, parameters, tier, isInlined } = frame;
+  const { kind, name, inferredName, location, original, receiver, parameters, tier, isInlined } =
+    frame;
   if (kind === "missing") return [`  ... ${name} ...`];
   const shown = original ?? location;
   const at = shown === null ? "" : ` (${shown.file}:${shown.line}:${shown.column})`;
-  const called = name === "" ? "(anonymous)" : name;
+  const called = [name, inferredName].find((one) => one !== "") ?? "(anonymous)";
   const prefix = kind === "async" ? "async " : kind === "native" ? "[native] " : "";
   const marks = [tier, isInlined ? "inlined" : null].filter((mark) => mark !== null);
   const suffix = kind === "javascript" ? `  [${marks.join(", ")}]` : "";
@@ -59,7 +60,8 @@ function visible(frames: readonly StackFrame[]): readonly StackFrame[] {
 
 function threadLines(thread: ThreadStack, isFull: boolean): readonly string[] {
   const { tid, name, role, isCrashed } = thread;
-  const called = name === null || name === "" || name === "node" ? "" : ` "${name}"`;
+  const isNamed = name !== null && name !== "" && role !== "main thread";
+  const called = isNamed ? ` "${name}"` : "";
   const lines = [`${role}${called} (${tid})${isCrashed ? ", got the signal" : ""}`];
   const frames = isFull ? thread.frames : visible(thread.frames);
   const cut = frames.length > FRAMES_SHOWN_MAX && !isFull ? FRAMES_SHOWN_MAX - BOTTOM_SHOWN : -1;

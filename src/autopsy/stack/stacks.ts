@@ -135,10 +135,9 @@ export class ThreadReader {
   }
 
   #javaScript(frame: JavaScriptFrame, pc: number): StackFrame {
-    const isInternal = frame.script === null && frame.name.includes("Closure");
-    const kind = frame.script === null ? (isInternal ? "internal" : "builtin") : "javascript";
     return {
-      ...blank(kind, frame.name),
+      ...blank(kindOf(frame), frame.name),
+      inferredName: frame.inferredName,
       tier: frame.tier,
       isInlined: frame.isInlined,
       ...this.#locations(frame),
@@ -187,6 +186,12 @@ export class ThreadReader {
   }
 }
 
+/** The wrapper of a WebAssembly function has a script, but no code in it. */
+function kindOf({ script, tier, name }: JavaScriptFrame): StackFrame["kind"] {
+  if (tier !== "builtin") return "javascript";
+  return script !== null || name.includes("Closure") ? "internal" : "builtin";
+}
+
 /** A return address may be the first byte behind a function: the call before it counts. */
 function symbolPc({ pc, isTop }: RawFrame): number {
   return isTop ? pc : pc - 1;
@@ -196,6 +201,7 @@ function blank(kind: StackFrame["kind"], name: string): StackFrame {
   return {
     kind,
     name,
+    inferredName: "",
     tier: null,
     isInlined: false,
     location: null,

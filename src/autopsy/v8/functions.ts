@@ -21,6 +21,7 @@ const SCRIPTS_KEPT_MAX = 64;
 /** Script: line and column at which its source begins, between `name` and `line_ends` (script.tq). */
 const SCRIPT_LINE_OFFSET = 24;
 const SCRIPT_COLUMN_OFFSET = 32;
+const WRAPPED_PARAMETERS_MAX = 64;
 /** What ends a line of a script: ECMA-262 12.3. */
 const LINE_TERMINATOR = /\r\n|[\n\r\u2028\u2029]/gu;
 
@@ -32,6 +33,11 @@ export interface ScriptView {
   /** SharedFunctionInfo of the code that called eval; CLEARED for a script that is no eval. */
   readonly evalCaller: Tagged;
   readonly evalPosition: number;
+  /**
+   * Parameters of a function that was compiled from a whole file (`compileFunction`), as the modules
+   * of CommonJS are; null: an ordinary script.
+   */
+  readonly wrappedParameters: readonly string[] | null;
 }
 
 export interface LineColumn {
@@ -130,6 +136,7 @@ export class FunctionReader {
       name: heap.string(heap.tagged(script, layout.field("Script", "name")), 4096) ?? "",
       source: heap.string(heap.tagged(script, layout.field("Script", "source")), SOURCE_CHARS_MAX),
       evalCaller: this.isShared(caller) ? caller : CLEARED,
+      wrappedParameters: this.#wrapped(caller),
       evalPosition: heap.smi(script, layout.field("Script", "eval_from_position")) ?? 0,
     };
     if (this.#scripts.size >= SCRIPTS_KEPT_MAX) {
@@ -138,6 +145,16 @@ export class FunctionReader {
     }
     this.#scripts.set(script, view);
     return view;
+  }
+
+  #wrapped(list: Tagged): readonly string[] | null {
+    const heap = this.#heap;
+    if (!heap.isOfType(list, "FIXED_ARRAY_TYPE")) return null;
+    const count = Math.min(heap.arrayLength(list), WRAPPED_PARAMETERS_MAX);
+    return Array.from(
+      { length: count },
+      (_, index) => heap.string(heap.arrayItem(list, index), 1000) ?? "?",
+    );
   }
 
   /** @returns null when the source is not there, or shorter than that */

@@ -1,0 +1,229 @@
+/** Stacks and causes of processes that spin, idle, wait, or died: what an operator would look at. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { describe, it } from "node:test";
+import type { TestContext } from "node:test";
+import { readStacks, renderStacks } from "../../src/autopsy/stack/mod.ts";
+import type { StackFrame, Stacks } from "../../src/autopsy/stack/mod.ts";
+import { NODES, inPosition, lookAtCore, lookLive, makeCore, program } from "./support/autopsy.ts";
+import { startPatient, until } from "./support/autopsy.ts";
+import type { Patient } from "./support/autopsy.ts";
+
+const APP = program("stacks-scenes.cjs");
+const LINES = readFileSync(APP, "utf8").split("\n");
+
+/** The line of the program that has this text, from 1. */
+function lineOf(text: string): number {
+  const index = LINES.findIndex((line) => line.includes(text));
+  assert.ok(index >= 0, `the program has a line with ${text}`);
+  return index + 1;
+}
+
+function framesOf(stacks: Stacks, tid: number): readonly StackFrame[] {
+  return stacks.threads.find((thread) => thread.tid === tid)?.frames ?? [];
+}
+
+function named(frames: readonly StackFrame[], name: string): StackFrame {
+  const frame = frames.find((one) => one.name === name);
+  assert.ok(frame, `a frame of ${name} in ${frames.map((one) => one.name).join(", ")}`);
+  return frame;
+}
+
+function values(frame: StackFrame): Readonly<Record<string, string>> {
+  return Object.fromEntries(frame.parameters.map(({ name, text }) => [name, text]));
+}
+
+async function live(
+  t: TestContext,
+  major: number,
+  scene: string,
+  until_: string,
+): Promise<{
+  readonly patient: Patient;
+  readonly stacks: () => Stacks;
+}> {
+  const patient = startPatient(t, major, [APP, scene]);
+  await inPosition(patient, { line: "in position" });
+  const stacks = (): Stacks => lookLive(patient.pid, (v8) => readStacks(v8));
+  const isThere = ({ threads }: Stacks): boolean =>
+    until_ === "" || threads.some(({ frames }) => frames.some(({ name }) => name === until_));
+  await until(`it is in ${until_}`, () => isThere(stacks()));
+  return { patient, stacks };
+}
+
+for (const major of NODES.keys()) {
+  describe(`stacks of Node ${major}`, () => {
+    it("finds the routine whose minimum equals its maximum, live and in a core", async (t) => {
+      const { patient, stacks } = await live(t, major, "spin", "spread");
+      const core = lookAtCore(makeCore(patient), (v8) => readStacks(v8));
+      for (const seen of [stacks(), core]) {
+        const frame = named(framesOf(seen, patient.pid), "spread");
+        assert.equal(frame.location?.file, APP);
+        assert.equal(frame.location.line, lineOf("at <= maximum"));
+        assert.deepEqual(values(frame), { minimum: "5", maximum: "5", steps: "10" });
+        const [first] = renderStacks(seen).split("\n");
+        assert.match(first ?? "", /in spread \(.*stacks-scenes\.cjs:\d+:\d+\)$/u);
+      }
+      assert.equal(stacks().cause.kind, "running");
+    });
+
+    it("says that a process is idle", async (t) => {
+      const { stacks } = await live(t, major, "idle", "uv__io_poll");
+      assert.equal(stacks().cause.kind, "idle");
+    });
+
+    it("continues below the last frame with those who await it", async (t) => {
+      const { patient, stacks } = await live(t, major, "async", "query");
+      const seen = framesOf(stacks(), patient.pid).filter(({ kind }) =>
+        /javascript|async/u.test(kind),
+      );
+      assert.deepEqual(
+        seen.map(({ kind, name, location }) => `${kind} ${name}:${location?.line}`).slice(0, 3),
+        [
+          `javascript query:${lineOf("// query waits")}`,
+          `async loadUser:${lineOf("Promise.all([query(id)])")}`,
+          `async handler:${lineOf("await loadUser(request.id)")}`,
+        ],
+      );
+      assert.deepEqual(values(named(seen, "query")), { id: "12" });
+    });
+
+    it("reads each worker thread", async (t) => {
+      const { stacks } = await live(t, major, "workers", "crunch");
+      let colours: readonly string[] = [];
+      await until("both workers crunch", () => {
+        const workers = stacks().threads.filter(({ role }) => role === "worker thread");
+        colours = workers
+          .flatMap(({ frames }) => frames.filter(({ name }) => name === "crunch"))
+          .map((frame) => values(frame)["colour"] ?? "");
+        return colours.length === 2;
+      });
+      assert.deepEqual(colours.toSorted(), ['"blue"', '"green"']);
+    });
+
+    it("shows the expression and the text of a regular expression without end", async (t) => {
+      const { patient, stacks } = await live(t, major, "regexp", "validate");
+      const frames = framesOf(stacks(), patient.pid);
+      const frame = named(frames, "validate");
+      assert.equal(frame.location?.line, lineOf("/^(a+)+$/"));
+      assert.match(values(frame)["text"] ?? "", /^"aaaa/u);
+      named(frames, "onRequest");
+    });
+
+    it("goes through WebAssembly", async (t) => {
+      const { patient, stacks } = await live(t, major, "wasm", "imported");
+      const frames = framesOf(stacks(), patient.pid);
+      const kinds = frames.filter(({ kind }) => kind === "javascript" || kind === "wasm");
+      assert.deepEqual(
+        kinds.slice(0, 3).map(({ kind, name }) => `${kind} ${name}`),
+        ["javascript imported", "wasm a WebAssembly function", "javascript callWasm"],
+      );
+      assert.equal(named(frames, "callWasm").location?.line, lineOf("exports.run()"));
+    });
+  });
+}
+
+/** Where the kernel writes cores; a pipe takes them away from here. */
+function coresAreFiles(): boolean {
+  return !readFileSync("/proc/sys/kernel/core_pattern", "utf8").startsWith("|");
+}
+
+/**
+ * Lets a program die and gives its core, made by the kernel. Where the kernel gives cores to another
+ * program, a core of ours from before the death stands in for it: null.
+ */
+async function coreOf(
+  t: TestContext,
+  major: number,
+  scene: string,
+  flags: readonly string[],
+  signal?: NodeJS.Signals,
+): Promise<string | null> {
+  const patient = startPatient(t, major, ["-e", "0"]); // for its folder
+  const node = NODES.get(major) ?? "";
+  const shell = 'ulimit -c unlimited && exec "$@"';
+  const command = ["-c", shell, "sh", node, ...flags, APP, scene];
+  const child = spawn("sh", command, { cwd: patient.folder, stdio: ["ignore", "pipe", "ignore"] });
+  t.after(() => child.kill("SIGKILL"));
+  if (signal !== undefined) {
+    await once(child.stdout, "data");
+    child.kill(signal);
+  }
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  if (!coresAreFiles()) return null;
+  const found = (): string | undefined =>
+    readdirSync(patient.folder).find((name) => name.startsWith("core"));
+  await until("the kernel has written the core", () => found() !== undefined);
+  const file = path.join(patient.folder, found() ?? "");
+  assert.ok(existsSync(file));
+  return file;
+}
+
+const DEATHS: readonly {
+  readonly scene: string;
+  readonly flags: readonly string[];
+  readonly signal?: NodeJS.Signals;
+  readonly kind: string;
+  readonly text: RegExp;
+  readonly frame: string;
+  readonly given: Readonly<Record<string, string>>;
+}[] = [
+  {
+    scene: "abort",
+    flags: [],
+    kind: "abort",
+    text: /^process\.abort\(\) was called \(killed by SIGABRT\), in endAll \(/u,
+    frame: "endAll",
+    given: { reason: '"because 3"' },
+  },
+  {
+    scene: "memory",
+    flags: ["--max-old-space-size=40"],
+    kind: "out of memory",
+    text: /^out of memory: .*heap limit.* \(killed by SIGABRT\), in fill \(/u,
+    frame: "fill",
+    given: { count: "44" },
+  },
+  {
+    scene: "uncaught",
+    flags: ["--abort-on-uncaught-exception"],
+    kind: "uncaught error",
+    text: /^uncaught error: TypeError: card 77 refused: 250 \(killed by SIG(?:TRAP|ILL|ABRT)\)/u,
+    frame: "charge",
+    given: { amount: "250" },
+  },
+  {
+    scene: "native",
+    flags: [],
+    signal: "SIGSEGV",
+    kind: "signal",
+    text: /^killed by SIGSEGV.* in poll \(/u,
+    frame: "poll",
+    given: { fd: "9" },
+  },
+];
+
+for (const major of NODES.keys()) {
+  describe(`cause of death of Node ${major}`, () => {
+    for (const { scene, flags, signal, kind, text, frame, given } of DEATHS) {
+      it(`${scene}: on the first line, with the stack`, async (t) => {
+        const core = await coreOf(t, major, scene, flags, signal);
+        if (core === null) {
+          t.diagnostic("this kernel gives its cores to a program: there is none to look at");
+          return;
+        }
+        const stacks = lookAtCore(core, (v8) => readStacks(v8));
+        assert.equal(stacks.cause.kind, kind);
+        assert.match(stacks.cause.text, text);
+        const [thread] = stacks.threads;
+        assert.equal(thread?.isCrashed, true);
+        const seen = named(thread.frames, frame);
+        assert.equal(seen.location?.file, APP);
+        assert.deepEqual(values(seen), given);
+      });
+    }
+  });
+}
