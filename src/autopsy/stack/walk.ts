@@ -28,6 +28,7 @@ import type { IsolateView } from "../v8/isolates.ts";
 import type { FrameTypeName } from "../v8/layout.ts";
 import type { HeapView } from "../v8/heap-view.ts";
 import { isSmi } from "../v8/tagged.ts";
+import { DeoptimizationData } from "./code-objects.ts";
 import type { CodeFinder, CodeObject } from "./code-objects.ts";
 
 /** A stack of 8 MB holds no more. */
@@ -43,6 +44,8 @@ const PROLOGUE_BYTES_MAX = 256;
 const BUILTIN_BYTES_MAX = 256 * 1024;
 /** Words between the stack pointer and the frame of the caller that a builtin without frame pushes. */
 const LEAF_WORDS_MAX = 64;
+/** The frame on top is at most so large. */
+const FRAME_SEARCH_WORDS_MAX = 4096;
 const CALLEE_SAVED_OF_ENTRY = ["r12", "r13", "r14", "r15", "rbx"] as const;
 
 export interface RawFrame {
@@ -85,7 +88,7 @@ export class StackWalker {
 
   /** Frames from the top on. */
   *frames(registers: Registers): Generator<RawFrame, void, undefined> {
-    let place: Place | null = { registers, isReturn: false };
+    let place: Place | null = { registers: this.#withFrame(registers), isReturn: false };
     let sp = 0;
     let handler: Registers | undefined;
     for (let count = 0; place !== null && count < FRAMES_MAX; count += 1) {
@@ -120,6 +123,44 @@ export class StackWalker {
     const symbol = isReturn && start?.offset !== 0 ? modules.symbolAt(pc - 1) : start;
     const name = symbol?.name;
     return name?.startsWith(BUILTIN_PREFIX) === true ? name.slice(BUILTIN_PREFIX.length) : null;
+  }
+
+  /**
+   * Where the frame pointer is not known (a live process without ptrace), it is looked for above the
+   * stack pointer. Only that counts from which the chain of frames, each with a return address behind
+   * a call and a valid type or function, leads to the outermost entry that V8 has noted.
+   */
+  #withFrame(registers: Registers): Registers {
+    const { pc, sp, fp, byName } = registers;
+    const isV8 = this.#codes.isCompiled(pc) || this.builtinAt(pc, false) !== null;
+    if (fp !== null || !isV8 || this.#isolate === null) return registers;
+    for (let index = 0; index < FRAME_SEARCH_WORDS_MAX; index += 1) {
+      const candidate = sp + 8 * index;
+      if (!this.#leadsToEntry(candidate)) continue;
+      return { pc, sp, fp: candidate, byName: new Map([...byName, ["rbp", candidate]]), words: null };
+    }
+    return registers;
+  }
+
+  #leadsToEntry(start: number): boolean {
+    const entry = this.#isolate?.jsEntrySp ?? 0;
+    let fp = start;
+    let isNative = false;
+    for (let count = 0; count < FRAMES_MAX && fp < entry; count += 1) {
+      const type = this.typeOf(fp);
+      // Between two entries there is C++, which keeps frame pointers but has no types.
+      if (type === "unknown" && !isNative) return false;
+      if (type !== "unknown") isNative = type === "Entry" || type === "ConstructEntry";
+      const next = this.#heap.word(fp, 0);
+      if (next <= fp || !this.#isReturn(this.#heap.word(fp, 8), isNative)) return false;
+      fp = next;
+    }
+    return fp === entry && start !== entry;
+  }
+
+  #isReturn(value: number, isNative: boolean): boolean {
+    if (!isNative) return this.#isReturnAddress(value) || this.builtinAt(value, true) !== null;
+    return this.#target.modules.symbolAt(value - 1) !== null && this.#isBehindCall(value);
   }
 
   /** True while JavaScript frames must follow: the outermost entry is not reached. */
@@ -194,7 +235,17 @@ export class StackWalker {
     const setup = this.#setupAt(start);
     if (setup !== null && pc < start + setup + FRAME_SETUP.length) return false;
     if (RETURN_OPCODES.has(this.#byte(pc))) return false;
-    return builtin === null || this.#isOwnFrame(builtin, start, registers);
+    if (builtin !== null) return this.#isOwnFrame(builtin, start, registers);
+    return registers.words !== null || code === null || this.#isFrameOf(code, fp);
+  }
+
+  /** Whether a frame that was searched for belongs to the code on top, not to its caller. */
+  #isFrameOf(code: CodeObject, fp: number): boolean {
+    const heap = this.#heap;
+    if (this.typeOf(fp) !== null) return false;
+    if (code.kind === "baseline") return heap.tagged(fp, -32) === code.deoptimizationData;
+    const shared = new DeoptimizationData(heap, code.deoptimizationData).shared;
+    return heap.tagged(heap.tagged(fp, -16), heap.layout.field("JSFunction", "shared")) === shared;
   }
 
   /**
@@ -288,6 +339,10 @@ export class StackWalker {
   #isReturnAddress(value: number): boolean {
     const isCode = this.#codes.isCompiled(value) || this.builtinAt(value, true) !== null;
     if (!isCode) return false;
+    return this.#isBehindCall(value);
+  }
+
+  #isBehindCall(value: number): boolean {
     const before = this.#target.memory.read(value - 7, 7);
     return before !== null && endsWithCall(before);
   }

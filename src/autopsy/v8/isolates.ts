@@ -26,6 +26,11 @@ const BUILTINS_BYTES_MAX = 16 * 1024 * 1024;
 /** Fewer are no majority: 1,129 in 12.4, 1,301 in 13.6, 1,376 in 14.6. */
 const FRAME_STORES_MIN = 100;
 const CURRENT_ISOLATE = "_ZN2v88internal18g_current_isolate_E";
+/** `struct pthread`: the thread's id (glibc 2.3 to 2.41, x64). */
+const GLIBC_TID = 0x2d0;
+const CONTROL_MAPPING_BYTES_MAX = 1024 * 1024;
+const CONTROL_SCAN_BYTES = 1024 * 1024;
+
 /** Offsets from the Isolate. */
 export interface IsolateDataOffsets {
   readonly cEntryFp: number;
@@ -111,16 +116,43 @@ export function deriveIsolateData(binary: ElfFile): IsolateDataOffsets | null {
   };
 }
 
+/**
+ * The thread pointer of a thread whose registers are not known: glibc's control block begins with its
+ * own address, twice, and has the thread's id (`tcbhead_t`, `struct pthread`). It lies at the end of
+ * the thread's stack, or, for the main thread, in a small mapping of its own.
+ */
+function threadPointer(target: Target, thread: TargetThread): number | null {
+  const sp = thread.registers?.sp ?? 0;
+  const writable = target.mappings.filter(
+    ({ isWritable, path }) => isWritable && (path === null || path.startsWith("[")),
+  );
+  const own = writable.filter(({ start, end }) => sp >= start && sp < end);
+  const small = writable.filter(({ start, end }) => end - start <= CONTROL_MAPPING_BYTES_MAX);
+  for (const { start, end } of [...own, ...small]) {
+    const from = Math.max(start, end - CONTROL_SCAN_BYTES);
+    const bytes = Buffer.alloc(end - from);
+    const length = target.memory.readInto(from, bytes);
+    for (let at = 0; at + GLIBC_TID + 4 <= length; at += 8) {
+      const address = from + at;
+      const low = address % 0x1_0000_0000;
+      if (bytes.readUInt32LE(at) !== low || bytes.readUInt32LE(at + 16) !== low) continue;
+      if (Number(bytes.readBigUInt64LE(at)) !== address) continue;
+      if (bytes.readUInt32LE(at + GLIBC_TID) === thread.tid) return address;
+    }
+  }
+  return null;
+}
+
 /** Finds the isolate of a thread; null for a thread without one. */
 export function isolateOf(
   target: Target,
   offsets: IsolateDataOffsets,
   thread: TargetThread,
 ): IsolateView | null {
-  const fsBase = thread.registers?.byName.get("fs_base");
+  const fsBase = thread.registers?.byName.get("fs_base") ?? threadPointer(target, thread);
   const variable = target.executable.symbols.named(CURRENT_ISOLATE);
   const segment = target.executable.programs.find(({ type }) => type === PT_TLS);
-  if (fsBase === undefined || fsBase === 0 || variable === null || segment === undefined)
+  if (fsBase === null || fsBase === 0 || variable === null || segment === undefined)
     return null;
   const align = Math.max(1, segment.align);
   const start = fsBase - Math.ceil(segment.memoryBytes / align) * align;
