@@ -39,6 +39,10 @@ export interface Config {
   readonly env?: Readonly<Record<string, string>>;
   /** Reload when a file changes: `true` for the entry's directory, or paths. */
   readonly watch?: boolean | readonly string[];
+  /**
+   * Serve metrics and health: a port on 127.0.0.1, or `"<address>:<port>"`. Default: nowhere.
+   */
+  readonly admin?: string | number;
   /** Use the mode of macOS and Windows, without retention. */
   readonly portable?: boolean;
   /** Log lines as JSON. */

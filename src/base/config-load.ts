@@ -85,6 +85,7 @@ function withDefaults(config: CheckedConfig, located: Located): ResolvedConfig {
     memoryLimitBytes: config.memoryLimit ?? limits.memoryBytes ?? 0,
     journalLimitBytes: config.journalLimit ?? parseSize(DEFAULTS.journalLimit),
     nodeArgs: config.nodeArgs ?? [],
+    admin: config.admin ?? null,
     portable: config.portable ?? process.platform !== "linux",
     json: config.json ?? false,
     restartIntensity: {

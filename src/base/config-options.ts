@@ -87,6 +87,13 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
   option("envFile", "env-file", "<path>", "list", "file of NAME=value lines; may be given again"),
   option("env", null, null, "none", "variables for the workers"),
   option("watch", "watch", "[=<path>]", "watch", "reload when a file changes; may be given again"),
+  option(
+    "admin",
+    "admin",
+    "<[host:]port>",
+    "text",
+    "serve metrics and health there (default: nowhere)",
+  ),
   option("portable", "portable", null, "switch", "the mode of macOS and Windows, no retention"),
   option("json", "json", null, "switch", "log lines as JSON"),
   option("nodeArgs", "node-arg", "<option>", "list", "option for Node itself; may be given again"),

@@ -76,6 +76,21 @@ function tryParse(parse: (text: string) => number, value: string): number | null
   }
 }
 
+/** `9090`, `"0.0.0.0:9090"`, `"[::1]:9090"`. */
+const ADMIN = /^(?:(\[[\da-f:.]+\]|[A-Za-z\d.-]+):)?(\d{1,5})$/;
+const adminText = `a port, or "<address>:<port>"`;
+const adminAddress = v.pipe(
+  v.union([v.string(), v.number()], adminText),
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    const [, host = "127.0.0.1", port = ""] = ADMIN.exec(String(dataset.value)) ?? [];
+    if (port !== "" && Number(port) <= 65_535) {
+      return { host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
+    }
+    addIssue({ message: adminText });
+    return NEVER;
+  }),
+);
+
 const schema = v.strictObject({
   entry: v.optional(text),
   args: v.optional(texts),
@@ -114,6 +129,7 @@ const schema = v.strictObject({
     ),
   ),
   watch: v.optional(v.union([flag, v.array(text)], "true, false or a list of paths")),
+  admin: v.optional(adminAddress),
   portable: v.optional(flag),
   json: v.optional(flag),
   nodeArgs: v.optional(

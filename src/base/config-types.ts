@@ -1,3 +1,10 @@
+/** Where metrics and health are served. */
+export interface AdminAddress {
+  readonly host: string;
+  /** 0: any that is free; the log has it. */
+  readonly port: number;
+}
+
 /**
  * The configuration of a service, after flags, environment and file are merged and checked.
  * `config.ts` makes one of these at the door; everything behind the door trusts it.
@@ -29,6 +36,8 @@ export interface ResolvedConfig {
   readonly nodeArgs: readonly string[];
   /** Paths to watch; empty: off. */
   readonly watch: readonly string[];
+  /** Null: no admin listener. */
+  readonly admin: AdminAddress | null;
   readonly portable: boolean;
   readonly json: boolean;
   readonly restartIntensity: { readonly restarts: number; readonly periodMs: number };

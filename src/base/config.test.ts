@@ -77,6 +77,7 @@ test("every option has the same meaning as flag, variable and key", async (t) =>
     memoryLimit: "1GiB",
     journalLimit: "1MiB",
     watch: true,
+    admin: "[::1]:9090",
     portable: true,
     json: true,
     nodeArgs: ["--enable-source-maps"],
@@ -92,6 +93,7 @@ test("every option has the same meaning as flag, variable and key", async (t) =>
     "memory-limit": "1GiB",
     "journal-limit": "1MiB",
     watch: true,
+    admin: "[::1]:9090",
     portable: true,
     json: true,
     "node-arg": ["--enable-source-maps"],
@@ -255,4 +257,21 @@ test("a socket path that the system would cut is refused", async (t) => {
   const environment = { HOLDFAST_RUNTIME_DIR: `/tmp/${"x".repeat(120)}` };
   const message = await refusal(t, { environment }, "ERR_HOLDFAST_CONFIG");
   assert.match(message, /path has \d+ bytes/);
+});
+
+test("the admin listener is a port here, or an address with a port", async (t) => {
+  const at = async (admin: unknown): Promise<unknown> => {
+    const files = { "holdfast.config.json": JSON.stringify({ admin }) };
+    return (await load(t, { files })).admin;
+  };
+  assert.deepEqual(await at(9090), { host: "127.0.0.1", port: 9090 });
+  assert.deepEqual(await at("0"), { host: "127.0.0.1", port: 0 });
+  assert.deepEqual(await at("0.0.0.0:80"), { host: "0.0.0.0", port: 80 });
+  assert.deepEqual(await at("[::1]:80"), { host: "::1", port: 80 });
+  assert.deepEqual(await at("metrics.internal:80"), { host: "metrics.internal", port: 80 });
+  assert.equal((await load(t, {})).admin, null);
+  for (const wrong of [70_000, "http", ":80", "host:", "::1:80", "a b:80", -1, true]) {
+    const files = { "holdfast.config.json": JSON.stringify({ admin: wrong }) };
+    await assert.rejects(load(t, { files }), /"?admin"? is .*, must be a port, or/, String(wrong));
+  }
 });

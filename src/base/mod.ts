@@ -8,7 +8,7 @@ export { CONFIG_FLAG, CONFIG_OPTIONS, variableOf } from "./config-options.ts";
 export type { ConfigOption } from "./config-options.ts";
 export { defineConfig } from "./config-input.ts";
 export type { Config, DurationText, SizeText } from "./config-input.ts";
-export type { ResolvedConfig } from "./config-types.ts";
+export type { AdminAddress, ResolvedConfig } from "./config-types.ts";
 export { entryUrl } from "./entry-url.ts";
 export {
   HISTOGRAM_BUCKETS,

@@ -6,6 +6,8 @@
  *                          else  <temporary directory>/holdfast-<user id>
  *     <name>.sock   control socket        <name>.pid   locked by the keeper
  *     <name>.log    what was written      <name>.log.1 the older half of it
+ *     <name>.crashes/                     reports of workers that crashed
+ *     <name>.admin-token                  of the admin listener
  * ```
  */
 import os from "node:os";

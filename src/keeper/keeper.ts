@@ -19,11 +19,13 @@
  * | our stdout has no reader | goes on without it |
  */
 import { constants } from "node:os";
+import { join } from "node:path";
 import { isatty } from "node:tty";
 import {
   EXIT_CODES,
   Logger,
   RestartIntensity,
+  controlSocketPath,
   monotonicNowMs,
   parseLogEntry,
   renderHuman,
@@ -39,7 +41,7 @@ import type {
 } from "../base/mod.ts";
 import { Ledger } from "../ledger/mod.ts";
 import { closeDescriptor } from "../os/mod.ts";
-import { LogFile, Versions, Watcher, standardSink } from "../supervision/mod.ts";
+import { AdminProcess, LogFile, Versions, Watcher, standardSink } from "../supervision/mod.ts";
 import type { Sink } from "../supervision/mod.ts";
 import { Listeners } from "./listeners.ts";
 import { ReactorProcess } from "./reactor-process.ts";
@@ -87,6 +89,7 @@ export class Keeper {
   readonly #end = Promise.withResolvers<number>();
   #intensity = new RestartIntensity(FIRST_REACTOR_RESTARTS);
   #reactor: ReactorProcess | null = null;
+  #admin: AdminProcess | null = null;
   #reactorStartedMs = 0;
   #reactorRestarts = 0;
   #environment: Environment = process.env;
@@ -116,10 +119,21 @@ export class Keeper {
     for (const signal of FORWARDED) process.on(signal, onSignal);
     this.#reaper.start();
     this.#startReactor();
+    this.#startAdmin();
     for (const path of this.#config.watch) this.#watcher.add(path);
     const code = await this.#end.promise;
     for (const signal of FORWARDED) process.off(signal, onSignal);
     return code;
+  }
+
+  #startAdmin(): void {
+    const { admin: address, name, runtimeDir } = this.#config;
+    if (address === null) return;
+    const socketPath = controlSocketPath(runtimeDir, name);
+    const tokenPath = join(runtimeDir, `${name}.admin-token`);
+    this.#admin = new AdminProcess({ address, name, socketPath, tokenPath }, (entry) => {
+      this.#say(entry);
+    });
   }
 
   // The reactor.
@@ -322,7 +336,7 @@ export class Keeper {
     reactor?.close();
     const late = setTimeout(() => reactor?.kill(), REACTOR_END_MS);
     const workers = [...this.#workers.values()].map((worker) => worker.flush());
-    await Promise.all([reactor?.ended, ...workers]);
+    await Promise.all([reactor?.ended, this.#admin?.close(), ...workers]);
     clearTimeout(late);
     await Promise.all([this.#sinks.stdout.flush(), this.#sinks.stderr.flush()]);
     await this.#logFile.close();

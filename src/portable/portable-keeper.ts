@@ -10,11 +10,13 @@
  * ```
  */
 import { constants } from "node:os";
+import { join } from "node:path";
 import { isatty } from "node:tty";
 import { setTimeout as delay } from "node:timers/promises";
 import { Logger, VERSION, monotonicNowMs, renderHuman } from "../base/mod.ts";
 import type { Environment, LogEntry, LogFields, LogLevel, ResolvedConfig } from "../base/mod.ts";
 import {
+  AdminProcess,
   ControlServer,
   CrashReporter,
   LogFile,
@@ -56,6 +58,7 @@ export class PortableKeeper {
   readonly #logger: Logger;
   readonly #logFile: LogFile;
   readonly #end = Promise.withResolvers<number>();
+  #admin: AdminProcess | null = null;
   #hasBooted = false;
   #isStopping = false;
   #isEnding = false;
@@ -105,7 +108,9 @@ export class PortableKeeper {
     if (this.#isStopping) this.#finish(0);
     else this.#boot();
     for (const path of this.#config.watch) this.#watcher.add(path);
+    this.#startAdmin();
     const code = await this.#end.promise;
+    await this.#admin?.close();
     clearInterval(ticks);
     this.#watcher.close();
     this.#control.destroy();
@@ -119,6 +124,16 @@ export class PortableKeeper {
     const listening = this.#control.listen({ path: this.#files.socketPath });
     process.umask(mask);
     await listening;
+  }
+
+  #startAdmin(): void {
+    const { admin: address, name, runtimeDir } = this.#config;
+    if (address === null) return;
+    const { socketPath } = this.#files;
+    const tokenPath = join(runtimeDir, `${name}.admin-token`);
+    this.#admin = new AdminProcess({ address, name, socketPath, tokenPath }, (entry) => {
+      this.#log(entry.level, entry.message, entry.fields);
+    });
   }
 
   #boot(): void {

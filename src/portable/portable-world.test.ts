@@ -39,6 +39,7 @@ export const CONFIG: ResolvedConfig = {
   env: {},
   nodeArgs: [],
   watch: [],
+  admin: null,
   portable: true,
   json: false,
   restartIntensity: { restarts: 10, periodMs: 60_000 },

@@ -2,6 +2,8 @@
  * What keeps workers alive and tells of them, whichever way they get their connections: shared by
  * the keeper, the reactor and portable mode.
  */
+export { AdminProcess } from "./admin-process.ts";
+export type { AdminOrder } from "./admin-process.ts";
 export { controlRoutes } from "./control-routes.ts";
 export type { ControlledService } from "./control-routes.ts";
 export { ControlServer } from "./control.ts";
