@@ -11,6 +11,10 @@ export const EXIT_CODES = {
   failed: 1,
   /** EX_USAGE: command line or configuration is wrong; nothing was started. */
   usage: 64,
+  /** EX_DATAERR: a file is not what it should be: no core, another build, another version. */
+  badData: 65,
+  /** EX_NOINPUT: there is no such file or process. */
+  noInput: 66,
   /** EX_UNAVAILABLE: the name is in use, or no service answers. */
   unavailable: 69,
   /** EX_SOFTWARE: gave up, no worker is left; or a fault of Holdfast's own. */
@@ -19,6 +23,8 @@ export const EXIT_CODES = {
   cannotCreate: 73,
   /** EX_TEMPFAIL: the first worker was not ready in time. */
   notReady: 75,
+  /** EX_NOPERM: the system does not allow it. */
+  denied: 77,
 } as const;
 
 const BY_ERROR_CODE: ReadonlyMap<string, number> = new Map([
@@ -33,6 +39,16 @@ const BY_ERROR_CODE: ReadonlyMap<string, number> = new Map([
   ["ERR_HOLDFAST_CONTROL", EXIT_CODES.unavailable],
   ["ERR_HOLDFAST_FFI", EXIT_CODES.unavailable],
   ["ERR_HOLDFAST_RUNTIME_DIR", EXIT_CODES.cannotCreate],
+  ["ERR_HOLDFAST_AUTOPSY_MISSING", EXIT_CODES.noInput],
+  ["ERR_HOLDFAST_AUTOPSY_GONE", EXIT_CODES.noInput],
+  ["ERR_HOLDFAST_AUTOPSY_NOT_ELF", EXIT_CODES.badData],
+  ["ERR_HOLDFAST_AUTOPSY_NOT_CORE", EXIT_CODES.badData],
+  ["ERR_HOLDFAST_AUTOPSY_NOT_NODE", EXIT_CODES.badData],
+  ["ERR_HOLDFAST_AUTOPSY_BINARY", EXIT_CODES.badData],
+  ["ERR_HOLDFAST_AUTOPSY_VERSION", EXIT_CODES.badData],
+  ["ERR_HOLDFAST_AUTOPSY_NO_HEAP", EXIT_CODES.badData],
+  ["ERR_HOLDFAST_AUTOPSY_WRITE", EXIT_CODES.cannotCreate],
+  ["ERR_HOLDFAST_AUTOPSY_DENIED", EXIT_CODES.denied],
   ["ERR_HOLDFAST_REFUSED", EXIT_CODES.failed],
   ["ERR_HOLDFAST_NO_CRASH", EXIT_CODES.failed],
   ["ERR_HOLDFAST_PROFILE", EXIT_CODES.failed],

@@ -202,6 +202,35 @@ export const VERBS: readonly Verb[] = [
     examples: ["holdfast probes", "holdfast probes http", "holdfast probes undici --channels"],
     load: () => import("./probes.ts"),
   },
+  {
+    name: "autopsy",
+    summary: "read a dead or frozen Node process: stacks, objects, who holds what",
+    usage: "<core|pid> [verb | 'verb | verb'] [flags], or: dump <pid>",
+    flags: [
+      JSON_LINES,
+      text("node", "<path>", "the node binary that the process ran, where it is not found"),
+      { ...text("output", "<file>", "dump: where to (default core.<pid>)"), short: "o" },
+      text("limit", "<n>", "rows that are shown (default 30; 0: all)"),
+      text("depth", "<n>", "print: objects within objects (default 2)"),
+      text("members", "<n>", "print: members of each object (default 100)"),
+      text("sort", "<by>", "objects: bytes, count or name"),
+      text("property", "<name>", "find: objects that have it"),
+      text("value", "<text>", "find: objects with a property that prints so"),
+      text("text", "<part>", "find: strings that contain it"),
+      flag("shapes", "objects: a row for each set of properties"),
+      flag("all", "stacks: every thread; promises, requests: also those that are done"),
+      flag("full", "stacks: V8's own frames too"),
+      flag("internal", "asyncs, modules: Node's own too"),
+      flag("secrets", "env: show values that look secret"),
+    ],
+    positionalsMax: Number.POSITIVE_INFINITY,
+    examples: [
+      "holdfast autopsy 4711 stacks",
+      "holdfast autopsy core.4711 'find Session | print'",
+      "holdfast autopsy dump 4711 -o spinning.core",
+    ],
+    load: () => import("./autopsy.ts"),
+  },
 ];
 
 function runFlag(option: ConfigOption): readonly FlagSpec[] {

@@ -23,6 +23,8 @@ export const DEFAULT_LIMITS: DescribeLimits = { depth: 2, members: 100, chars: 1
 const BYTES_SHOWN_MAX = 50;
 /** Contexts around a closure. */
 const CONTEXTS_MAX = 50;
+/** JSGeneratorObject (js-generator.tq). */
+const GENERATOR_FUNCTION_AT = 24;
 const CONTEXT = { length: 8, scopeInfo: 16, previous: 24, locals: 32 } as const;
 
 /** One value. `address` is what `print`, `refs` and `why` take. */
@@ -130,6 +132,11 @@ export class Describer {
     }
     if (heap.isFunction(value)) return this.#functionName(value);
     if (heap.isOfType(value, "JS_PROXY_TYPE")) return "Proxy";
+    const type = heap.layout.typeName(heap.instanceTypeOf(value));
+    if (type !== null && /^JS_(ASYNC_)?(FUNCTION|GENERATOR)_OBJECT_TYPE$/.test(type)) {
+      const name = this.#functionName(heap.tagged(value, GENERATOR_FUNCTION_AT));
+      return `${type.includes("ASYNC") ? "suspended async" : "generator of"} ${name}`;
+    }
     const name = this.#objects.className(value);
     const length = this.#objects.arrayLength(value);
     return length === null ? name : `${name}(${length})`;

@@ -9,7 +9,15 @@
  * ```
  * It is written beside its name and renamed when it is whole: a full disk leaves nothing behind.
  */
-import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { HoldfastError } from "../../base/mod.ts";
 import { EM_AARCH64, EM_X86_64, ET_CORE, PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE } from "./elf.ts";
 import { HOLDFAST_NOTE } from "./core-notes.ts";
@@ -24,6 +32,7 @@ const SEGMENTS_MAX = 60_000;
 /** A gap of untouched pages shorter than this is written as zeros: fewer segments. */
 const GAP_PAGES_MAX = 16;
 const COPY_BYTES = 1024 * 1024;
+const ZEROS = Buffer.alloc(PAGE_BYTES);
 /** Bits 56 to 63 of a `pagemap` entry (Documentation/admin-guide/mm/pagemap.rst). */
 const PRESENT_OR_SWAPPED = 0xc0;
 const OF_FILE = 0x20;
@@ -104,6 +113,7 @@ function write(target: Target, descriptor: number): number {
     at += fileBytes;
   }
   writeAll(descriptor, head, head.length, 0);
+  ftruncateSync(descriptor, at);
   const buffer = Buffer.allocUnsafe(COPY_BYTES);
   for (const [index, { start, fileBytes }] of segments.entries()) {
     copy(target, descriptor, buffer, start, fileBytes, offsets[index] ?? 0);
@@ -126,9 +136,24 @@ function copy(
     // a page that could not be read is left as zeros
     const count = there === 0 ? Math.min(PAGE_BYTES, wanted) : there;
     if (there === 0) part.fill(0, 0, count);
-    writeAll(descriptor, part, count, offset + done);
+    writeSparse(descriptor, part, count, offset + done);
     done += count;
   }
+}
+
+/** Pages of zeros are left out: holes of the file, which read as zeros. */
+function writeSparse(descriptor: number, bytes: Buffer, count: number, position: number): void {
+  for (let from = 0; from < count;) {
+    let to = from;
+    const isZero = isZeroPage(bytes, from);
+    while (to < count && isZeroPage(bytes, to) === isZero) to += PAGE_BYTES;
+    if (!isZero) writeAll(descriptor, bytes.subarray(from, to), to - from, position + from);
+    from = to;
+  }
+}
+
+function isZeroPage(bytes: Buffer, from: number): boolean {
+  return bytes.compare(ZEROS, 0, PAGE_BYTES, from, from + PAGE_BYTES) === 0;
 }
 
 function writeAll(descriptor: number, bytes: Buffer, count: number, position: number): void {

@@ -64,9 +64,10 @@ export function openLive(pid: number, options: LiveOptions): Target {
   const machine = machineOf(executable.machine) as Machine; // a Node binary that runs here
   executable.symbols.at(0); // sorted now, not while the process waits
   const memoryFile = told(pid, () => openSync(`/proc/${pid}/mem`, "r"));
+  const pagemap = told(pid, () => openSync(`/proc/${pid}/pagemap`, "r"));
   const hold = told(pid, () => holdStill(pid, machine, options.tracer));
   try {
-    const mappings = readMappings(pid, memoryFile);
+    const mappings = readMappings(pid, memoryFile, pagemap);
     const { regions } = mappings;
     const modules = new Modules(mappings.list, executable, executablePath, `/proc/${pid}/root`);
     let isOpen = true;
@@ -90,12 +91,14 @@ export function openLive(pid: number, options: LiveOptions): Target {
         isOpen = false;
         hold.release();
         closeSync(memoryFile);
+        closeSync(pagemap);
         modules.close();
       },
     };
   } catch (error) {
     hold.release();
     closeSync(memoryFile);
+    closeSync(pagemap);
     executable.source.close();
     throw asTold(pid, error);
   }
@@ -214,7 +217,7 @@ interface LiveMappings {
 /** `start-end rwxp offset device inode path` (proc_pid_maps(5)). */
 const MAPS_LINE = /^([0-9a-f]+)-([0-9a-f]+) (.)(.)(.). ([0-9a-f]+) \S+ \d+ *(.*)$/;
 
-function readMappings(pid: number, memoryFile: number): LiveMappings {
+function readMappings(pid: number, memoryFile: number, pagemap: number): LiveMappings {
   const list: Mapping[] = [];
   const regions: Region[] = [];
   for (const line of readFileSync(`/proc/${pid}/maps`, "utf8").split("\n")) {
@@ -223,6 +226,7 @@ function readMappings(pid: number, memoryFile: number): LiveMappings {
     const [, from = "", to = "", r, w, x, offset = "", name = ""] = match;
     const start = Number.parseInt(from, 16);
     const end = Number.parseInt(to, 16);
+    const isFile = name.startsWith("/");
     const isReadable = r === "r" && name !== "[vvar]" && name !== "[vsyscall]";
     list.push({
       start,
@@ -234,16 +238,34 @@ function readMappings(pid: number, memoryFile: number): LiveMappings {
       isExecutable: x === "x",
       presentBytes: isReadable ? end - start : 0,
     });
-    if (isReadable) regions.push(regionOf(memoryFile, start, end));
+    if (isReadable) regions.push(regionOf(memoryFile, isFile ? -1 : pagemap, start, end));
   }
   return { list, regions };
 }
 
-function regionOf(memoryFile: number, start: number, end: number): Region {
+/** Bytes of one entry of `pagemap`. */
+const PAGEMAP_ENTRY_BYTES = 8;
+const PAGE_BYTES = 4096;
+/** Bits 62 and 63 of an entry: swapped out, present. */
+const TOUCHED = 0xc0;
+
+/**
+ * A region of a live process. A page that was never touched counts as missing: to read it would
+ * make the kernel map one, and so change what is looked at.
+ */
+function regionOf(memoryFile: number, pagemap: number, start: number, end: number): Region {
+  let touched: Buffer | null = null;
+  const isTouched = (offset: number): boolean => {
+    touched ??= pagemapOf(pagemap, start, end);
+    const entry = Math.floor(offset / PAGE_BYTES) * PAGEMAP_ENTRY_BYTES;
+    const bits = touched[entry + PAGEMAP_ENTRY_BYTES - 1];
+    return bits === undefined || (bits & TOUCHED) !== 0;
+  };
   return {
     start,
     end,
     read(offset, into) {
+      if (!isTouched(offset)) return 0;
       try {
         return readSync(memoryFile, into, 0, into.length, start + offset);
       } catch (error) {
@@ -256,11 +278,20 @@ function regionOf(memoryFile: number, start: number, end: number): Region {
   };
 }
 
+/** Entries of the pages of a mapping, as of now; empty where the kernel has none. */
+function pagemapOf(pagemap: number, start: number, end: number): Buffer {
+  if (pagemap < 0) return Buffer.alloc(0);
+  const entries = Buffer.alloc(((end - start) / PAGE_BYTES) * PAGEMAP_ENTRY_BYTES);
+  const position = (start / PAGE_BYTES) * PAGEMAP_ENTRY_BYTES;
+  const bytes = readSync(pagemap, entries, 0, entries.length, position);
+  return entries.subarray(0, bytes);
+}
+
 /** Of the running program, to compare with a binary that was given. */
 function buildIdOf(pid: number, executablePath: string): string | null {
   const file = openSync(`/proc/${pid}/mem`, "r");
   try {
-    const { list, regions } = readMappings(pid, file);
+    const { list, regions } = readMappings(pid, file, -1);
     const first = list.find(({ path, fileOffset }) => path === executablePath && fileOffset === 0);
     return first === undefined
       ? null

@@ -1,0 +1,355 @@
+/** Verbs about objects: census, print, find, who refers to what, strings, closures. */
+import { takeCensus } from "../heap/census.ts";
+import type { CensusRow } from "../heap/census.ts";
+import { renderValue } from "../heap/render.ts";
+import type { Session } from "./session.ts";
+import type { CellValue, Result } from "./result.ts";
+import { LIMIT, addressesFrom, limitOf, misuse, numberOf } from "./verb.ts";
+import type { AutopsyVerb, VerbArgs } from "./verb.ts";
+
+const FOUND_MAX = 1_000_000;
+const BRIEF_CHARS = 60;
+const STRINGS_TOLD_APART_MAX = 2_000_000;
+/** Characters by which equal strings are found. */
+const STRING_KEY_CHARS = 200;
+
+const objects: AutopsyVerb = {
+  name: "objects",
+  summary: "how many objects of which class, and their bytes",
+  usage: "[part of a name] [--sort count] [--shapes] [--limit n]",
+  flags: [
+    { name: "sort", placeholder: "<by>", help: "bytes (default), count or name" },
+    { name: "shapes", placeholder: "", help: "a row for each set of properties" },
+    LIMIT,
+  ],
+  example: "objects Socket --shapes",
+  async run(session, args): Promise<Result> {
+    const { objects: reader, heap } = session;
+    const census = await session.run("census", takeCensus(heap, reader, null), args.signal);
+    const [part = ""] = args.words;
+    const rows = census.rows.filter(({ name }) => name.includes(part));
+    const limit = limitOf(objects, args);
+    const { skippedBytes, objects: count, bytes } = census.walk;
+    const remarks = [
+      `${count} objects, ${bytes} bytes; garbage that is not collected yet is among them`,
+      ...(skippedBytes > 0 ? [`${skippedBytes} bytes of the heap were passed over`] : []),
+    ];
+    if (args.flags["shapes"] === true) return shapesTable(session, rows, limit, remarks);
+    const sorted = sortRows(rows, args);
+    return {
+      kind: "table",
+      columns: [
+        { name: "class", kind: "text" },
+        { name: "count", kind: "count" },
+        { name: "bytes", kind: "bytes" },
+        { name: "example", kind: "address" },
+      ],
+      rows: sorted
+        .slice(0, limit)
+        .map(({ name, count: each, bytes: size, example }) => [name, each, size, example]),
+      more: Math.max(0, sorted.length - limit),
+      remarks,
+    };
+  },
+};
+
+function sortRows(rows: readonly CensusRow[], args: VerbArgs): readonly CensusRow[] {
+  const by = args.flags["sort"] ?? "bytes";
+  if (by === "bytes") return rows.toSorted((a, b) => b.bytes - a.bytes);
+  if (by === "count") return rows.toSorted((a, b) => b.count - a.count);
+  if (by === "name") return rows.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  throw misuse(objects, "--sort must be bytes, count or name");
+}
+
+function shapesTable(
+  { objects: reader }: Session,
+  rows: readonly CensusRow[],
+  limit: number,
+  remarks: readonly string[],
+): Result {
+  const shapes = rows
+    .flatMap(({ name, shapes: all }) =>
+      [...all.values()].map(({ count, bytes, example }) => ({ name, count, bytes, example })),
+    )
+    .toSorted((a, b) => b.bytes - a.bytes);
+  return {
+    kind: "table",
+    columns: [
+      { name: "class", kind: "text" },
+      { name: "count", kind: "count" },
+      { name: "bytes", kind: "bytes" },
+      { name: "example", kind: "address" },
+      { name: "properties", kind: "text" },
+    ],
+    rows: shapes.slice(0, limit).map(({ name, count, bytes, example }) => {
+      const names = reader.isReceiver(example) ? propertyNames(reader, example) : "";
+      return [name, count, bytes, example, names];
+    }),
+    more: Math.max(0, shapes.length - limit),
+    remarks,
+  };
+}
+
+function propertyNames(reader: Session["objects"], address: number): string {
+  const names: string[] = [];
+  for (const { name } of reader.properties(address)) {
+    if (names.length >= 12) return `${names.join(", ")}, ...`;
+    names.push(name);
+  }
+  return names.join(", ");
+}
+
+const print: AutopsyVerb = {
+  name: "print",
+  summary: "an object with its properties, elements, closure variables, bytes",
+  usage: "<address>... [--depth n] [--members n]",
+  flags: [
+    { name: "depth", placeholder: "<n>", help: "objects within objects (default 2)" },
+    { name: "members", placeholder: "<n>", help: "of each object (default 100)" },
+  ],
+  example: "find Order --limit 1 | print --depth 3",
+  run(session, args): Result {
+    const limits = {
+      depth: numberOf(print, args, "depth", 2),
+      members: numberOf(print, args, "members", 100),
+      chars: 1_000,
+    };
+    const addresses = addressesFrom(print, args);
+    const values = addresses.map((address) => session.describer.describe(address, limits));
+    const text = values.map((value) => renderValue(value)).join("\n");
+    return { kind: "text", text, json: values, addresses };
+  },
+};
+
+const find: AutopsyVerb = {
+  name: "find",
+  summary: "objects by class, property, value or text",
+  usage: "[class] [--property name] [--value text] [--text part] [--limit n]",
+  flags: [
+    { name: "property", placeholder: "<name>", help: "that have this property" },
+    { name: "value", placeholder: "<text>", help: "a property of which prints as this" },
+    { name: "text", placeholder: "<part>", help: "strings that contain this" },
+    LIMIT,
+  ],
+  example: "find IncomingMessage --property url",
+  async run(session, args): Promise<Result> {
+    const [className] = args.words;
+    const { property, value, text } = args.flags;
+    if (
+      className === undefined &&
+      property === undefined &&
+      value === undefined &&
+      text === undefined
+    ) {
+      throw misuse(find, "say of which class, or --property, --value or --text");
+    }
+    const found: number[] = [];
+    let more = 0;
+    const limit = Math.min(limitOf(find, args), FOUND_MAX);
+    const fits = matcher(session, className, args.flags);
+    await session.walk((address) => {
+      if (!fits(address)) return;
+      if (found.length < limit) found.push(address);
+      else more += 1;
+    }, args.signal);
+    return listOf(session, found, more);
+  },
+};
+
+function matcher(
+  { objects: reader, v8: { heap }, describer }: Session,
+  className: string | undefined,
+  { property, value, text }: VerbArgs["flags"],
+): (address: number) => boolean {
+  if (typeof text === "string") {
+    return (address) => heap.isString(address) && heap.string(address)?.includes(text) === true;
+  }
+  return (address) => {
+    if (!reader.isReceiver(address)) return false;
+    if (className !== undefined && reader.className(address) !== className) return false;
+    if (typeof property !== "string" && typeof value !== "string") return true;
+    for (const each of reader.properties(address)) {
+      if (typeof property === "string" && each.name !== property) continue;
+      if (typeof value !== "string") return true;
+      const shown = describer.primitive(each.value, 1_000);
+      if (shown?.kind === "primitive" && (shown.text === value || shown.text === `'${value}'`)) {
+        return true;
+      }
+    }
+    return false;
+  };
+}
+
+/** A table of objects, a line each. */
+export function listOf(session: Session, addresses: readonly number[], more: number): Result {
+  return {
+    kind: "table",
+    columns: [
+      { name: "address", kind: "address" },
+      { name: "class", kind: "text" },
+      { name: "value", kind: "text" },
+    ],
+    rows: addresses.map((address) => [
+      address,
+      session.describer.nameOf(address),
+      briefly(session, address),
+    ]),
+    more,
+    remarks: [],
+  };
+}
+
+/** The beginning of a value, on one line. */
+export function briefly({ describer }: Session, address: number): string {
+  const value = describer.describe(address, { depth: 0, members: 6, chars: BRIEF_CHARS });
+  const text = renderValue(value)
+    .replaceAll(/ @0x[0-9a-f]+/g, "")
+    .replaceAll(/\s+/g, " ");
+  return text.length > 2 * BRIEF_CHARS ? `${text.slice(0, 2 * BRIEF_CHARS)}...` : text;
+}
+
+const refs: AutopsyVerb = {
+  name: "refs",
+  summary: "who refers to an object, and by what",
+  usage: "<address>... [--limit n]",
+  flags: [LIMIT],
+  example: "find Session --limit 1 | refs",
+  async run(session, args): Promise<Result> {
+    const wanted = new Set(addressesFrom(refs, args));
+    const limit = limitOf(refs, args);
+    const rows: CellValue[][] = [];
+    let more = 0;
+    const { memory } = session.target;
+    await session.walk((address, _map, bytes) => {
+      const body = memory.read(address, Math.min(bytes, 64 * 1024 * 1024));
+      if (body === null) return;
+      for (let at = 8; at + 8 <= body.length; at += 8) {
+        const low = body.readUInt32LE(at);
+        if ((low & 1) === 0) continue;
+        const target = body.readUInt32LE(at + 4) * 0x1_0000_0000 + ((low & ~3) >>> 0);
+        if (!wanted.has(target)) continue;
+        if (rows.length >= limit) more += 1;
+        else {
+          const isWeak = (low & 3) === 3;
+          rows.push([
+            address,
+            session.describer.nameOf(address),
+            edgeName(session, address, target),
+            isWeak ? "weak" : "strong",
+            target,
+          ]);
+        }
+      }
+    }, args.signal);
+    return {
+      kind: "table",
+      columns: [
+        { name: "from", kind: "address" },
+        { name: "class", kind: "text" },
+        { name: "by", kind: "text" },
+        { name: "strength", kind: "text" },
+        { name: "to", kind: "address" },
+      ],
+      rows,
+      more,
+      remarks: rows.length === 0 ? ["nothing in the heap refers to it"] : [],
+    };
+  },
+};
+
+/** The property or element by which one object refers to another; null: an internal field. */
+function edgeName({ objects: reader }: Session, from: number, to: number): string | null {
+  if (!reader.isReceiver(from)) return null;
+  for (const { name, value } of reader.properties(from)) if (value === to) return name;
+  for (const { index, value } of reader.elements(from)) if (value === to) return `[${index}]`;
+  return null;
+}
+
+const strings: AutopsyVerb = {
+  name: "strings",
+  summary: "which texts take the most bytes, copies counted together",
+  usage: "[part of a text] [--limit n]",
+  flags: [LIMIT],
+  example: "strings --limit 10",
+  async run(session, args): Promise<Result> {
+    const { heap } = session.v8;
+    const [part] = args.words;
+    const seen = new Map<string, { count: number; bytes: number; example: number }>();
+    let untold = 0;
+    await session.walk((address, { instanceType }, bytes) => {
+      if (instanceType >= heap.layout.get("FirstNonstringType")) return;
+      const text = heap.string(address, STRING_KEY_CHARS);
+      if (text === null || (part !== undefined && !text.includes(part))) return;
+      const key = `${heap.stringLength(address)}:${text}`;
+      const known = seen.get(key);
+      if (known !== undefined) {
+        known.count += 1;
+        known.bytes += bytes;
+      } else if (seen.size < STRINGS_TOLD_APART_MAX) {
+        seen.set(key, { count: 1, bytes, example: address });
+      } else untold += 1;
+    }, args.signal);
+    const sorted = [...seen].toSorted(([, a], [, b]) => b.bytes - a.bytes);
+    const limit = limitOf(strings, args);
+    return {
+      kind: "table",
+      columns: [
+        { name: "count", kind: "count" },
+        { name: "bytes", kind: "bytes" },
+        { name: "example", kind: "address" },
+        { name: "text", kind: "text" },
+      ],
+      rows: sorted
+        .slice(0, limit)
+        .map(([, { count, bytes, example }]) => [count, bytes, example, briefly(session, example)]),
+      more: Math.max(0, sorted.length - limit),
+      remarks: untold > 0 ? [`${untold} more strings were not told apart`] : [],
+    };
+  },
+};
+
+const closures: AutopsyVerb = {
+  name: "closures",
+  summary: "functions by where they are written, and how many closures each has",
+  usage: "[part of a name or file] [--limit n]",
+  flags: [LIMIT],
+  example: "closures listener",
+  async run(session, args): Promise<Result> {
+    const { heap, functions } = session.v8;
+    const [part = ""] = args.words;
+    const byCode = new Map<number, { count: number; example: number }>();
+    await session.walk((address) => {
+      if (!heap.isFunction(address)) return;
+      const shared = functions.sharedOf(address);
+      const known = byCode.get(shared);
+      if (known === undefined) byCode.set(shared, { count: 1, example: address });
+      else known.count += 1;
+    }, args.signal);
+    const rows = [...byCode]
+      .map(([shared, { count, example }]) => ({
+        name: functions.nameOf(shared) || "(anonymous)",
+        place: session.describer.placeOf(example),
+        count,
+        example,
+      }))
+      .filter(({ name, place }) => name.includes(part) || place?.includes(part) === true)
+      .toSorted((a, b) => b.count - a.count);
+    const limit = limitOf(closures, args);
+    return {
+      kind: "table",
+      columns: [
+        { name: "function", kind: "text" },
+        { name: "count", kind: "count" },
+        { name: "example", kind: "address" },
+        { name: "place", kind: "text" },
+      ],
+      rows: rows
+        .slice(0, limit)
+        .map(({ name, count, example, place }) => [name, count, example, place]),
+      more: Math.max(0, rows.length - limit),
+      remarks: [],
+    };
+  },
+};
+
+export const HEAP_VERBS: readonly AutopsyVerb[] = [objects, print, find, refs, strings, closures];

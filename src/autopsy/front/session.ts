@@ -1,0 +1,156 @@
+/**
+ * One target under examination: what verbs work on, read when a verb first asks for it.
+ */
+import { HoldfastError } from "../../base/mod.ts";
+import { Describer } from "../heap/describe.ts";
+import { Heap } from "../heap/walk.ts";
+import type { ObjectVisitor, WalkCounts } from "../heap/walk.ts";
+import { readStacks } from "../stack/mod.ts";
+import type { Stacks } from "../stack/mod.ts";
+import { decompressCore } from "../target/compressed.ts";
+import type { PlainCore } from "../target/compressed.ts";
+import type { Tracer } from "../target/live.ts";
+import { openTarget } from "../target/open.ts";
+import type { Target } from "../target/target.ts";
+import { ObjectReader } from "../v8/objects.ts";
+import { openV8 } from "../v8/process.ts";
+import type { V8Process } from "../v8/process.ts";
+import { ValueReader } from "../v8/values.ts";
+
+/** How long a long verb may keep the event loop from Ctrl-C. */
+const TURN_MS = 50;
+
+export interface SessionOptions {
+  /** `--node`. */
+  readonly node: string | null;
+  /** Stops live processes; null: by signal. */
+  readonly tracer: Tracer | null;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly onProgress?: (what: string, done: number, total: number) => void;
+}
+
+/** A core file or a stopped process, opened. `close` lets the process run on. */
+export class Session {
+  readonly target: Target;
+  readonly v8: V8Process;
+  readonly objects: ObjectReader;
+  readonly values: ValueReader;
+  readonly describer: Describer;
+  readonly #plain: PlainCore | null;
+  readonly #onProgress: SessionOptions["onProgress"];
+  #heap: Heap | null = null;
+  #stacks: Stacks | null = null;
+  #isClosed = false;
+
+  private constructor(target: Target, plain: PlainCore | null, options: SessionOptions) {
+    this.target = target;
+    this.#plain = plain;
+    this.#onProgress = options.onProgress;
+    this.v8 = openV8(target);
+    this.objects = new ObjectReader(this.v8.heap, this.v8.functions);
+    this.values = new ValueReader(this.objects);
+    this.describer = new Describer(this.objects, this.values);
+  }
+
+  /**
+   * Opens what the user named: a process id, or the path of a core, compressed or not.
+   * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_*
+   */
+  static async open(what: string, options: SessionOptions): Promise<Session> {
+    const { node, tracer, environment } = options;
+    if (/^\d+$/.test(what)) {
+      const target = openTarget(Number(what), { node, tracer, environment });
+      return Session.#begin(target, null, options);
+    }
+    const plain = await decompressed(what, options);
+    try {
+      const target = openTarget(plain?.path ?? what, { node, tracer, environment });
+      return Session.#begin({ ...target, title: what }, plain, options);
+    } catch (error) {
+      plain?.remove();
+      throw error;
+    }
+  }
+
+  static #begin(target: Target, plain: PlainCore | null, options: SessionOptions): Session {
+    try {
+      return new Session(target, plain, options);
+    } catch (error) {
+      target.close();
+      throw error;
+    }
+  }
+
+  get remarks(): readonly string[] {
+    const damage = this.#plain?.damage ?? null;
+    return damage === null ? this.target.remarks : [...this.target.remarks, damage];
+  }
+
+  get stacks(): Stacks {
+    this.#stacks ??= readStacks(this.v8, { root: rootOf(this.target) });
+    return this.#stacks;
+  }
+
+  get heap(): Heap {
+    this.#heap ??= new Heap(this.target, this.v8.heap, []);
+    return this.#heap;
+  }
+
+  /**
+   * Visits every object of the heap, and lets the event loop turn meanwhile.
+   * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_NO_HEAP when the core does not have the heap.
+   */
+  async walk(visit: ObjectVisitor, signal?: AbortSignal): Promise<WalkCounts> {
+    return this.run("heap", this.heap.walk(visit), signal);
+  }
+
+  /** Runs a long computation in turns. */
+  async run<Value>(
+    what: string,
+    steps: Generator<unknown, Value>,
+    signal?: AbortSignal,
+  ): Promise<Value> {
+    if (this.heap.pages.length === 0) throw noHeap(this.target);
+    let until = performance.now() + TURN_MS;
+    for (let count = 1; ; count += 1) {
+      const { value, done } = steps.next();
+      if (done === true) return value;
+      if (performance.now() < until) continue;
+      this.#onProgress?.(what, count, this.heap.pages.length);
+      await new Promise((resolve) => setImmediate(resolve));
+      signal?.throwIfAborted();
+      until = performance.now() + TURN_MS;
+    }
+  }
+
+  /** May be called twice. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.target.close();
+    this.#plain?.remove();
+  }
+}
+
+function decompressed(what: string, { onProgress }: SessionOptions): Promise<PlainCore | null> {
+  return decompressCore(what, {
+    onProgress: (done, total) => onProgress?.("decompress", done, total),
+  }).catch((error: unknown) => {
+    // no such file, a directory: opening it says so
+    if ((error as NodeJS.ErrnoException).syscall !== undefined) return null;
+    throw error;
+  });
+}
+
+function rootOf({ kind, pid }: Target): string {
+  return kind === "live" ? `/proc/${pid}/root` : "/";
+}
+
+function noHeap({ title }: Target): HoldfastError {
+  return new HoldfastError(
+    "ERR_HOLDFAST_AUTOPSY_NO_HEAP",
+    `Cannot look at the objects of ${title}: the heap of V8 is not in it. ` +
+      `If the kernel wrote the core, /proc/PID/coredump_filter must have bit 0 (0x1: private ` +
+      `memory); \`holdfast autopsy dump <pid>\` needs no setting.`,
+  );
+}

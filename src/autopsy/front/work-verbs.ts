@@ -1,0 +1,225 @@
+/** Verbs about outstanding work: suspended async functions, pending promises, requests, modules. */
+import { AsyncChainReader } from "../stack/mod.ts";
+import type { Session } from "./session.ts";
+import type { CellValue, Result } from "./result.ts";
+import { LIMIT, limitOf } from "./verb.ts";
+import type { AutopsyVerb } from "./verb.ts";
+
+/** JSGeneratorObject (js-generator.tq): the function, and where it goes on (negative: not suspended). */
+const GENERATOR_FUNCTION = 24;
+const GENERATOR_CONTINUATION = 64;
+const REQUESTS_MAX = 100_000;
+const WAITERS_SHOWN = 4;
+
+interface Waiting {
+  readonly name: string;
+  readonly place: string | null;
+  count: number;
+  readonly example: number;
+  readonly chain: string | null;
+}
+
+const asyncs: AutopsyVerb = {
+  name: "asyncs",
+  summary: "suspended async functions, by where they wait: the work that is outstanding",
+  usage: "[part of a name or file] [--internal] [--limit n]",
+  flags: [{ name: "internal", placeholder: "", help: "Node's own too" }, LIMIT],
+  example: "asyncs",
+  async run(session, args): Promise<Result> {
+    const { v8 } = session;
+    const chains = new AsyncChainReader(v8.heap, v8.functions);
+    const byPlace = new Map<string, Waiting>();
+    await session.walk((address) => {
+      if (!chains.isAsyncGenerator(address)) return;
+      if ((v8.heap.smi(address, GENERATOR_CONTINUATION) ?? -1) < 0) return;
+      const shared = v8.functions.sharedOf(v8.heap.tagged(address, GENERATOR_FUNCTION));
+      const position = chains.positionOf(address, shared);
+      const key = `${shared}:${position}`;
+      const known = byPlace.get(key);
+      if (known !== undefined) known.count += 1;
+      else byPlace.set(key, waitingAt(session, chains, address, shared, position));
+    }, args.signal);
+    const [part = ""] = args.words;
+    const rows = [...byPlace.values()]
+      .filter(({ place }) => args.flags["internal"] === true || place?.startsWith("node:") !== true)
+      .filter(({ name, place }) => name.includes(part) || place?.includes(part) === true)
+      .toSorted((a, b) => b.count - a.count);
+    const limit = limitOf(asyncs, args);
+    return {
+      kind: "table",
+      columns: [
+        { name: "count", kind: "count" },
+        { name: "function", kind: "text" },
+        { name: "waits at", kind: "text" },
+        { name: "example", kind: "address" },
+        { name: "for it wait", kind: "text" },
+      ],
+      rows: rows
+        .slice(0, limit)
+        .map(({ count, name, place, example, chain }) => [count, name, place, example, chain]),
+      more: Math.max(0, rows.length - limit),
+      remarks: rows.length === 0 ? ["no async function is suspended"] : [],
+    };
+  },
+};
+
+function waitingAt(
+  session: Session,
+  chains: AsyncChainReader,
+  generator: number,
+  shared: number,
+  position: number | null,
+): Waiting {
+  const { functions } = session.v8;
+  const waiters = chains.waitersOf(generator).slice(0, WAITERS_SHOWN);
+  const names = waiters.map((frame) => {
+    const place = placeOf(session, frame.shared, frame.position);
+    return `${functions.nameOf(frame.shared) || "(anonymous)"} (${place ?? "?"})`;
+  });
+  return {
+    name: functions.nameOf(shared) || "(anonymous)",
+    place: placeOf(session, shared, position),
+    count: 1,
+    example: generator,
+    chain: names.length === 0 ? null : names.join(" < "),
+  };
+}
+
+function placeOf(
+  { v8: { functions } }: Session,
+  shared: number,
+  position: number | null,
+): string | null {
+  const script = functions.scriptOf(shared);
+  if (script === null) return null;
+  const place = position === null ? null : functions.lineColumn(script, position);
+  return place === null ? script.name : `${script.name}:${place.line}:${place.column}`;
+}
+
+const promises: AutopsyVerb = {
+  name: "promises",
+  summary: "promises that are pending, and who waits for them",
+  usage: "[--all] [--limit n]",
+  flags: [{ name: "all", placeholder: "", help: "also those for which nobody waits" }, LIMIT],
+  example: "promises",
+  async run(session, args): Promise<Result> {
+    const { v8, values } = session;
+    const chains = new AsyncChainReader(v8.heap, v8.functions);
+    const rows: CellValue[][] = [];
+    const limit = limitOf(promises, args);
+    const counts = { pending: 0, fulfilled: 0, rejected: 0, shown: 0 };
+    await session.walk((address) => {
+      if (!v8.heap.isOfType(address, "JS_PROMISE_TYPE")) return;
+      const { state } = values.promise(address);
+      counts[state] += 1;
+      if (state !== "pending") return;
+      const waiters = chains.waitingFor(address);
+      if (waiters.length === 0 && args.flags["all"] !== true) return;
+      counts.shown += 1;
+      if (rows.length >= limit) return;
+      const [first] = waiters;
+      const name = first === undefined ? null : v8.functions.nameOf(first.shared) || "(anonymous)";
+      const place = first === undefined ? null : placeOf(session, first.shared, first.position);
+      rows.push([address, name, place]);
+    }, args.signal);
+    return {
+      kind: "table",
+      columns: [
+        { name: "address", kind: "address" },
+        { name: "awaited by", kind: "text" },
+        { name: "at", kind: "text" },
+      ],
+      rows,
+      more: Math.max(0, counts.shown - rows.length),
+      remarks: [
+        `${counts.pending} pending, ${counts.fulfilled} fulfilled, ${counts.rejected} rejected`,
+      ],
+    };
+  },
+};
+
+const requests: AutopsyVerb = {
+  name: "requests",
+  summary: "HTTP requests in flight: method, url, from where",
+  usage: "[--all] [--limit n]",
+  flags: [{ name: "all", placeholder: "", help: "also those that are answered" }, LIMIT],
+  example: "requests",
+  async run(session, args): Promise<Result> {
+    const found: number[] = [];
+    await session.walk((address) => {
+      if (found.length >= REQUESTS_MAX || !session.objects.isReceiver(address)) return;
+      if (session.objects.className(address) === "ServerResponse") found.push(address);
+    }, args.signal);
+    const rows = found.flatMap((response) =>
+      requestRow(session, response, args.flags["all"] === true),
+    );
+    const limit = limitOf(requests, args);
+    return {
+      kind: "table",
+      columns: [
+        { name: "request", kind: "address" },
+        { name: "method", kind: "text" },
+        { name: "url", kind: "text" },
+        { name: "state", kind: "text" },
+        { name: "response", kind: "address" },
+      ],
+      rows: rows.slice(0, limit),
+      more: Math.max(0, rows.length - limit),
+      remarks: rows.length === 0 ? ["no request is in flight"] : [],
+    };
+  },
+};
+
+function requestRow(session: Session, response: number, areAll: boolean): readonly CellValue[][] {
+  const { objects, v8 } = session;
+  const text = (object: number, name: string): string | null => {
+    const value = objects.get(object, name);
+    return value === null ? null : v8.heap.string(value);
+  };
+  const flag = (object: number, name: string): boolean => {
+    const value = objects.get(object, name);
+    return value !== null && objects.oddball(value) === "true";
+  };
+  const request = objects.get(response, "req");
+  if (request === null || !objects.isReceiver(request)) return [];
+  const isFinished = flag(response, "finished") || flag(response, "_closed");
+  const isSent = objects.get(response, "_header") !== null && text(response, "_header") !== null;
+  if (isFinished && !areAll) return [];
+  const state = isFinished ? "answered" : isSent ? "being answered" : "waiting for an answer";
+  return [[request, text(request, "method"), text(request, "url"), state, response]];
+}
+
+const modules: AutopsyVerb = {
+  name: "modules",
+  summary: "CommonJS modules that are loaded, and scripts",
+  usage: "[part of a path] [--internal] [--limit n]",
+  flags: [{ name: "internal", placeholder: "", help: "Node's own too" }, LIMIT],
+  example: "modules node_modules",
+  async run(session, args): Promise<Result> {
+    const { heap, functions } = session.v8;
+    const [part = ""] = args.words;
+    const found = new Map<string, CellValue[]>();
+    await session.walk((address) => {
+      if (!heap.isOfType(address, "SCRIPT_TYPE")) return;
+      const script = functions.script(address);
+      if (script === null || script.name === "" || !script.name.includes(part)) return;
+      if (args.flags["internal"] !== true && script.name.startsWith("node:")) return;
+      found.set(script.name, [script.name, script.source?.length ?? null, address]);
+    }, args.signal);
+    const rows = [...found.values()].toSorted(([a], [b]) => (String(a) < String(b) ? -1 : 1));
+    const limit = limitOf(modules, args);
+    return {
+      kind: "table",
+      columns: [
+        { name: "file", kind: "text" },
+        { name: "source", kind: "bytes" },
+        { name: "script", kind: "address" },
+      ],
+      rows: rows.slice(0, limit),
+      more: Math.max(0, rows.length - limit),
+      remarks: [],
+    };
+  },
+};
+
+export const WORK_VERBS: readonly AutopsyVerb[] = [asyncs, promises, requests, modules];

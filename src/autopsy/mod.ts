@@ -1,0 +1,25 @@
+/**
+ * Post-mortem debugging of Node: read a core file or a live process, with nothing prepared
+ * beforehand.
+ *
+ * @example
+ * const session = await Session.open("core.4711", { node: null, tracer: null, environment: {} });
+ * try {
+ *   const result = await runExpression(session, parseExpression("find Socket | print"), undefined);
+ * } finally {
+ *   session.close();
+ * }
+ */
+export { FILTERS, parseExpression, runExpression, wordsAndFlags } from "./front/expression.ts";
+export type { Stage } from "./front/expression.ts";
+export { addressesOf, jsonOf } from "./front/result.ts";
+export type { CellKind, CellValue, ColumnSpec, Result, TableResult } from "./front/result.ts";
+export { Session } from "./front/session.ts";
+export type { SessionOptions } from "./front/session.ts";
+export { AUTOPSY_VERBS } from "./front/verbs.ts";
+export type { AutopsyVerb, VerbFlag } from "./front/verb.ts";
+export { writeDump } from "./target/dump.ts";
+export type { DumpResult } from "./target/dump.ts";
+export type { Tracer } from "./target/live.ts";
+export { openTarget } from "./target/open.ts";
+export type { Target } from "./target/target.ts";

@@ -1,0 +1,203 @@
+/**
+ * The shell of autopsy: expressions on a prompt, with history and completion; or, when the input is
+ * no terminal, a script of them.
+ *
+ * ```
+ *   > find Session --limit 5        1: results are numbered
+ *   > $1 | print                    and can be used again
+ *   > help find    .exit
+ * ```
+ * Ctrl-C ends what runs, Ctrl-D the shell.
+ */
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import readline from "node:readline";
+import { AUTOPSY_VERBS, FILTERS, jsonOf, parseExpression, runExpression } from "../autopsy/mod.ts";
+import type { Result, Session } from "../autopsy/mod.ts";
+import { EXIT_CODES, HoldfastError, wantsColor } from "../base/mod.ts";
+import type { Environment } from "../base/mod.ts";
+import { resultText } from "./autopsy-view.ts";
+import type { World } from "./verb.ts";
+
+const HISTORY_LINES_MAX = 1_000;
+const NAMES_COMPLETED_MAX = 10_000;
+
+/** Reads expressions until the input ends. */
+export async function runShell(session: Session, world: World): Promise<number> {
+  const isTerminal = process.stdin.isTTY && world.stdout.isTTY === true;
+  const history = new History(world.environment, isTerminal);
+  const shell = new Shell(session, world);
+  const lines = readline.createInterface({
+    input: process.stdin,
+    ...(isTerminal ? { output: process.stdout, history: history.lines } : {}),
+    historySize: HISTORY_LINES_MAX,
+    completer: (line: string) => shell.complete(line),
+    prompt: "> ",
+  });
+  lines.on("SIGINT", () => {
+    if (!shell.interrupt()) world.stdout.write("(.exit or Ctrl-D ends the shell)\n");
+    lines.prompt();
+  });
+  if (isTerminal) world.stdout.write(`${session.target.title}. \`help\` tells what there is.\n`);
+  if (isTerminal) lines.prompt();
+  let code: number = EXIT_CODES.ok;
+  let isOver = false;
+  lines.on("close", () => (isOver = true));
+  for await (const line of lines) {
+    if (line.trim() === ".exit") break;
+    history.add(line);
+    const isGood = await shell.run(line.trim());
+    // a script that fails in the middle has failed
+    if (!isGood && !isTerminal) code = EXIT_CODES.failed;
+    if (!isOver && isTerminal) lines.prompt();
+  }
+  lines.close();
+  history.save();
+  return code;
+}
+
+class Shell {
+  readonly #session: Session;
+  readonly #world: World;
+  readonly #results = new Map<string, Result>();
+  readonly #names = new Set<string>();
+  #running: AbortController | null = null;
+
+  constructor(session: Session, world: World) {
+    this.#session = session;
+    this.#world = world;
+  }
+
+  /** Carries out a line; false when it failed, which was said. */
+  async run(line: string): Promise<boolean> {
+    if (line === "" || line.startsWith("#")) return true;
+    const help = /^\.?help(?:\s+(\S+))?$/.exec(line);
+    if (help !== null) {
+      this.#world.stdout.write(helpText(help[1]));
+      return true;
+    }
+    this.#running = new AbortController();
+    try {
+      const isJson = /\|\s*json$/.test(line);
+      const stages = parseExpression(line.replace(/\|\s*json$/, ""));
+      const { signal } = this.#running;
+      const result = await runExpression(this.#session, stages, signal, this.#results);
+      this.#keep(result);
+      const isColored = wantsColor(this.#world.stdout, this.#world.environment);
+      this.#world.stdout.write(
+        isJson ? `${JSON.stringify(jsonOf(result), null, 2)}\n` : resultText(result, isColored),
+      );
+      return true;
+    } catch (error) {
+      this.#world.stderr.write(`${messageOf(error)}\n`);
+      return false;
+    } finally {
+      this.#running = null;
+    }
+  }
+
+  /** Ends what runs; false when nothing does. */
+  interrupt(): boolean {
+    this.#running?.abort(new HoldfastError("ERR_HOLDFAST_INTERRUPTED", "Interrupted."));
+    return this.#running !== null;
+  }
+
+  /** Verbs and filters at the beginning of a part, then flags, then names that were seen. */
+  complete(line: string): [string[], string] {
+    const part = line.split("|").at(-1) ?? "";
+    const [, verb = "", word = ""] = /^\s*(\S*)(?:.*\s(\S*))?$/.exec(part) ?? [];
+    const isFirst = !/^\s*\S+\s/.test(part);
+    const typed = isFirst ? verb : word;
+    const verbs = [...AUTOPSY_VERBS.map(({ name }) => name), ...FILTERS.keys(), "help", ".exit"];
+    const flags = AUTOPSY_VERBS.find(({ name }) => name === verb)?.flags ?? [];
+    const candidates = isFirst
+      ? [...verbs, ...this.#results.keys()]
+      : [...flags.map(({ name }) => `--${name}`), ...this.#names];
+    return [candidates.filter((candidate) => candidate.startsWith(typed)), typed];
+  }
+
+  #keep(result: Result): void {
+    const name = `$${this.#results.size === 0 ? 1 : this.#results.size}`;
+    this.#results.set(name, result);
+    this.#results.set("$_", result);
+    if (result.kind !== "table") return;
+    for (const row of result.rows) {
+      for (const [index, { kind, name: column }] of result.columns.entries()) {
+        const value = row[index];
+        if (this.#names.size >= NAMES_COMPLETED_MAX) return;
+        if (column === "class" && typeof value === "string") this.#names.add(value);
+        if (kind === "address" && typeof value === "number")
+          this.#names.add(`0x${value.toString(16)}`);
+      }
+    }
+  }
+}
+
+/** What there is, or one verb in full. */
+export function helpText(name: string | undefined): string {
+  const verb = AUTOPSY_VERBS.find((each) => each.name === name);
+  if (verb !== undefined) {
+    const flags = verb.flags.map((flag) => {
+      const shown = `--${flag.name}${flag.placeholder === "" ? "" : ` ${flag.placeholder}`}`;
+      return `  ${shown.padEnd(20)} ${flag.help}\n`;
+    });
+    const head = `${verb.name} ${verb.usage}`.trim();
+    return `${head}\n  ${verb.summary}\n${flags.join("")}example: ${verb.example}\n`;
+  }
+  const filter = name === undefined ? undefined : FILTERS.get(name);
+  if (filter !== undefined) return `| ${name} ${filter}\n`;
+  const verbs = AUTOPSY_VERBS.map((each) => `  ${each.name.padEnd(10)} ${each.summary}`);
+  const filters = [...FILTERS].map(([each, help]) => `  | ${each} ${help}`);
+  return [
+    ...verbs,
+    "",
+    ...filters,
+    "  | json",
+    "",
+    "Results are numbered: $1, $2, the last one $_. Ctrl-C ends a verb; .exit the shell.",
+    "",
+  ].join("\n");
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof HoldfastError) return error.message;
+  throw error;
+}
+
+/** Lines that were typed, in the state directory, readable by their user only. */
+class History {
+  readonly lines: string[] = [];
+  readonly #path: string;
+  readonly #isKept: boolean;
+
+  constructor(environment: Environment, isKept: boolean) {
+    const state = environment["XDG_STATE_HOME"] ?? path.join(os.homedir(), ".local", "state");
+    this.#path = path.join(state, "holdfast", "autopsy-history");
+    this.#isKept = isKept;
+    if (isKept && existsSync(this.#path)) {
+      this.lines.push(
+        ...readFileSync(this.#path, "utf8")
+          .split("\n")
+          .filter((line) => line !== ""),
+      );
+    }
+  }
+
+  add(line: string): void {
+    if (line.trim() !== "" && this.lines[0] !== line) this.lines.unshift(line);
+    this.lines.length = Math.min(this.lines.length, HISTORY_LINES_MAX);
+  }
+
+  /** A home that cannot be written to is no reason to fail: history is a convenience. */
+  save(): void {
+    if (!this.#isKept) return;
+    try {
+      mkdirSync(path.dirname(this.#path), { recursive: true, mode: 0o700 });
+      writeFileSync(this.#path, `${this.lines.join("\n")}\n`, { mode: 0o600 });
+      chmodSync(this.#path, 0o600);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    }
+  }
+}
