@@ -28,7 +28,8 @@ function plain({ type, subtype, value, description, unserializableValue }: Runti
 function preview({ subtype, description, properties, overflow, entries }: Runtime.ObjectPreview) {
   const isArray = subtype === "array" || subtype === "typedarray";
   if (subtype === "error") return (description ?? "Error").split("\n")[0] ?? "Error";
-  const members = properties.map((property) => {
+  const shown = entries === undefined ? properties : []; // of a Map or Set only its size
+  const members = shown.map((property) => {
     const text = isSecretName(property.name) ? MASK : member(property);
     return isArray && /^\d+$/.test(property.name) ? text : `${property.name}: ${text}`;
   });

@@ -80,7 +80,8 @@ function boxHtml(box: Box, unit: ProfileTree["unit"], all: number): string {
   const place = node.file === "" ? "" : ` (${node.file}:${node.line})`;
   const own = node.self > 0 ? `, ${amount(node.self, unit)} itself` : "";
   const tip = `${node.name}${place}\n${amount(total, unit)}, ${percent} %${own}`;
-  const style = `left:${fixed(100 * left)}%;width:${fixed(100 * width)}%;top:${depth * ROW_PIXELS}px`;
+  const across = `left:${fixed(100 * left)}%;width:${fixed(100 * width)}%`;
+  const style = `${across};top:${depth * ROW_PIXELS}px`;
   const data = `data-l="${left.toFixed(6)}" data-w="${width.toFixed(6)}"`;
   return `<b class="${kindOf(node)}" style="${style}" ${data} title="${escaped(tip)}">${escaped(
     node.name,

@@ -1,0 +1,173 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it, mock } from "node:test";
+import type { AgentRequest } from "../base/mod.ts";
+import { Stalls } from "./stalls.ts";
+import type { StallPorts } from "./stalls.ts";
+import type { WorkerLink } from "./worker-link.ts";
+
+const STACK = {
+  state: "running",
+  frames: [
+    { name: "spin", file: "/app/a.js", line: 3, column: 5, variables: [["n", "7"]] },
+    { name: "", file: "node:timers", line: 1, column: 1 },
+  ],
+  awaitedBy: ["async main (/app/a.js:9:1)"],
+  framesMore: 0,
+  heldMs: 1,
+};
+
+/** A reactor in which time passes by hand. */
+class Bench {
+  readonly said: { level: string; message: string; fields: object }[] = [];
+  readonly asked: string[] = [];
+  evicted = 0;
+  nowMs = 10_000;
+  cpuMs: number | null = 0;
+  answer: (request: AgentRequest) => unknown = () => STACK;
+  readonly limits = { stallWarnMs: 500, stallLimitMs: 5000, stallRescue: false };
+  readonly link: WorkerLink;
+  readonly stalls: Stalls;
+
+  constructor() {
+    const ask = (request: AgentRequest): Promise<unknown> => {
+      this.asked.push(request.kind);
+      return Promise.resolve().then(() => this.answer(request));
+    };
+    // what stalls look at
+    const link = {
+      id: 1,
+      index: 0,
+      pid: 42,
+      heartbeatMs: 1,
+      holds: 0,
+      lastStack: [],
+      agent: { ask },
+    };
+    this.link = link as unknown as WorkerLink;
+    const ports: StallPorts = {
+      nowMs: () => this.nowMs,
+      config: () => this.limits,
+      mainThreadCpuMs: () => this.cpuMs,
+      executing: () => ({ request: "GET /spin", ageMs: 600 }),
+      evict: () => (this.evicted += 1),
+      log: (level, message, fields) => void this.said.push({ level, message, fields }),
+    };
+    this.stalls = new Stalls(ports);
+  }
+
+  /** Silent up to `untilMs`, looked at every 100 ms; the CPU is used for that share of it. */
+  async silent(untilMs: number, { from = 100, share = 1 } = {}): Promise<void> {
+    for (let silentMs = from; silentMs <= untilMs; silentMs += 100) {
+      this.stalls.silent(this.link, silentMs);
+      this.nowMs += 100;
+      if (this.cpuMs !== null) this.cpuMs += 100 * share;
+      mock.timers.tick(100);
+      await new Promise((resolve) => queueMicrotask(() => queueMicrotask(() => resolve(null))));
+      for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+    }
+  }
+
+  messages(): readonly string[] {
+    return this.said.map(({ level, message }) => `${level} ${message}`);
+  }
+}
+
+describe("a worker without progress", () => {
+  beforeEach(() => mock.timers.enable({ apis: ["setTimeout"] }));
+  afterEach(() => mock.timers.reset());
+
+  it("is reported once, with what it does", async () => {
+    const bench = new Bench();
+    await bench.silent(2000);
+    assert.equal(bench.said.length, 1);
+    const [{ level, message, fields } = { level: "", message: "", fields: {} }] = bench.said;
+    assert.equal(level, "warn");
+    assert.match(message, /^worker 0 makes no progress for \d+ms and uses the CPU in spin \(\/app/);
+    const { request, stack, variables } = fields as Record<string, unknown>;
+    assert.equal(request, "GET /spin");
+    assert.equal(
+      stack,
+      "spin (/app/a.js:3:5) < (anonymous) (node:timers:1:1) < async main (/app/a.js:9:1)",
+    );
+    assert.equal(variables, "spin: n=7");
+    assert.equal(bench.link.lastStack.length, 3);
+  });
+
+  it("that does not use the CPU is said to be blocked", async () => {
+    const bench = new Bench();
+    await bench.silent(1000, { share: 0 });
+    assert.match(bench.messages()[0] ?? "", /and is blocked/);
+  });
+
+  it("is reported without a stack where there is none to be had", async () => {
+    const bench = new Bench();
+    bench.cpuMs = null;
+    bench.answer = () => {
+      throw new Error("it has no agent");
+    };
+    await bench.silent(1000);
+    assert.match(bench.messages()[0] ?? "", /makes no progress for \d+ms: it has no agent$/);
+  });
+
+  it("that goes on in time is not reported; one that was, is said to go on", async () => {
+    const bench = new Bench();
+    await bench.silent(400);
+    bench.stalls.moving(bench.link);
+    await bench.silent(400);
+    assert.deepEqual(bench.messages(), []);
+    await bench.silent(900);
+    bench.stalls.moving(bench.link);
+    assert.match(bench.messages().at(-1) ?? "", /^info worker 0 makes progress again after \d+ ms/);
+  });
+
+  it("is evicted past the limit, and never without one", async () => {
+    const bench = new Bench();
+    await bench.silent(5000);
+    assert.equal(bench.evicted, 0);
+    await bench.silent(5100, { from: 5100 });
+    assert.equal(bench.evicted, 1);
+    const endless = new Bench();
+    endless.limits.stallLimitMs = 0;
+    await endless.silent(20_000);
+    assert.equal(endless.evicted, 0);
+  });
+
+  it("is not reported when nobody wants it, nor when it is held", async () => {
+    const bench = new Bench();
+    bench.limits.stallWarnMs = 0;
+    await bench.silent(2000);
+    const held = new Bench();
+    held.link.holds = 1;
+    await held.silent(2000);
+    assert.deepEqual([...bench.messages(), ...held.messages()], []);
+  });
+});
+
+describe("the rescue", () => {
+  beforeEach(() => mock.timers.enable({ apis: ["setTimeout"] }));
+  afterEach(() => mock.timers.reset());
+
+  it("that works leaves the worker alone", async () => {
+    const bench = new Bench();
+    bench.limits.stallRescue = true;
+    const done = { done: true, how: "an exception in spin" };
+    bench.answer = ({ kind }) => (kind === "rescue" ? done : STACK);
+    await bench.silent(5500);
+    bench.stalls.moving(bench.link);
+    assert.deepEqual(bench.asked, ["stack", "rescue"]);
+    assert.equal(bench.evicted, 0);
+    assert.match(bench.messages()[1] ?? "", /has been given an exception in spin/);
+  });
+
+  it("that does not, or does not help, is followed by eviction", async () => {
+    for (const isDone of [false, true]) {
+      const bench = new Bench();
+      bench.limits.stallRescue = true;
+      const result = { done: isDone, how: "what was tried" };
+      bench.answer = ({ kind }) => (kind === "rescue" ? result : STACK);
+      await bench.silent(7000);
+      assert.ok(bench.evicted > 0);
+      assert.equal(bench.asked.filter((kind) => kind === "rescue").length, 1, "it is tried once");
+    }
+  });
+});

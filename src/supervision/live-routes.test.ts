@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { PassThrough } from "node:stream";
+import type { Socket } from "node:net";
+import { test } from "node:test";
+import { liveRoutes } from "./live-routes.ts";
+import type { ControlledLive, ProfileLine } from "./live-routes.ts";
+
+interface Called {
+  readonly live: ControlledLive;
+  readonly calls: unknown[][];
+  readonly debugger: { send?: (message: unknown) => void; end?: () => void };
+}
+
+async function* lines(): AsyncGenerator<ProfileLine> {
+  yield await Promise.resolve({ type: "done", characters: 0 } as const);
+}
+
+function called(): Called {
+  const calls: unknown[][] = [];
+  const attached: Called["debugger"] = {};
+  const live: ControlledLive = {
+    workers: [0, 1],
+    stacks: (worker, variables) => {
+      calls.push(["stacks", worker, variables]);
+      return Promise.resolve([]);
+    },
+    profile: (worker, order) => {
+      calls.push(["profile", worker, order]);
+      return lines();
+    },
+    snapshot: (worker, path, isForced) => {
+      calls.push(["snapshot", worker, path, isForced]);
+      return lines();
+    },
+    debug: (worker, onMessage, onEnd) => {
+      calls.push(["debug", worker]);
+      attached.send = onMessage;
+      attached.end = onEnd;
+      return {
+        receive: (message) => calls.push(["receive", message]),
+        close: () => calls.push(["close"]),
+      };
+    },
+  };
+  return { live, calls, debugger: attached };
+}
+
+function request(body: unknown, query = "") {
+  return { body, query: new URLSearchParams(query), signal: new AbortController().signal };
+}
+
+const PROFILE = { worker: 0, what: "cpu", durationMs: 10, interval: 100 };
+
+test("what is asked for reaches the workers", async () => {
+  const { live, calls } = called();
+  const routes = liveRoutes(live);
+  await routes["GET /v1/stacks"]?.(request(undefined, "worker=1&variables=1"));
+  await routes["GET /v1/stacks"]?.(request(undefined));
+  await routes["POST /v1/profile"]?.(request(PROFILE));
+  await routes["POST /v1/snapshot"]?.(request({ worker: 1, path: "/a/b", force: true }));
+  assert.deepEqual(calls, [
+    ["stacks", 1, true],
+    ["stacks", null, false],
+    ["profile", 0, { what: "cpu", durationMs: 10, interval: 100 }],
+    ["snapshot", 1, "/a/b", true],
+  ]);
+});
+
+test("what makes no sense is refused before anybody is asked", async () => {
+  const { live, calls } = called();
+  const routes = liveRoutes(live);
+  const wrong: [string, unknown, string, RegExp][] = [
+    ["GET /v1/stacks", undefined, "worker=7", /there is no worker 7; there is 0, 1/],
+    ["GET /v1/stacks", undefined, "worker=", /there is no worker/],
+    ["GET /v1/stacks", undefined, "worker=a", /there is no worker/],
+    ["POST /v1/profile", undefined, "", /must be a JSON object/],
+    ["POST /v1/profile", { ...PROFILE, what: "gpu" }, "", /what must be/],
+    ["POST /v1/profile", { ...PROFILE, durationMs: 1e9 }, "", /durationMs must be/],
+    ["POST /v1/profile", { ...PROFILE, interval: 0 }, "", /interval must be/],
+    ["POST /v1/profile", { ...PROFILE, worker: "0" }, "", /there is no worker "0"/],
+    ["POST /v1/snapshot", { worker: 0, path: "relative" }, "", /absolute/],
+    ["POST /v1/snapshot", { worker: 0, path: "/a\0" }, "", /absolute/],
+    ["POST /v1/snapshot", { worker: 0, path: "/a", force: "yes" }, "", /force must be/],
+    ["POST /v1/debug", { worker: 2 }, "", /there is no worker 2/],
+  ];
+  for (const [route, body, query, expected] of wrong) {
+    const ask = async (): Promise<unknown> => routes[route]?.(request(body, query));
+    await assert.rejects(ask, expected, route);
+  }
+  assert.deepEqual(calls, []);
+  const portable = async (): Promise<unknown> =>
+    liveRoutes(null)["GET /v1/stacks"]?.(request(undefined));
+  await assert.rejects(portable, /portable mode has no agents/);
+});
+
+test("a debugger's lines go both ways until one of them ends", async () => {
+  const { live, calls, debugger: attached } = called();
+  const answer = await liveRoutes(live)["POST /v1/debug"]?.(request({ worker: 1 }));
+  assert.ok(answer !== undefined && "take" in answer);
+  const toUs = new PassThrough();
+  const written: string[] = [];
+  let ended = 0;
+  // what a socket is used for
+  const socket = Object.assign(toUs, {
+    write: (text: string) => written.push(text),
+    end: () => (ended += 1),
+  }) as unknown as Socket;
+  answer.take(socket);
+  toUs.emit("data", Buffer.from('{"id":1}\n{"id"'));
+  toUs.emit("data", Buffer.from(":2}\n"));
+  attached.send?.({ method: "paused" });
+  assert.deepEqual(calls, [
+    ["debug", 1],
+    ["receive", { id: 1 }],
+    ["receive", { id: 2 }],
+  ]);
+  assert.deepEqual(written, ['{"method":"paused"}\n']);
+  attached.end?.();
+  assert.equal(ended, 1);
+  toUs.emit("close");
+  assert.deepEqual(calls.at(-1), ["close"]);
+});
