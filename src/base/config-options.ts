@@ -61,14 +61,14 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     "stall-warn",
     "<time>",
     "text",
-    "block of a worker that is logged with its stack (default 500ms, 0: off)",
+    "when a block is logged (default 500ms, 0: off)",
   ),
   option(
     "stallRescue",
     "stall-rescue",
     null,
     "switch",
-    "at the limit, raise an exception in the function that blocks",
+    "at the limit, first raise an exception in what blocks",
   ),
   option(
     "memoryLimit",
