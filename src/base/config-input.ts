@@ -29,6 +29,8 @@ export interface Config {
   readonly stallWarn?: DurationText;
   /** Raise an exception in the function that blocks before the worker is replaced. */
   readonly stallRescue?: boolean;
+  /** Whether an uncaught error says who set the timer, tick or file operation that failed. */
+  readonly asyncOrigin?: "adaptive" | "always" | "off";
   /** Memory of the whole service. Default: the cgroup's limit; 0: none. */
   readonly memoryLimit?: SizeText;
   /** Largest request that is kept to be repeated. Default: `"64KiB"`. */

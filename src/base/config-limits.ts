@@ -24,6 +24,8 @@ export const DEFAULTS = {
   stallLimit: "5s",
   /** A client notices; a garbage collection or a parse of megabytes takes less. */
   stallWarn: "500ms",
+  /** Costs nothing before something fails. */
+  asyncOrigin: "adaptive",
   /** Holds nearly every form and JSON body; files are uploaded by methods that are not repeated. */
   journalLimit: "64KiB",
   /** One restart each 6 s is a service that does not work. */

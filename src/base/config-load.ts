@@ -82,6 +82,7 @@ function withDefaults(config: CheckedConfig, located: Located): ResolvedConfig {
     stallLimitMs: config.stallLimit ?? parseDuration(DEFAULTS.stallLimit),
     stallWarnMs: config.stallWarn ?? parseDuration(DEFAULTS.stallWarn),
     stallRescue: config.stallRescue ?? false,
+    asyncOrigin: config.asyncOrigin ?? DEFAULTS.asyncOrigin,
     memoryLimitBytes: config.memoryLimit ?? limits.memoryBytes ?? 0,
     journalLimitBytes: config.journalLimit ?? parseSize(DEFAULTS.journalLimit),
     nodeArgs: config.nodeArgs ?? [],

@@ -71,6 +71,13 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     "at the limit, first raise an exception in what blocks",
   ),
   option(
+    "asyncOrigin",
+    "async-origin",
+    "adaptive|always|off",
+    "text",
+    "whether an uncaught error says who set the timer (default adaptive: once it has failed)",
+  ),
+  option(
     "memoryLimit",
     "memory-limit",
     "<size>",

@@ -108,6 +108,9 @@ const schema = v.strictObject({
   stallLimit: v.optional(duration(0)),
   stallWarn: v.optional(duration(0)),
   stallRescue: v.optional(flag),
+  asyncOrigin: v.optional(
+    v.picklist(["adaptive", "always", "off"], `"adaptive", "always" or "off"`),
+  ),
   memoryLimit: v.optional(
     size(
       (bytes) => bytes === 0 || bytes >= MEMORY_LIMIT_BYTES_MIN,

@@ -28,6 +28,8 @@ export interface ResolvedConfig {
   readonly stallWarnMs: number;
   /** Whether a stalled worker is first given an exception in the function that does not end. */
   readonly stallRescue: boolean;
+  /** Of which callbacks it is written down who sets them: those that failed, all, none. */
+  readonly asyncOrigin: "adaptive" | "always" | "off";
   /** Memory of the whole service; 0: no limit known. */
   readonly memoryLimitBytes: number;
   readonly journalLimitBytes: number;

@@ -40,6 +40,22 @@ export interface TraceOrder {
   readonly expiryMs: number;
 }
 
+/** A callback whose error nobody caught: its kind, and which it is where Node tells. */
+export interface AsyncFailure {
+  readonly kind: "timer" | "immediate" | "tick" | "microtask" | "fs";
+  /** Null: all of the kind. */
+  readonly name: string | null;
+  /** Of the function's text. */
+  readonly length: number;
+  readonly head: string;
+}
+
+/** Of which callbacks a worker writes down who sets them. */
+export interface AsyncOrders {
+  readonly mode: "adaptive" | "always" | "off";
+  readonly armed: readonly AsyncFailure[];
+}
+
 /** A listening or UDP socket that the service shares, as `server.listen` or `socket.bind` asked. */
 export interface ListenerSpec {
   readonly kind: "tcp" | "unix" | "udp";
@@ -157,7 +173,9 @@ export type WorkerToReactor =
   | { readonly type: "want-slots"; readonly count: number }
   /** Nothing is left to drain: every connection moved or closed. */
   | { readonly type: "drained" }
-  | { readonly type: "resynced" };
+  | { readonly type: "resynced" }
+  /** A callback has failed: the workers to come write down who sets it. */
+  | { readonly type: "async-failure"; readonly failure: AsyncFailure };
 
 export type ReactorToWorker =
   /** Answer to `listen`: `errno` is 0 or libuv's; 1 descriptor for udp and kernel accept. */

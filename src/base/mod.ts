@@ -2,6 +2,7 @@
 export type * from "./agent-messages.ts";
 export { monotonicNowMs } from "./clock.ts";
 export type { Clock } from "./clock.ts";
+export { stackText } from "./call-sites.ts";
 export { loadConfig } from "./config.ts";
 export type { ConfigFlags } from "./config.ts";
 export { CONFIG_FLAG, CONFIG_OPTIONS, variableOf } from "./config-options.ts";

@@ -34,6 +34,7 @@ export const CONFIG: ResolvedConfig = {
   stallLimitMs: 1000,
   stallWarnMs: 0,
   stallRescue: false,
+  asyncOrigin: "adaptive",
   memoryLimitBytes: 0,
   journalLimitBytes: 65_536,
   env: {},

@@ -53,6 +53,7 @@ import { latencyReport } from "./latencies.ts";
 import { Listeners } from "./listeners.ts";
 import { Live } from "./live.ts";
 import { Observation } from "./observation.ts";
+import { Origins } from "./origins.ts";
 import { Recovery } from "./recovery.ts";
 import { Reloads } from "./reloads.ts";
 import { Retention } from "./retention.ts";
@@ -86,6 +87,7 @@ export class Service {
   readonly #keeper: PacketChannel;
   readonly #log: Log;
   readonly #traces: Traces = new Traces(this.links);
+  readonly #origins: Origins = new Origins();
   readonly #recovery: Recovery;
   readonly #history: History;
   readonly #deaths: Deaths;
@@ -390,7 +392,8 @@ export class Service {
     this.ledger.workers.setFloat(row, "startedAtMs", machineNowMs());
     const { heapLimitBytes } = this.#memoryPlan();
     this.ledger.workers.setFloat(row, "heapLimitBytes", heapLimitBytes);
-    this.#tell({ type: "spawn", ...worker, env: this.config.env, heapLimitBytes });
+    const env = { ...this.config.env, ...this.#origins.environment(this.config.asyncOrigin) };
+    this.#tell({ type: "spawn", ...worker, env, heapLimitBytes });
   }
 
   #spawned(id: number, pid: number, fd: number, agent: number): void {
@@ -472,6 +475,9 @@ export class Service {
         break;
       case "resynced":
         link.isResyncing = false;
+        break;
+      case "async-failure":
+        this.#origins.note(message.failure);
         break;
       case "attached":
         break;

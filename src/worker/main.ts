@@ -10,11 +10,12 @@
  */
 import { subscribe } from "node:diagnostics_channel";
 import { HoldfastError, PACKET_CONNECTIONS, PACKET_JOURNAL, PACKET_JSON } from "../base/mod.ts";
-import type { ReactorToWorker } from "../base/mod.ts";
+import type { AsyncFailure, AsyncOrders, ReactorToWorker } from "../base/mod.ts";
 import { Ledger } from "../ledger/mod.ts";
 import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
 import { startAgent } from "./agent-thread.ts";
 import { FastifyRoutes } from "./latency-channels.ts";
+import { AsyncOrigin } from "./async-origin.ts";
 import { Listeners } from "./listeners.ts";
 import type { ClusterModule, ServerCallback, ServerQuery } from "./node-internals.ts";
 import { Vitals } from "./vitals.ts";
@@ -39,6 +40,8 @@ interface WorkerEnvironment {
   readonly journalLimitBytes: number;
   /** 1: stdout, 2: stderr; what the keeper writes to a file or terminal. */
   readonly synchronous: number;
+  /** Null: started by something else than a reactor. */
+  readonly origins: AsyncOrders | null;
 }
 
 function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
@@ -53,7 +56,14 @@ function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
     generation: take("GENERATION"),
     journalLimitBytes: take("JOURNAL_LIMIT"),
     synchronous: take("SYNCHRONOUS"),
+    origins: takeOrders(env),
   };
+}
+
+function takeOrders(env: NodeJS.ProcessEnv): AsyncOrders | null {
+  const text = env["HOLDFAST_WORKER_ORIGINS"];
+  delete env["HOLDFAST_WORKER_ORIGINS"];
+  return text === undefined ? null : (JSON.parse(text) as AsyncOrders); // the reactor's
 }
 
 /**
@@ -233,6 +243,14 @@ export function startWorker(): void {
   hookCluster(listeners, identity);
   subscribe("tracing:net.server.listen:asyncEnd", () => listeners.sayListening());
   startHeartbeat(context);
+  if (identity.origins !== null) {
+    // not by the context: it would clear an immediate, which makes Node loop for ever where another
+    // immediate has just failed (lib/internal/timers.js, `prevImmediate._idleNext`)
+    const told = (failure: AsyncFailure): void => {
+      channel.sendJson({ type: "async-failure", failure });
+    };
+    void new AsyncOrigin(identity.origins, told);
+  }
   startAgent();
   context.send({ type: "attached", pid: process.pid, version: process.version });
 }

@@ -249,7 +249,8 @@ export class WorkerContext implements AccountHost {
   }
 
   #flushRows(): void {
-    if (this.#flush !== null) clearImmediate(this.#flush);
+    // the immediate is not cleared: Node loops for ever when one that has failed is followed by one
+    // that was cleared (lib/internal/timers.js, `prevImmediate._idleNext`)
     this.#flush = null;
     const gathered = this.#gathered;
     this.#gathered = [];

@@ -27,6 +27,7 @@ const processAllowed: Allowed = [
   [/^listeners\.internalMessage: missing -> 1$/, "Node's own, for the channel"],
   [/^listeners\.(newListener|removeListener): [12] -> [234]$/, "Node's own, for the channel"],
   [/^listeners\.exit: missing -> 1$/, "closes our channel before the environment ends"],
+  [/^listeners\.uncaughtExceptionMonitor: missing -> 1$/, "who set the callback that failed"],
   [/^modules\.cache\[\]: missing -> ".*\/worker\/(preload\.cjs|main\.js)"$/, "our modules"],
   [/^modules\.cache\[\]: missing -> ".*\/koffi[^"]*"$/, "the ledger is mapped memory"],
   [/^stack\[\]: missing -> "at process\.processTicksAndRejections /, "a frame of Node's own"],
@@ -41,6 +42,7 @@ const handlerAllowed: Allowed = [
   [/listeners\.internalMessage: missing -> 1$/, "Node's own, for the channel"],
   [/listeners\.(newListener|removeListener): 2 -> [34]$/, "Node's own, for the channel"],
   [/listeners\.exit: missing -> 1$/, "closes our channel before the environment ends"],
+  [/listeners\.uncaughtExceptionMonitor: missing -> 1$/, "who set the callback that failed"],
 ];
 
 /** Variables that differ between any two starts. */

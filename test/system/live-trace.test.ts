@@ -1,4 +1,4 @@
-/** `holdfast trace`: what a running service does, merged over its workers, and nothing left of it. */
+/** `holdfast trace`: what a running service does, merged over its workers; nothing is left. */
 import assert from "node:assert/strict";
 import { openSync } from "node:fs";
 import { spawn } from "node:child_process";
@@ -22,7 +22,7 @@ describe("holdfast trace", () => {
   const owner = suiteOwner();
   const shared = (): Promise<Service> => (service ??= startService(owner, { entry }));
 
-  it("counts requests of all workers; Ctrl-C brings the last figures and leaves nothing", async (t) => {
+  it("counts requests of all workers; Ctrl-C brings the last figures", async (t) => {
     const running = await shared();
     const program =
       "http:done { @n[path] = count(); @t[path] = quantize(duration); @w = uniq(worker) }" +

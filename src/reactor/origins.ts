@@ -1,0 +1,23 @@
+/** Callbacks that have failed, remembered for the workers to come (src/worker/async-origin.ts). */
+import type { AsyncFailure, ResolvedConfig } from "../base/mod.ts";
+
+/** They travel in a variable of the environment; each has some hundred bytes. */
+const FAILURES_MAX = 16;
+
+export class Origins {
+  readonly #failures: Map<string, AsyncFailure> = new Map();
+
+  note(failure: AsyncFailure): void {
+    const key = JSON.stringify(failure);
+    this.#failures.delete(key);
+    this.#failures.set(key, failure);
+    const [oldest] = this.#failures.keys();
+    if (this.#failures.size > FAILURES_MAX && oldest !== undefined) this.#failures.delete(oldest);
+  }
+
+  /** What a new worker is told. */
+  environment(mode: ResolvedConfig["asyncOrigin"]): Readonly<Record<string, string>> {
+    const orders = { mode, armed: [...this.#failures.values()] };
+    return { HOLDFAST_WORKER_ORIGINS: JSON.stringify(orders) };
+  }
+}
