@@ -3,7 +3,7 @@ import { takeCensus } from "../heap/census.ts";
 import type { CensusRow } from "../heap/census.ts";
 import { renderValue } from "../heap/render.ts";
 import type { Session } from "./session.ts";
-import type { CellValue, Result } from "./result.ts";
+import type { Result } from "./result.ts";
 import { LIMIT, addressesFrom, limitOf, misuse, numberOf } from "./verb.ts";
 import type { AutopsyVerb, VerbArgs } from "./verb.ts";
 
@@ -208,63 +208,6 @@ export function briefly({ describer }: Session, address: number): string {
   return text.length > 2 * BRIEF_CHARS ? `${text.slice(0, 2 * BRIEF_CHARS)}...` : text;
 }
 
-const refs: AutopsyVerb = {
-  name: "refs",
-  summary: "who refers to an object, and by what",
-  usage: "<address>... [--limit n]",
-  flags: [LIMIT],
-  example: "find Session --limit 1 | refs",
-  async run(session, args): Promise<Result> {
-    const wanted = new Set(addressesFrom(refs, args));
-    const limit = limitOf(refs, args);
-    const rows: CellValue[][] = [];
-    let more = 0;
-    const { memory } = session.target;
-    await session.walk((address, _map, bytes) => {
-      const body = memory.read(address, Math.min(bytes, 64 * 1024 * 1024));
-      if (body === null) return;
-      for (let at = 8; at + 8 <= body.length; at += 8) {
-        const low = body.readUInt32LE(at);
-        if ((low & 1) === 0) continue;
-        const target = body.readUInt32LE(at + 4) * 0x1_0000_0000 + ((low & ~3) >>> 0);
-        if (!wanted.has(target)) continue;
-        if (rows.length >= limit) more += 1;
-        else {
-          const isWeak = (low & 3) === 3;
-          rows.push([
-            address,
-            session.describer.nameOf(address),
-            edgeName(session, address, target),
-            isWeak ? "weak" : "strong",
-            target,
-          ]);
-        }
-      }
-    }, args.signal);
-    return {
-      kind: "table",
-      columns: [
-        { name: "from", kind: "address" },
-        { name: "class", kind: "text" },
-        { name: "by", kind: "text" },
-        { name: "strength", kind: "text" },
-        { name: "to", kind: "address" },
-      ],
-      rows,
-      more,
-      remarks: rows.length === 0 ? ["nothing in the heap refers to it"] : [],
-    };
-  },
-};
-
-/** The property or element by which one object refers to another; null: an internal field. */
-function edgeName({ objects: reader }: Session, from: number, to: number): string | null {
-  if (!reader.isReceiver(from)) return null;
-  for (const { name, value } of reader.properties(from)) if (value === to) return name;
-  for (const { index, value } of reader.elements(from)) if (value === to) return `[${index}]`;
-  return null;
-}
-
 const strings: AutopsyVerb = {
   name: "strings",
   summary: "which texts take the most bytes, copies counted together",
@@ -352,4 +295,4 @@ const closures: AutopsyVerb = {
   },
 };
 
-export const HEAP_VERBS: readonly AutopsyVerb[] = [objects, print, find, refs, strings, closures];
+export const HEAP_VERBS: readonly AutopsyVerb[] = [objects, print, find, strings, closures];

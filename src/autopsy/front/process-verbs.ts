@@ -1,4 +1,4 @@
-/** Verbs about the process: what it is, why it died, its stacks, threads, arguments, environment. */
+/** Verbs about the process: why it died, stacks, threads, arguments, environment. */
 import { formatSize } from "../../base/mod.ts";
 import { renderStacks } from "../stack/mod.ts";
 import type { Result } from "./result.ts";

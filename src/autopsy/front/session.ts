@@ -2,6 +2,8 @@
  * One target under examination: what verbs work on, read when a verb first asks for it.
  */
 import { HoldfastError } from "../../base/mod.ts";
+import { EdgeNames } from "../graph/edges.ts";
+import { HolderScan } from "../graph/holders.ts";
 import { Describer } from "../heap/describe.ts";
 import { Heap } from "../heap/walk.ts";
 import type { ObjectVisitor, WalkCounts } from "../heap/walk.ts";
@@ -36,9 +38,11 @@ export class Session {
   readonly objects: ObjectReader;
   readonly values: ValueReader;
   readonly describer: Describer;
+  readonly edges: EdgeNames;
   readonly #plain: PlainCore | null;
   readonly #onProgress: SessionOptions["onProgress"];
   #heap: Heap | null = null;
+  #holders: HolderScan | null = null;
   #stacks: Stacks | null = null;
   #isClosed = false;
 
@@ -50,6 +54,7 @@ export class Session {
     this.objects = new ObjectReader(this.v8.heap, this.v8.functions);
     this.values = new ValueReader(this.objects);
     this.describer = new Describer(this.objects, this.values);
+    this.edges = new EdgeNames(this.objects, this.values, this.describer);
   }
 
   /**
@@ -94,6 +99,11 @@ export class Session {
   get heap(): Heap {
     this.#heap ??= new Heap(this.target, this.v8.heap, []);
     return this.#heap;
+  }
+
+  get holders(): HolderScan {
+    this.#holders ??= new HolderScan(this.target, this.heap, this.v8.layout);
+    return this.#holders;
   }
 
   /**

@@ -1,6 +1,7 @@
 /** Every verb of autopsy, by name. */
 import { HoldfastError, didYouMean } from "../../base/mod.ts";
 import { HEAP_VERBS } from "./heap-verbs.ts";
+import { HOLDER_VERBS } from "./holder-verbs.ts";
 import { PROCESS_VERBS } from "./process-verbs.ts";
 import type { AutopsyVerb } from "./verb.ts";
 import { WORK_VERBS } from "./work-verbs.ts";
@@ -8,6 +9,7 @@ import { WORK_VERBS } from "./work-verbs.ts";
 export const AUTOPSY_VERBS: readonly AutopsyVerb[] = [
   ...PROCESS_VERBS,
   ...HEAP_VERBS,
+  ...HOLDER_VERBS,
   ...WORK_VERBS,
 ];
 

@@ -5,7 +5,7 @@ import type { CellValue, Result } from "./result.ts";
 import { LIMIT, limitOf } from "./verb.ts";
 import type { AutopsyVerb } from "./verb.ts";
 
-/** JSGeneratorObject (js-generator.tq): the function, and where it goes on (negative: not suspended). */
+/** JSGeneratorObject (js-generator.tq): the function; where it goes on, negative: nowhere. */
 const GENERATOR_FUNCTION = 24;
 const GENERATOR_CONTINUATION = 64;
 const REQUESTS_MAX = 100_000;

@@ -138,7 +138,7 @@ function partsOf(elf: ElfFile, notes: CoreNotes): Parts {
         read: (at, into) => source.read(offset + at, into.subarray(0, Math.max(0, there - at))),
       });
     }
-    // Linux writes all of a mapping in which a page was changed: what it leaves out is as in the file
+    // Linux writes all of a mapping in which a page was changed: the rest is as in the file
     const isFromFile = fileBytes < memoryBytes && file !== null;
     if (isFromFile) absent.push({ start: address + fileBytes, end, file });
     mappings.push({

@@ -83,10 +83,10 @@ function closeQuietly(descriptor: number): void {
 
 function cannotWrite(path: string, error: NodeJS.ErrnoException): HoldfastError {
   const isFull = error.code === "ENOSPC" || error.code === "EDQUOT";
+  const why = isFull ? "the disk is full" : `${error.syscall} gives ${error.code}`;
   return new HoldfastError(
     "ERR_HOLDFAST_AUTOPSY_WRITE",
-    `Cannot write ${path}: ${isFull ? "the disk is full" : `${error.syscall} gives ${error.code}`}` +
-      `; nothing was left there. Name another place with -o.`,
+    `Cannot write ${path}: ${why}; nothing was left there. Name another place with -o.`,
     { cause: error },
   );
 }

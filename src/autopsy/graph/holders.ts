@@ -1,0 +1,104 @@
+/**
+ * Who refers to an object: every word of every object is looked at. What holds only weakly is told
+ * apart, since it keeps nothing alive.
+ *
+ * ```
+ *   Map --table--> (hash table) --entry--> Session       stores of properties, elements, entries
+ *   `------------- owner -----------------^              belong to the object that has them
+ * ```
+ */
+import type { MapInfo } from "../heap/maps.ts";
+import type { Heap, WalkCounts } from "../heap/walk.ts";
+import type { Target } from "../target/target.ts";
+import type { Layout } from "../v8/layout.ts";
+import { taggedFromHalves } from "../v8/tagged.ts";
+
+/** An object's body is read in pieces of this size. */
+const PIECE_BYTES = 1024 * 1024;
+const HASH_HEADER_WORDS = 4;
+
+export interface Holder {
+  readonly from: number;
+  readonly to: number;
+  /** Where in the holder the reference is. */
+  readonly offset: number;
+  readonly isWeak: boolean;
+}
+
+/** What the words of an object of some type mean for those that they refer to. */
+export class HolderScan {
+  readonly #heap: Heap;
+  readonly #target: Target;
+  readonly #weakTypes: ReadonlySet<number>;
+  readonly #dataTypes: ReadonlySet<number>;
+  readonly #firstNonString: number;
+  readonly #weakMapTypes: ReadonlySet<number>;
+  /** Hash tables of weak collections: their type is not in the metadata. */
+  #ephemeronType = -1;
+
+  constructor(target: Target, heap: Heap, layout: Layout) {
+    this.#heap = heap;
+    this.#target = target;
+    const types = (names: readonly string[]): ReadonlySet<number> =>
+      new Set(names.map((name) => layout.findType(name) ?? -1));
+    this.#weakTypes = types(["JS_WEAK_REF_TYPE", "WEAK_CELL_TYPE"]);
+    this.#weakMapTypes = types(["JS_WEAK_MAP_TYPE", "JS_WEAK_SET_TYPE"]);
+    this.#dataTypes = types([
+      "BYTE_ARRAY_TYPE",
+      "TRUSTED_BYTE_ARRAY_TYPE",
+      "FIXED_DOUBLE_ARRAY_TYPE",
+      "HEAP_NUMBER_TYPE",
+    ]);
+    this.#firstNonString = layout.get("FirstNonstringType");
+  }
+
+  /** Finds the holders of the wanted objects; yields after each page. */
+  *find(wanted: ReadonlySet<number>, found: (holder: Holder) => void): Generator<WalkCounts> {
+    if (this.#ephemeronType < 0) yield* this.#findEphemeronType();
+    yield* this.#heap.walk((address, map, bytes) => {
+      if (this.#dataTypes.has(map.instanceType) || this.#isFlatString(map)) return;
+      for (let from = 0; from < bytes; from += PIECE_BYTES) {
+        this.#scan(address, from, Math.min(bytes - from, PIECE_BYTES), map, wanted, found);
+      }
+    });
+  }
+
+  #scan(
+    address: number,
+    from: number,
+    bytes: number,
+    { instanceType }: MapInfo,
+    wanted: ReadonlySet<number>,
+    found: (holder: Holder) => void,
+  ): void {
+    const body = this.#target.memory.read(address + from, bytes);
+    if (body === null) return;
+    const words = new Uint32Array(body.buffer, body.byteOffset, body.length >> 2);
+    // the first word is the map, which belongs to the class and not to the object
+    for (let at = from === 0 ? 2 : 0; at + 1 < words.length; at += 2) {
+      const low = words[at] as number; // below the length
+      if ((low & 1) === 0) continue;
+      const to = taggedFromHalves(low, words[at + 1] as number);
+      if (!wanted.has(to)) continue;
+      const offset = from + 4 * at;
+      const isKey =
+        instanceType === this.#ephemeronType && ((offset >> 3) - HASH_HEADER_WORDS - 1) % 2 === 0;
+      const isWeak = (low & 2) !== 0 || this.#weakTypes.has(instanceType) || isKey;
+      found({ from: address, to, offset, isWeak });
+    }
+  }
+
+  #isFlatString({ instanceType, instanceBytes }: MapInfo): boolean {
+    return instanceType < this.#firstNonString && instanceBytes === 0;
+  }
+
+  *#findEphemeronType(): Generator<WalkCounts> {
+    const { view, maps } = this.#heap;
+    this.#ephemeronType = 0;
+    yield* this.#heap.walk((address, { instanceType }) => {
+      if (!this.#weakMapTypes.has(instanceType)) return;
+      const table = maps.of(view.tagged(address, 24));
+      if (table !== null) this.#ephemeronType = table.instanceType;
+    });
+  }
+}

@@ -1,0 +1,41 @@
+"use strict";
+/** Objects that can be counted, and what V8 itself counts: written to the file that is named. */
+const fs = require("node:fs");
+const v8 = require("node:v8");
+
+class Session {
+  constructor(id) {
+    this.id = id;
+    this.tags = [id];
+  }
+}
+class Order {
+  constructor(id) {
+    this.total = id * 1.5;
+    this.lines = new Map([[id, id]]);
+  }
+}
+class Late extends Order {
+  constructor(id) {
+    super(id);
+    this.note = `late ${id}`;
+  }
+}
+globalThis.kept = [
+  ...Array.from({ length: 3_000 }, (_, id) => new Session(id)),
+  ...Array.from({ length: 200 }, (_, id) => new Order(id)),
+  ...Array.from({ length: 37 }, (_, id) => new Late(id)),
+];
+globalThis.doubles = new Array(300_000).fill(1.5);
+globalThis.target = globalThis.kept[5];
+globalThis.registry = new Map([["the session", globalThis.target]]);
+
+const [, , file, snapshotFile] = process.argv;
+setTimeout(() => {
+  const count = (constructor) => v8.queryObjects(constructor, { format: "count" });
+  const truth = { Session: count(Session), Order: count(Order), Late: count(Late) };
+  v8.writeHeapSnapshot(snapshotFile);
+  fs.writeFileSync(`${file}.partial`, JSON.stringify(truth));
+  fs.renameSync(`${file}.partial`, file);
+}, 100);
+setInterval(() => undefined, 1_000_000);

@@ -1,0 +1,89 @@
+/** The census of a core against what the process said of itself: v8.queryObjects, its snapshot. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { describe, it } from "node:test";
+import { Session, parseExpression, runExpression } from "../../src/autopsy/mod.ts";
+import type { Result, TableResult } from "../../src/autopsy/mod.ts";
+import { NODES, inPosition, makeCore, program, startPatient } from "./support/autopsy.ts";
+
+/** What a heap snapshot says (v8/src/profiler/heap-snapshot-generator.cc). */
+interface Snapshot {
+  readonly snapshot: {
+    readonly meta: { readonly node_fields: string[]; readonly node_types: [string[]] };
+  };
+  readonly nodes: readonly number[];
+  readonly strings: readonly string[];
+}
+
+function countsOf(file: string): ReadonlyMap<string, number> {
+  const { snapshot, nodes, strings } = JSON.parse(readFileSync(file, "utf8")) as Snapshot;
+  const width = snapshot.meta.node_fields.length;
+  const object = snapshot.meta.node_types[0].indexOf("object");
+  const counts = new Map<string, number>();
+  for (let at = 0; at < nodes.length; at += width) {
+    if (nodes[at] !== object) continue;
+    const name = strings[nodes[at + 1] ?? 0] ?? "";
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return counts;
+}
+
+async function ask(session: Session, expression: string): Promise<TableResult> {
+  const result: Result = await runExpression(session, parseExpression(expression), undefined);
+  assert.equal(result.kind, "table");
+  return result as TableResult; // just looked at
+}
+
+describe("the census of a core", () => {
+  for (const major of NODES.keys()) {
+    it(`is that of the process itself, Node ${major}`, async (t) => {
+      const patient = startPatient(t, major, (folder) => [
+        program("census.cjs"),
+        path.join(folder, "truth.json"),
+        path.join(folder, "self.heapsnapshot"),
+      ]);
+      const truthFile = path.join(patient.folder, "truth.json");
+      await inPosition(patient, { file: truthFile });
+      const truth = JSON.parse(readFileSync(truthFile, "utf8")) as Record<string, number>;
+      const own = countsOf(path.join(patient.folder, "self.heapsnapshot"));
+      const core = makeCore(patient);
+      const session = await Session.open(core, { node: null, tracer: null, environment: {} });
+      try {
+        const { rows, remarks } = await ask(session, "objects --limit 0");
+        const counts = new Map(rows.map(([name, count]) => [String(name), Number(count)]));
+        assert.equal(counts.get("Session"), truth["Session"]);
+        // queryObjects counts instances of subclasses too
+        assert.equal((counts.get("Order") ?? 0) + (counts.get("Late") ?? 0), truth["Order"]);
+        assert.equal(counts.get("Late"), truth["Late"]);
+        const equal = [...own].filter(([name, count]) => counts.get(name) === count).length;
+        assert.ok(equal / own.size > 0.8, `${equal} of ${own.size} classes are equal`);
+        assert.match(remarks.join("\n"), /\d+ objects, \d+ bytes/);
+
+        const holders = await ask(session, "find Session --property id --value 5 | refs");
+        const edges = holders.rows.map(([, name, by, strength]) => [name, by, strength].join(" "));
+        assert.deepEqual(edges.toSorted(), [
+          "Array(3237) [5] strong",
+          "Map .get('the session') strong",
+          "global .target strong",
+        ]);
+        const why = "find Session --property id --value 2999 | why";
+        const path = await runExpression(session, parseExpression(why), undefined);
+        assert.ok(path.kind === "text");
+        assert.match(
+          path.text,
+          /global @0x[0-9a-f]+\n {2}\.kept -> Array.*\n {4}\[2999\] -> Session/,
+        );
+        const wanted = await ask(session, "objects Session --shapes");
+        assert.deepEqual(
+          wanted.rows.map(([name, count, , , names]) => [name, count, names]),
+          [["Session", 3_000, "id, tags"]],
+        );
+        const strings = await ask(session, 'strings "late 3" --limit 0');
+        assert.equal(strings.rows.length, 8); // 3, 30 to 36
+      } finally {
+        session.close();
+      }
+    });
+  }
+});
