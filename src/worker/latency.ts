@@ -38,6 +38,14 @@ interface Pattern {
   readonly route: number;
 }
 
+/** What is known of the requests of one method. */
+interface Method {
+  /** Routes by what is asked for, to be forgotten when there are too many. */
+  readonly targets: Map<string, number>;
+  /** Routes by their path as one of few. */
+  readonly paths: Map<string, number>;
+}
+
 /** See the file's docstring. One for each worker. */
 export class Latency {
   readonly #table: LatencyTable;
@@ -49,7 +57,7 @@ export class Latency {
   readonly #lookedAtMs = new Float64Array(256);
   readonly #ofPattern = new WeakMap<object, Pattern>();
   readonly #patterns = new RoutePatterns();
-  readonly #targets = new Map<string, Map<string, number>>();
+  readonly #methods = new Map<string, Method>();
   #targetCount = 0;
   #pathRoutes = 0;
   #lastTarget = "";
@@ -128,31 +136,40 @@ export class Latency {
   }
 
   /** -1: a path that nobody serves, and that would be a route of its own. */
-  #routeOfTarget(target: string, method: string, status: number): number {
-    let known = this.#targets.get(method);
-    if (known === undefined) {
-      known = new Map();
-      this.#targets.set(method, known);
-    }
-    const found = known.get(target);
+  #routeOfTarget(target: string, name: string, status: number): number {
+    const method = this.#methods.get(name) ?? this.#methodOf(name);
+    const found = method.targets.get(target);
     if (found !== undefined) return found;
-    const pattern = this.#patterns.find(method, target);
-    const name = `${method} ${pattern ?? routeOfPath(target)}`;
-    if (pattern === null && !this.#routes.has(name)) {
+    const pattern = this.#patterns.find(name, target);
+    const path = routeOfPath(target);
+    let route = pattern === null ? method.paths.get(path) : this.#routeOf(`${name} ${pattern}`);
+    if (route === undefined) {
       if (status === 404 || status === 405) return -1;
       if (this.#pathRoutes >= PATH_ROUTES_MAX) return 0;
       this.#pathRoutes += 1;
+      route = this.#routeOf(`${name} ${path}`);
+      method.paths.set(path, route);
     }
-    const route = this.#routeOf(name);
-    if (target.length > TARGET_CHARACTERS_MAX) return route;
-    if (this.#targetCount >= TARGETS_MAX) this.#forgetTargets();
-    this.#targetCount += 1;
-    known.set(target, route);
+    // the next target of a route with an id is most likely another one
+    const isRare = pattern === null && path.includes(":");
+    if (!isRare && target.length <= TARGET_CHARACTERS_MAX) this.#remember(method, target, route);
     return route;
   }
 
+  #methodOf(name: string): Method {
+    const method = { targets: new Map<string, number>(), paths: new Map<string, number>() };
+    this.#methods.set(name, method); // Node's parser knows some 35 of them
+    return method;
+  }
+
+  #remember(method: Method, target: string, route: number): void {
+    if (this.#targetCount >= TARGETS_MAX) this.#forgetTargets();
+    this.#targetCount += 1;
+    method.targets.set(target, route);
+  }
+
   #forgetTargets(): void {
-    for (const targets of this.#targets.values()) targets.clear();
+    for (const { targets } of this.#methods.values()) targets.clear();
     this.#targetCount = 0;
     this.#lastRoute = -1;
     this.#lastMethod = "";
