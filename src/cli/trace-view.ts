@@ -86,7 +86,7 @@ export class TraceView {
       silent.length > 0 ? [`no answer from worker ${silent.join(", ")}: it is busy`] : [];
     const lines = [...renderTrace(trace, options), ...busy];
     const room = Math.max(3, rows - 2);
-    const shown = lines.slice(0, room);
+    const shown = lines.slice(0, room).map((line) => line.slice(0, columns - 1));
     if (lines.length > room) shown.push(`... ${lines.length - room} more lines`);
     this.#erase();
     this.#world.stdout.write(`${shown.join("\n")}\n`);

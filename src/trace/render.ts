@@ -16,10 +16,10 @@ const BAR_COLUMNS = 40;
 /** Eighths of a block (Unicode 1.1, Block Elements). */
 const EIGHTHS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
-/** Lines, none wider than asked for. */
+/** Lines; tables are as wide as asked for, sentences as long as they are. */
 export function renderTrace(trace: MergedTrace, options: RenderOptions): readonly string[] {
   const lines = trace.aggregations.flatMap((each) => [...renderAggregation(each, options), ""]);
-  return [...lines, ...renderProblems(trace)].map((line) => line.slice(0, options.columns));
+  return [...lines, ...renderProblems(trace)];
 }
 
 /** What a reader must know before he trusts the figures. */

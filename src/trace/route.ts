@@ -4,6 +4,8 @@ import { cut, member } from "./values.ts";
 /** Of a path: numbers, UUIDs and long hexadecimal words are names of things, not of routes. */
 const NAME_OF_A_THING =
   /^(?:\d+|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{16,})$/i;
+/** Most paths have none: then nothing is taken apart. */
+const MAY_NAME_A_THING = /\d|[a-f]{16}|(?:\/[^/]*){9}/i;
 const SEGMENTS_MAX = 8;
 
 /** The path of a URL, without query and fragment. */
@@ -22,6 +24,7 @@ export function routeOf(request: unknown): string | undefined {
   }
   const path = pathOf(member(request, "url"));
   if (path === undefined) return undefined;
+  if (!MAY_NAME_A_THING.test(path)) return path;
   const segments = path.split("/");
   const general = segments
     .slice(0, SEGMENTS_MAX + 1)

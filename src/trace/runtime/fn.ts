@@ -2,6 +2,7 @@
  * `fn:...:entry` and `fn:...:return`: functions of the application, replaced where they are
  * found.
  */
+import type { RequestRecord } from "../firing.ts";
 import type { Site } from "../site.ts";
 import { findFunctions } from "./functions.ts";
 import type { FunctionPlace } from "./functions.ts";
@@ -54,29 +55,38 @@ function around(
   const entries = sites.filter((site) => site.clause.written.endsWith(":entry"));
   const returns = sites.filter((site) => site.clause.written.endsWith(":return"));
   const isTimed = timed(returns);
+  const hasEntries = entries.length > 0;
+  const finished = (
+    start: number,
+    request: RequestRecord | null,
+    args: readonly unknown[],
+    retval: unknown,
+    thrown: unknown,
+  ): void => {
+    const duration = isTimed ? now() - start : undefined;
+    if (request === null) fireAll(returns, requests, args, duration, thrown, retval);
+    else for (const site of returns) fireFor(site, request, args, duration, thrown, retval);
+  };
   const observed: Layer = (next) => (self, args) => {
-    if (entries.length > 0) {
+    if (hasEntries) {
       fireAll(entries, requests, args);
       raise(entries);
     }
     if (returns.length === 0) return next(self, args);
     const start = isTimed ? now() : 0;
     const request = requests === null ? null : requests.current();
-    const returned = (retval: unknown, thrown: unknown): void => {
-      const duration = isTimed ? now() - start : undefined;
-      if (request === null) fireAll(returns, requests, args, duration, thrown, retval);
-      else for (const site of returns) fireFor(site, request, args, duration, thrown, retval);
-    };
     let result: unknown;
     try {
       result = next(self, args);
     } catch (error) {
-      returned(undefined, error);
+      finished(start, request, args, undefined, error);
       throw error;
     }
-    if (isAsync) return onSettled(result, returned);
-    returned(result, undefined);
-    return result;
+    if (!isAsync) {
+      finished(start, request, args, result, undefined);
+      return result;
+    }
+    return onSettled(result, (value, thrown) => finished(start, request, args, value, thrown));
   };
   if (instance === null) return observed;
   return (next) => {
@@ -88,7 +98,7 @@ function around(
 /** The request is that of the call, also where the promise settles elsewhere. */
 function fireFor(
   site: Site,
-  request: Site["firing"]["request"],
+  request: RequestRecord,
   args: readonly unknown[],
   duration: number | undefined,
   thrown: unknown,
@@ -104,9 +114,10 @@ function fireFor(
 }
 
 function raise(entries: readonly Site[]): void {
-  for (const { firing } of entries) {
-    const { raised } = firing;
-    if (raised === null) continue;
+  for (let index = 0; index < entries.length; index += 1) {
+    const firing = entries[index]?.firing;
+    const raised = firing?.raised ?? null;
+    if (firing === undefined || raised === null) continue;
     firing.raised = null;
     throw new RaisedError(raised);
   }
