@@ -1,4 +1,6 @@
-/** Stacks and causes of processes that spin, idle, wait, or died: what an operator would look at. */
+/**
+ * Stacks and causes of processes that spin, idle, wait, or died: what an operator would look at.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -132,7 +134,8 @@ function coresAreFiles(): boolean {
 }
 
 /**
- * Lets a program die and gives its core, made by the kernel. Where the kernel gives cores to another
+ * Lets a program die and gives its core, made by the kernel. Where the kernel gives cores to
+ * another
  * program, a core of ours from before the death stands in for it: null.
  */
 async function coreOf(

@@ -3,9 +3,11 @@
  * closure that resumed the lowest function, and goes from promise to promise:
  *
  * ```
- *   AwaitResolveClosure --context--> generator --promise--> reaction --handler--> AwaitResolveClosure
+ *   AwaitResolveClosure --context--> generator --promise--> reaction --handler-->
+ * AwaitResolveClosure
  *                                                             |                    of the awaiter
- *                                                             `-- or its promise (then, Promise.all)
+ *                                                             `-- or its promise (then,
+ * Promise.all)
  * ```
  */
 import type { FunctionReader } from "../v8/functions.ts";

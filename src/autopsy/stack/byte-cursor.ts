@@ -1,5 +1,6 @@
 /**
- * Reads the variable-length integers of V8's tables. The tables come from a core that may be damaged,
+ * Reads the variable-length integers of V8's tables. The tables come from a core that may be
+ * damaged,
  * so nothing here throws: after the end (or after an integer that is longer than any real one) the
  * cursor is `isBroken`, and every further read gives 0.
  *

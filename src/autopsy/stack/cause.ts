@@ -1,5 +1,6 @@
 /**
- * Why it died, or what it is doing: the first line. It is told from the signal, from the functions on
+ * Why it died, or what it is doing: the first line. It is told from the signal, from the functions
+ * on
  * the stack of the thread that got it, and from texts and errors that this stack points to.
  */
 import { NotInMemory } from "../target/memory.ts";

@@ -7,7 +7,7 @@
  * | interpreter | frame | bytecode offset in the frame, or r9 in a handler | frame |
  * | baseline | frame | return address through the table of offsets | frame |
  * | optimised, at a call | translation of the safepoint | bytecode offsets there | translation |
- * | optimised, on top | position table and inlining positions | the pc itself | frame; nearest exit, `~` |
+ * | optimised, on top | position table, inlining | the pc itself | frame; nearest exit, `~` |
  */
 import type { Machine } from "../target/machine.ts";
 import type { FunctionReader, LineColumn, ScriptView } from "../v8/functions.ts";
@@ -183,7 +183,9 @@ export class JavaScriptFrameReader {
     return offset < 0 ? (this.#functions.scopeInfoOf(shared)?.range?.start ?? null) : null;
   }
 
-  /** Receiver and arguments as the caller passed them; interpreter and baseline keep them current. */
+  /**
+   * Receiver and arguments as the caller passed them; interpreter and baseline keep them current.
+   */
   #passed(
     fp: number,
     shared: Tagged,
@@ -326,7 +328,9 @@ export class JavaScriptFrameReader {
     return this.#frame({ ...base, parameters, position });
   }
 
-  /** An interrupted frame, or one without a safepoint: function by function from the position table. */
+  /**
+   * An interrupted frame, or one without a safepoint: function by function from the position table.
+   */
   #byPositions(
     frame: RawFrame,
     fp: number,
@@ -408,7 +412,8 @@ export class JavaScriptFrameReader {
   }
 
   /**
-   * The translation of the first conditional jump behind the pc that leads to an eager exit: the state
+   * The translation of the first conditional jump behind the pc that leads to an eager exit: the
+   * state
    * that V8 would leave with, a few instructions on.
    */
   #nearestExit(

@@ -21,7 +21,7 @@ export function readableName(symbol: string): string {
     if (name.length < length) return symbol;
     parts.push(name === "_GLOBAL__N_1" ? "(anonymous)" : name);
     rest = rest.slice(from + length);
-    if (/^B5cxx11/u.test(rest)) rest = rest.slice(7);
+    if (rest.startsWith("B5cxx11")) rest = rest.slice(7);
   }
   if (parts.length === 0) return symbol;
   const last = parts.at(-1) ?? "";

@@ -96,7 +96,9 @@ export function signatureAt(
   return { parameters, end: start + open + end };
 }
 
-/** Whether the function may give the parameter another value: the one that was passed is not sure. */
+/**
+ * Whether the function may give the parameter another value: the one that was passed is not sure.
+ */
 export function mayAssign(body: string, name: string): boolean {
   const escaped = name.replaceAll("$", String.raw`\$`);
   const assign = String.raw`(?:[-+*/%&|^]|\*\*|<<|>>>?|&&|\|\||\?\?)?=(?![=>])`;

@@ -1,6 +1,7 @@
 /**
  * Safepoint tables: for each return address of optimised code, the deoptimisation point that tells
- * which JavaScript frames are there. They lie behind the instructions (src/codegen/safepoint-table.h
+ * which JavaScript frames are there. They lie behind the instructions
+ * (src/codegen/safepoint-table.h
  * and maglev-safepoint-table.h).
  *
  * ```

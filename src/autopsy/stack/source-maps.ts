@@ -1,6 +1,8 @@
 /**
- * From generated code to what was written: source maps, inline or beside the file, through Node's own
- * `SourceMap` (ECMA-426). A map that is missing or broken changes nothing: the generated position is
+ * From generated code to what was written: source maps, inline or beside the file, through Node's
+ * own
+ * `SourceMap` (ECMA-426). A map that is missing or broken changes nothing: the generated position
+ * is
  * shown anyway.
  */
 import { readFileSync, statSync } from "node:fs";
@@ -11,7 +13,9 @@ import { fileURLToPath } from "node:url";
 import type { LineColumn, ScriptView } from "../v8/functions.ts";
 
 const COMMENT = /(?:^|\n)\s*\/\/[#@]\s*sourceMappingURL=([^\s'"]+)\s*$/u;
-/** The comment is the last line, or nearly: more than this is not searched. An inline map is long. */
+/**
+ * The comment is the last line, or nearly: more than this is not searched. An inline map is long.
+ */
 const TAIL_LINES_MAX = 5;
 const MAP_BYTES_MAX = 64 * 1024 * 1024;
 const MAPS_KEPT_MAX = 64;

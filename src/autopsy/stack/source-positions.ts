@@ -11,7 +11,8 @@
  *  bits 31-46 inlining id + 1 (0: not inlined)
  * ```
  *
- * The flag "is a statement" lies in the offset: as its sign up to V8 13, since V8 14.x in the lowest
+ * The flag "is a statement" lies in the offset: as its sign up to V8 13, since V8 14.x in the
+ * lowest
  * bits beside "is breakable".
  */
 import { ByteCursor } from "./byte-cursor.ts";

@@ -1,5 +1,6 @@
 /**
- * Stacks of all threads, put together: native frames with their symbols, JavaScript with positions and
+ * Stacks of all threads, put together: native frames with their symbols, JavaScript with positions
+ * and
  * arguments, and who waits for the lowest async function.
  */
 import type { TargetThread } from "../target/target.ts";

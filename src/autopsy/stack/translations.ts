@@ -1,9 +1,11 @@
 /**
  * Deoptimisation translations: how V8 would rebuild interpreter frames from one optimised frame.
- * They are the only full account of what an optimised frame stands for: the inlined functions, their
+ * They are the only full account of what an optimised frame stands for: the inlined functions,
+ * their
  * bytecode offsets, and where each argument and local variable lies.
  *
- * A translation is a list of operations (src/deoptimizer/translation-opcode.h): a BEGIN, then for each
+ * A translation is a list of operations (src/deoptimizer/translation-opcode.h): a BEGIN, then for
+ * each
  * frame, outermost first, a frame operation followed by its values. Values form a pre-order tree:
  *
  * ```
@@ -27,7 +29,8 @@
 import { ByteCursor } from "./byte-cursor.ts";
 
 /**
- * Operations and their operands: `s` a signed integer, `u` an unsigned one. A `?` marks what only the
+ * Operations and their operands: `s` a signed integer, `u` an unsigned one. A `?` marks what only
+ * the
  * versions since 13 have. The order is the order of the opcodes.
  */
 const OPERATIONS = [
@@ -147,7 +150,9 @@ export interface TranslatedFrame {
   readonly functionLiteral: number;
   /** Registers of the interpreter. */
   readonly height: number;
-  /** Closure, receiver, parameters, context, registers, accumulator, as far as the frame has them. */
+  /**
+   * Closure, receiver, parameters, context, registers, accumulator, as far as the frame has them.
+   */
   readonly values: readonly TranslatedValue[];
 }
 

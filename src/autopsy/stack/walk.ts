@@ -16,7 +16,8 @@
  * ```
  *
  * The code on top may not have made its frame yet, or already removed it: there the return address
- * lies at the stack pointer, which `#topCaller` works out from the instructions. Where a native frame
+ * lies at the stack pointer, which `#topCaller` works out from the instructions. Where a native
+ * frame
  * has no table, V8's own note of the last exit from JavaScript (`c_entry_fp`) leads on; nothing is
  * searched for by looks alone.
  */
@@ -42,7 +43,9 @@ const RETURN_OPCODES: ReadonlySet<number> = new Set([0xc3, 0xc2]);
 const PROLOGUE_BYTES_MAX = 256;
 /** The largest builtins have some 30 kB. */
 const BUILTIN_BYTES_MAX = 256 * 1024;
-/** Words between the stack pointer and the frame of the caller that a builtin without frame pushes. */
+/**
+ * Words between the stack pointer and the frame of the caller that a builtin without frame pushes.
+ */
 const LEAF_WORDS_MAX = 64;
 /** The frame on top is at most so large. */
 const FRAME_SEARCH_WORDS_MAX = 4096;
@@ -114,7 +117,8 @@ export class StackWalker {
 
   /**
    * The name of the builtin at an address, without prefix. The frames that a deoptimisation makes
-   * return to the very start of a builtin (Deoptimizer::DoComputeUnoptimizedFrame); all others return
+   * return to the very start of a builtin (Deoptimizer::DoComputeUnoptimizedFrame); all others
+   * return
    * behind a call, after which there is at least padding.
    */
   builtinAt(pc: number, isReturn: boolean): string | null {
@@ -126,8 +130,10 @@ export class StackWalker {
   }
 
   /**
-   * Where the frame pointer is not known (a live process without ptrace), it is looked for above the
-   * stack pointer. Only that counts from which the chain of frames, each with a return address behind
+   * Where the frame pointer is not known (a live process without ptrace), it is looked for above
+   * the
+   * stack pointer. Only that counts from which the chain of frames, each with a return address
+   * behind
    * a call and a valid type or function, leads to the outermost entry that V8 has noted.
    */
   #withFrame(registers: Registers): Registers {
@@ -137,7 +143,13 @@ export class StackWalker {
     for (let index = 0; index < FRAME_SEARCH_WORDS_MAX; index += 1) {
       const candidate = sp + 8 * index;
       if (!this.#leadsToEntry(candidate)) continue;
-      return { pc, sp, fp: candidate, byName: new Map([...byName, ["rbp", candidate]]), words: null };
+      return {
+        pc,
+        sp,
+        fp: candidate,
+        byName: new Map([...byName, ["rbp", candidate]]),
+        words: null,
+      };
     }
     return registers;
   }
@@ -249,7 +261,8 @@ export class StackWalker {
   }
 
   /**
-   * A builtin without a frame of its own runs in its caller's. Some make theirs late, on a slow path.
+   * A builtin without a frame of its own runs in its caller's. Some make theirs late, on a slow
+   * path.
    * Stubs mark their frames; a builtin with JavaScript linkage has its function in its frame.
    */
   #isOwnFrame(builtin: string, start: number, { pc, sp, fp }: Registers): boolean {

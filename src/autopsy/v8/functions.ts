@@ -18,7 +18,9 @@ import type { Tagged } from "./tagged.ts";
 const SOURCE_CHARS_MAX = 128 * 1024 * 1024;
 /** Sources that are kept at a time, with their lines. */
 const SCRIPTS_KEPT_MAX = 64;
-/** Script: line and column at which its source begins, between `name` and `line_ends` (script.tq). */
+/**
+ * Script: line and column at which its source begins, between `name` and `line_ends` (script.tq).
+ */
 const SCRIPT_LINE_OFFSET = 24;
 const SCRIPT_COLUMN_OFFSET = 32;
 const WRAPPED_PARAMETERS_MAX = 64;
@@ -34,7 +36,8 @@ export interface ScriptView {
   readonly evalCaller: Tagged;
   readonly evalPosition: number;
   /**
-   * Parameters of a function that was compiled from a whole file (`compileFunction`), as the modules
+   * Parameters of a function that was compiled from a whole file (`compileFunction`), as the
+   * modules
    * of CommonJS are; null: an ordinary script.
    */
   readonly wrappedParameters: readonly string[] | null;
@@ -193,7 +196,9 @@ export class FunctionReader {
     return CLEARED;
   }
 
-  /** Through baseline code and the debugger's InterpreterData, whose first field is the bytecode. */
+  /**
+   * Through baseline code and the debugger's InterpreterData, whose first field is the bytecode.
+   */
   #bytecodeFrom(data: Tagged, depth: number): Tagged {
     const heap = this.#heap;
     const type = heap.instanceTypeOf(data);

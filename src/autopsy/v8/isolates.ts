@@ -28,8 +28,9 @@ const FRAME_STORES_MIN = 100;
 const CURRENT_ISOLATE = "_ZN2v88internal18g_current_isolate_E";
 /** `struct pthread`: the thread's id (glibc 2.3 to 2.41, x64). */
 const GLIBC_TID = 0x2d0;
-const CONTROL_MAPPING_BYTES_MAX = 1024 * 1024;
+const CONTROL_SCAN_BYTES_MAX = 256 * 1024 * 1024;
 const CONTROL_SCAN_BYTES = 1024 * 1024;
+const SCAN_PAGE_BYTES = 4096;
 
 /** Offsets from the Isolate. */
 export interface IsolateDataOffsets {
@@ -68,7 +69,8 @@ function* operandsOf(code: Buffer, opcode: readonly number[]): Generator<number>
 }
 
 /**
- * Builtins store the frame pointer in one place before they call C directly (`fast_c_call_caller_fp`,
+ * Builtins store the frame pointer in one place before they call C directly
+ * (`fast_c_call_caller_fp`,
  * more than 1,000 times), and in `c_entry_fp` in the few versions of CEntry.
  */
 function mostFrequentFrameStore(binary: ElfFile, cEntryFp: number): number | null {
@@ -117,27 +119,46 @@ export function deriveIsolateData(binary: ElfFile): IsolateDataOffsets | null {
 }
 
 /**
- * The thread pointer of a thread whose registers are not known: glibc's control block begins with its
- * own address, twice, and has the thread's id (`tcbhead_t`, `struct pthread`). It lies at the end of
- * the thread's stack, or, for the main thread, in a small mapping of its own.
+ * The thread pointer of a thread whose registers are not known: glibc's control block begins with
+ * its
+ * own address, twice, and has the thread's id (`tcbhead_t`, `struct pthread`). It lies at
+ * the end of the thread's stack, or, for the main thread, in a small mapping of its own.
  */
 function threadPointer(target: Target, thread: TargetThread): number | null {
   const sp = thread.registers?.sp ?? 0;
   const writable = target.mappings.filter(
     ({ isWritable, path }) => isWritable && (path === null || path.startsWith("[")),
   );
-  const own = writable.filter(({ start, end }) => sp >= start && sp < end);
-  const small = writable.filter(({ start, end }) => end - start <= CONTROL_MAPPING_BYTES_MAX);
-  for (const { start, end } of [...own, ...small]) {
-    const from = Math.max(start, end - CONTROL_SCAN_BYTES);
-    const bytes = Buffer.alloc(end - from);
-    const length = target.memory.readInto(from, bytes);
-    for (let at = 0; at + GLIBC_TID + 4 <= length; at += 8) {
-      const address = from + at;
-      const low = address % 0x1_0000_0000;
-      if (bytes.readUInt32LE(at) !== low || bytes.readUInt32LE(at + 16) !== low) continue;
-      if (Number(bytes.readBigUInt64LE(at)) !== address) continue;
-      if (bytes.readUInt32LE(at + GLIBC_TID) === thread.tid) return address;
+  // Another thread's lies on its stack. The main thread's may be merged with what is beside it.
+  const isMain = thread.tid === target.pid;
+  const candidates = isMain
+    ? writable.toSorted((left, right) => left.end - left.start - (right.end - right.start))
+    : writable.filter(({ start, end }) => sp >= start && sp < end);
+  let budget = CONTROL_SCAN_BYTES_MAX;
+  for (const { start, end } of candidates) {
+    const from = isMain ? start : Math.max(start, end - CONTROL_SCAN_BYTES);
+    budget -= end - from;
+    if (budget < 0) return null;
+    const found = scanForThread(target, thread.tid, from, end);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+/**
+ * From the end, where it lies on the stack of a thread; pages that are not there are passed over.
+ */
+function scanForThread(target: Target, tid: number, from: number, end: number): number | null {
+  const words = new Uint32Array(SCAN_PAGE_BYTES / 4);
+  const page = Buffer.from(words.buffer);
+  for (let start = end - SCAN_PAGE_BYTES; start >= from; start -= SCAN_PAGE_BYTES) {
+    if (target.memory.readInto(start, page) < SCAN_PAGE_BYTES) continue;
+    const high = Math.floor(start / 0x1_0000_0000);
+    for (let at = words.length - 6; at >= 0; at -= 2) {
+      const low = (start + 4 * at) % 0x1_0000_0000;
+      if (words[at] !== low || words[at + 4] !== low || words[at + 1] !== high) continue;
+      const bytes = target.memory.read(start + 4 * at + GLIBC_TID, 4);
+      if (bytes !== null && bytes.readUInt32LE(0) === tid) return start + 4 * at;
     }
   }
   return null;
@@ -152,8 +173,7 @@ export function isolateOf(
   const fsBase = thread.registers?.byName.get("fs_base") ?? threadPointer(target, thread);
   const variable = target.executable.symbols.named(CURRENT_ISOLATE);
   const segment = target.executable.programs.find(({ type }) => type === PT_TLS);
-  if (fsBase === null || fsBase === 0 || variable === null || segment === undefined)
-    return null;
+  if (fsBase === null || fsBase === 0 || variable === null || segment === undefined) return null;
   const align = Math.max(1, segment.align);
   const start = fsBase - Math.ceil(segment.memoryBytes / align) * align;
   try {

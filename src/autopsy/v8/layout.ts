@@ -3,11 +3,12 @@
  *
  * | source | examples |
  * | --- | --- |
- * | the binary's own metadata (`v8dbg_*`, metadata.ts) | offsets of String, Script, JSFunction; instance types |
+ * | the binary's own metadata (`v8dbg_*`) | fields of String, Script; instance types |
  * | machine code of the binary (isolates.ts) | offsets in IsolateData |
  * | stated here for each V8 version, with a check at load | what the metadata leaves out |
  *
- * Versions: Node 22 is V8 12.4, Node 24 is 13.6, Node 26 is 14.6; within a major of Node they are frozen.
+ * Versions: Node 22 is V8 12.4, Node 24 is 13.6, Node 26 is 14.6; within a major of Node they are
+ * frozen.
  */
 import { HoldfastError } from "../../base/mod.ts";
 import type { Metadata } from "./metadata.ts";
@@ -195,7 +196,9 @@ export class Layout {
     return found;
   }
 
-  /** The name of an instance type (`FIXED_ARRAY_TYPE`); null for one that the metadata leaves out. */
+  /**
+   * The name of an instance type (`FIXED_ARRAY_TYPE`); null for one that the metadata leaves out.
+   */
   typeName(type: number): string | null {
     if (this.#typeNames.size === 0) {
       for (const [constant, value] of this.metadata.constants) {

@@ -1,5 +1,6 @@
 /**
- * What a node binary says of its own V8: the `v8dbg_` constants, which V8 puts there for post-mortem
+ * What a node binary says of its own V8: the `v8dbg_` constants, which V8 puts there for
+ * post-mortem
  * tools (tools/gen-postmortem-metadata.py), tables by their mangled names, and the version.
  */
 import type { ElfFile } from "../target/elf.ts";

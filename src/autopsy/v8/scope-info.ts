@@ -1,5 +1,6 @@
 /**
- * ScopeInfo: what V8 keeps of a function's scope after compilation: its name, the names of variables
+ * ScopeInfo: what V8 keeps of a function's scope after compilation: its name, the names of
+ * variables
  * that live in a context, and where its source begins.
  *
  * ```

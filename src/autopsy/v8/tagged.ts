@@ -1,5 +1,6 @@
 /**
- * Tagged values as plain numbers, without an allocation for each: a heap object is the address of its
+ * Tagged values as plain numbers, without an allocation for each: a heap object is the address of
+ * its
  * first byte (0 or more), a small integer lies below all addresses.
  *
  * ```

@@ -1,5 +1,6 @@
 /**
- * Programs to look into: started under each version of Node, brought into position, made into a core
+ * Programs to look into: started under each version of Node, brought into position, made into a
+ * core
  * by our own dump, or read while they live.
  */
 import { spawn } from "node:child_process";
@@ -9,8 +10,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TestContext } from "node:test";
-import { openV8 } from "../../../src/autopsy/v8/process.ts";
-import type { V8Process } from "../../../src/autopsy/v8/process.ts";
+import { openV8, prepareV8 } from "../../../src/autopsy/v8/process.ts";
+import type { PreparedV8, V8Process } from "../../../src/autopsy/v8/process.ts";
 import { writeDump } from "../../../src/autopsy/target/dump.ts";
 import { openTarget } from "../../../src/autopsy/target/open.ts";
 import type { Target } from "../../../src/autopsy/target/target.ts";
@@ -95,6 +96,16 @@ function isJson(file: string): boolean {
   }
 }
 
+const prepared = new Map<string, PreparedV8>();
+
+/** What takes longest needs only the binary: it is read once for each. */
+function opened(target: Target): V8Process {
+  const { path: binary } = target.executable;
+  const known = prepared.get(binary) ?? prepareV8(target.executable);
+  prepared.set(binary, known);
+  return openV8(target, known);
+}
+
 /** Opens the live process, and lets it run on after `look`. */
 export function lookLive<Result>(
   pid: number,
@@ -103,7 +114,7 @@ export function lookLive<Result>(
 ): Result {
   const target = openTarget(pid, { tracer: isTraced ? new PtraceTracer() : null });
   try {
-    return look(openV8(target), target);
+    return look(opened(target), target);
   } finally {
     target.close();
   }
@@ -128,7 +139,7 @@ export function lookAtCore<Result>(
 ): Result {
   const target = openTarget(file);
   try {
-    return look(openV8(target), target);
+    return look(opened(target), target);
   } finally {
     target.close();
   }
