@@ -32,7 +32,7 @@ const service = spawn(
 );
 const agent = new http.Agent({ keepAlive: true, maxSockets: CONNECTIONS });
 let answered = 0;
-let isOver = false;
+const load = { isOver: false };
 
 function request(): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -45,7 +45,7 @@ function request(): Promise<void> {
 }
 
 async function loop(): Promise<void> {
-  for (; !isOver;) {
+  while (!load.isOver) {
     await request();
     answered += 1;
   }
@@ -111,7 +111,7 @@ try {
     ratios.push(on / off);
     console.log(`off ${off.toFixed(2)} us, on ${on.toFixed(2)} us: ${(on / off).toFixed(3)}`);
   }
-  isOver = true;
+  load.isOver = true;
   await Promise.all(loops);
   console.log(`${program}\nmedian ratio ${median(ratios).toFixed(3)} of ${PAIRS} pairs`);
 } finally {

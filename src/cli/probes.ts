@@ -44,7 +44,9 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
   world.stdout.write(`${table(rows, isColored).join("\n")}\n`);
   if (filter === "") world.stdout.write(`\n${language(isColored).join("\n")}\n`);
   if (own === null) {
-    world.stderr.write("holdfast: no service is running: probes of an application are not shown\n");
+    world.stderr.write(
+      "holdfast: no service to ask is running: probes of an application are not shown\n",
+    );
   }
   return EXIT_CODES.ok;
 }
@@ -59,7 +61,9 @@ async function userRows(parsed: Parsed, world: World): Promise<readonly Row[] | 
       return { probe: `user:${printable(name)}`, args: args.map(printable), meaning };
     });
   } catch (error) {
-    const isAbsent = error instanceof HoldfastError && error.code === "ERR_HOLDFAST_NOT_RUNNING";
+    // portable mode refuses: it has no traces
+    const codes = ["ERR_HOLDFAST_NOT_RUNNING", "ERR_HOLDFAST_REFUSED"];
+    const isAbsent = error instanceof HoldfastError && codes.includes(error.code);
     if (isAbsent && parsed.flags["name"] === undefined) return null;
     throw error;
   }

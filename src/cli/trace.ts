@@ -73,6 +73,7 @@ async function run(
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
+  process.stdout.on("error", onSignal); // `holdfast trace ... | head`: whoever reads has left
   try {
     for await (const each of stream(service, "POST", "/v1/trace", order)) {
       const line = each as TraceLine; // from our own reactor, behind a socket of mode 0600
@@ -103,6 +104,7 @@ async function run(
   } finally {
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
+    process.stdout.off("error", onSignal);
   }
   view.end(merger.merged(), reason ?? "the service has gone away");
   const isRefused = workers > 0 && refusals >= workers;

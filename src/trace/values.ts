@@ -62,6 +62,14 @@ export function member(object: unknown, key: unknown): unknown {
   if (typeof object !== "object" && typeof object !== "function") return undefined;
   if (object === null) return undefined;
   if (typeof key !== "string" && typeof key !== "number") return undefined;
+  try {
+    return lookUp(object, key);
+  } catch {
+    return undefined; // a binding of a module that is still being loaded: it has no value yet
+  }
+}
+
+function lookUp(object: object, key: string | number): unknown {
   let holder: object | null = object;
   for (let step = 0; holder !== null && step < PROTOTYPES_MAX; step += 1) {
     if (isProxy(holder)) return undefined;

@@ -27,5 +27,5 @@ it("lists what it knows where nothing runs", async (t) => {
   const { code, stdout, stderr } = await run(nodeBinary(), ["--", CLI, "probes", "gc"], { env });
   assert.equal(code, 0);
   assert.match(stdout.toString(), /^gc:done +kind duration/m);
-  assert.match(stderr.toString(), /no service is running/);
+  assert.match(stderr.toString(), /no service to ask is running/);
 });

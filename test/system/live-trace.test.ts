@@ -126,6 +126,37 @@ describe("holdfast trace", () => {
   });
 });
 
+describe("holdfast trace under other versions of Node", () => {
+  for (const node of [22, 26] as const) {
+    it(`follows a request to what is done for it, Node ${node}`, async (t) => {
+      const service = await startService(t, { entry, node, workers: 1 });
+      const program =
+        "http:request { self.sets = 0 }" +
+        " timers:set { self.sets = self.sets + 1; @by[path] = count() }" +
+        " http:done { @sets[path] = sum(self.sets) }" +
+        " fn:trace-db.query:return { @q[path] = quantize(duration) }" +
+        " fn:trace-db.check:entry { @who[substr(stack(1), 0, 6)] = count() }";
+      const trace = await LiveTrace.start(t, service, program);
+      await ask(service, "/query", 2);
+      await ask(service, "/fail");
+      const line = await trace.waitForRow("who", "/fail ", 1);
+      assert.equal(trace.row(line, "sets", "/query"), 2, trace.describe());
+      assert.equal(trace.row(line, "by", "/query"), 2);
+      assert.equal(trace.row(line, "q", "/query"), 2);
+      assert.equal(await trace.interrupt(), 0);
+      await assertClean(service);
+    });
+  }
+
+  it("a reader that leaves ends the trace", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const trace = await LiveTrace.start(t, service, "tick:100ms { print(timestamp) } fs:call {}");
+    trace.child.stdout?.destroy();
+    assert.equal(await trace.exited, 0, trace.describe());
+    await assertClean(service);
+  });
+});
+
 describe("holdfast trace of workers that die and spin", () => {
   it("keeps what a dead worker had told, and goes on in the next one", async (t) => {
     const service = await startService(t, { entry, workers: 1 });
