@@ -41,6 +41,22 @@ export const holdfastKernel: Contender = {
   },
 };
 
+/** Another build, by the path of its compiled command line: what did a change cost? */
+const OTHER_VARIABLE = "HOLDFAST_OTHER";
+
+export const holdfastOther: Contender = {
+  name: "holdfast-other",
+  missing() {
+    const program = process.env[OTHER_VARIABLE] ?? "";
+    if (existsSync(program)) return undefined;
+    return `name the command line of another build: ${OTHER_VARIABLE}=<folder>/dist/cli/main.js`;
+  },
+  launch(options) {
+    const program = process.env[OTHER_VARIABLE] ?? PROGRAM;
+    return Promise.resolve(new HoldfastService(options, path.resolve(program)));
+  },
+};
+
 function missing(): string | undefined {
   return existsSync(PROGRAM) ? undefined : "compile it with: npm run build";
 }
@@ -48,14 +64,16 @@ function missing(): string | undefined {
 export class HoldfastService extends Service {
   readonly #keeper: Started;
   readonly #runtimeFolder: string;
+  readonly #program: string;
 
-  constructor(options: LaunchOptions) {
+  constructor(options: LaunchOptions, program = PROGRAM) {
     super(options);
+    this.#program = program;
     this.#runtimeFolder = path.join(options.folder, "run");
     mkdirSync(this.#runtimeFolder, { mode: 0o700 });
     const flags = ["--name", NAME, "--workers", String(options.workers)];
     const nodeArgs = this.nodeFlags.flatMap((flag) => ["--node-arg", flag]);
-    const args = [PROGRAM, "run", ...flags, ...nodeArgs, ...options.holdfastFlags, options.entry];
+    const args = [program, "run", ...flags, ...nodeArgs, ...options.holdfastFlags, options.entry];
     const where = { env: this.#runtimeEnvironment(), cwd: options.folder };
     this.#keeper = this.start(options.node, args, where);
   }
@@ -83,7 +101,7 @@ export class HoldfastService extends Service {
     const [verb = "status", ...rest] = args;
     const env = this.environment(this.#runtimeEnvironment());
     const options = { env, cwd: folder, deadlineMs: CONTROL_DEADLINE_MS };
-    return run(node, [PROGRAM, verb, "--name", NAME, ...rest], options);
+    return run(node, [this.#program, verb, "--name", NAME, ...rest], options);
   }
 
   /** Asks the control socket. */

@@ -15,6 +15,12 @@ export const SAMPLE_MS = 1000;
 /** Two minutes; some 10 KiB a worker. */
 export const SAMPLES_MAX = 120;
 
+/** What is looked at of a worker. */
+export type Sampled = Pick<
+  WorkerLink,
+  "id" | "pid" | "row" | "loopLagMs" | "heartbeatMs" | "inFlight" | "requests"
+>;
+
 type Sample = Omit<CrashSample, "agoMs"> & { readonly atMs: number };
 
 interface Watched {
@@ -29,7 +35,7 @@ interface Watched {
 export interface HistoryPorts {
   readonly ledger: Ledger;
   usage(pid: number): ProcessUsage | null;
-  silenceMs(link: WorkerLink): number;
+  silenceMs(link: Sampled): number;
 }
 
 /** See the file's docstring. */
@@ -42,7 +48,7 @@ export class History {
   }
 
   /** Called every tick. */
-  tick(links: Iterable<WorkerLink>, nowMs: number): void {
+  tick(links: Iterable<Sampled>, nowMs: number): void {
     for (const link of links) {
       const watched = this.#watched(link, nowMs);
       const lagMs = Math.max(link.loopLagMs, this.#ports.silenceMs(link));
@@ -52,7 +58,7 @@ export class History {
   }
 
   /** The samples of a worker up to now, oldest first; the last one is of this moment. */
-  of(link: WorkerLink, nowMs: number): readonly CrashSample[] {
+  of(link: Sampled, nowMs: number): readonly CrashSample[] {
     const watched = this.#workers.get(link.id);
     if (watched === undefined) return [];
     const lagMs = Math.round(Math.max(link.loopLagMs, this.#ports.silenceMs(link)));
@@ -67,7 +73,7 @@ export class History {
     this.#workers.delete(id);
   }
 
-  #watched(link: WorkerLink, nowMs: number): Watched {
+  #watched(link: Sampled, nowMs: number): Watched {
     const found = this.#workers.get(link.id);
     if (found !== undefined) return found;
     const { ledger } = this.#ports;
@@ -77,7 +83,7 @@ export class History {
     return fresh;
   }
 
-  #sample(link: WorkerLink, watched: Watched, nowMs: number): void {
+  #sample(link: Sampled, watched: Watched, nowMs: number): void {
     const { workers } = this.#ports.ledger;
     const usage = this.#ports.usage(link.pid);
     const gcMs = workers.float(link.row, "gcMs");

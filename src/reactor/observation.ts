@@ -95,7 +95,7 @@ export class Observation {
   }
 
   /** How far behind its next heartbeat a worker is. */
-  silenceMs(link: WorkerLink): number {
+  silenceMs(link: Pick<WorkerLink, "heartbeatMs">): number {
     const beat = link.heartbeatMs; // 0 until the preload has run
     return beat === 0 ? 0 : Math.max(0, machineNowMs() - beat - 100);
   }
