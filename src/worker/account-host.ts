@@ -15,7 +15,7 @@ export interface AccountHost {
    * Milliseconds that bytes which were read now may have lain in the kernel, at least. Told of each
    * read; asks the kernel only where a wait is likely.
    */
-  waitedMs(nowMs: number, fd: number, isFirst: boolean): number;
+  waitedMs(nowMs: number, handle: { readonly fd: number }, isFirst: boolean): number;
   /** What Node leaves behind a read or write; null where it does not show it. */
   readonly streamWords: StreamWords | null;
   /** To be looked at (`checkFlushed`) until the response that is being written has left. */

@@ -373,7 +373,7 @@ export class ConnectionAccount implements Account {
     const view = arena.inboxView(bytes);
     this.#host.setInboxSlot(this.slot + 1);
     const nowMs = this.#host.nowMs();
-    this.#markBusy(nowMs, this.#host.waitedMs(nowMs, handle.fd, !this.#clock.hasRead));
+    this.#markBusy(nowMs, this.#host.waitedMs(nowMs, handle, !this.#clock.hasRead));
     this.#read = before + bytes;
     const endsRequest = endsWithEmptyLine(view, bytes);
     this.#host.setExecuting(this.slot + 1);

@@ -94,7 +94,7 @@ export class WorkerContext implements AccountHost {
     return performance.now() + this.#clockOffsetMs;
   }
 
-  waitedMs(nowMs: number, fd: number, isFirst: boolean): number {
+  waitedMs(nowMs: number, handle: { readonly fd: number }, isFirst: boolean): number {
     const pausedMs = nowMs - this.#lastReadMs;
     this.#lastReadMs = nowMs;
     if (pausedMs > PAUSE_MS && !this.#isAfterPause) {
@@ -103,7 +103,7 @@ export class WorkerContext implements AccountHost {
       setImmediate(this.#endPause).unref();
     }
     if (!this.#isAfterPause && !this.#isBusy && !isFirst) return 0;
-    return this.#arrivals.waitedMs(fd);
+    return this.#arrivals.waitedMs(handle.fd);
   }
 
   /** How late the event loop was at the last heartbeat. */
