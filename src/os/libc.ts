@@ -130,7 +130,7 @@ export const libc: () => Libc = once(() => {
 
 /**
  * koffi, or why not.
- * @throws HoldfastError ERR_HOLDFAST_FFI when it is not installed, or has no binary for this machine.
+ * @throws HoldfastError ERR_HOLDFAST_FFI when it is not installed, or has no binary here.
  */
 export function loadKoffi(load: (name: string) => unknown): Koffi {
   try {
@@ -139,7 +139,7 @@ export function loadKoffi(load: (name: string) => unknown): Koffi {
     const why = cause instanceof Error ? cause.message.split("\n", 1)[0] : String(cause);
     throw new HoldfastError(
       "ERR_HOLDFAST_FFI",
-      `Cannot call the C library from this Node (${process.platform} ${process.arch}): koffi does ` +
+      `Cannot call the C library (Node for ${process.platform} ${process.arch}): koffi does ` +
         `not load: ${why}. Install Holdfast again on this machine; or run in portable mode ` +
         `(--portable), in which a crash loses the connections of its worker.`,
       { cause },

@@ -32,7 +32,7 @@ function countsOf(file: string): ReadonlyMap<string, number> {
 async function ask(session: Session, expression: string): Promise<TableResult> {
   const result: Result = await runExpression(session, parseExpression(expression), undefined);
   assert.equal(result.kind, "table");
-  return result as TableResult; // just looked at
+  return result;
 }
 
 describe("the census of a core", () => {

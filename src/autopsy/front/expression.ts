@@ -108,9 +108,21 @@ export async function runExpression(
   known: ReadonlyMap<string, Result> = new Map(),
 ): Promise<Result> {
   let result: Result | null = null;
-  for (const stage of stages) result = await runStage(session, stage, result, signal, known);
+  for (const [index, stage] of stages.entries()) {
+    const next = stages[index + 1];
+    const isFiltered = next !== undefined && FILTERS.has(next.name);
+    result = await runStage(session, isFiltered ? unlimited(stage) : stage, result, signal, known);
+  }
   if (result === null) throw misuse("there is nothing to do");
   return result;
+}
+
+/** A filter is to see every row, not the first thirty. */
+function unlimited(stage: Stage): Stage {
+  const isKnown = !stage.name.startsWith("$") && !FILTERS.has(stage.name);
+  const takesLimit = isKnown && autopsyVerb(stage.name).flags.some(({ name }) => name === "limit");
+  if (!takesLimit || stage.flags["limit"] !== undefined) return stage;
+  return { ...stage, flags: { ...stage.flags, limit: "0" } };
 }
 
 function runStage(

@@ -2,10 +2,8 @@
 import { formatSize } from "../../base/mod.ts";
 import { renderStacks } from "../stack/mod.ts";
 import type { Result } from "./result.ts";
+import { isSecretVariable } from "./secrets.ts";
 import type { AutopsyVerb } from "./verb.ts";
-
-/** What `env` hides: values of names that sound like secrets. */
-const SECRET = /pass|secret|token|key|credential|auth|cookie|session|private|dsn|database_url/i;
 
 const info: AutopsyVerb = {
   name: "info",
@@ -120,7 +118,7 @@ const env: AutopsyVerb = {
     const [part = ""] = words;
     const shown = [...(target.environment ?? [])].filter(([name]) => name.includes(part));
     const rows = shown.map(([name, value]): readonly [string, string] => {
-      const isHidden = SECRET.test(name) && flags["secrets"] !== true;
+      const isHidden = flags["secrets"] !== true && isSecretVariable(name, value);
       return [name, isHidden ? `<${value.length} characters>` : value];
     });
     const remarks = target.environment === null ? ["the environment is not in this core"] : [];

@@ -3,15 +3,18 @@ import { HoldfastError, didYouMean } from "../../base/mod.ts";
 import { HEAP_VERBS } from "./heap-verbs.ts";
 import { HOLDER_VERBS } from "./holder-verbs.ts";
 import { PROCESS_VERBS } from "./process-verbs.ts";
+import { reportVerb } from "./report-verb.ts";
 import type { AutopsyVerb } from "./verb.ts";
 import { WORK_VERBS } from "./work-verbs.ts";
 
-export const AUTOPSY_VERBS: readonly AutopsyVerb[] = [
+const VERBS: readonly AutopsyVerb[] = [
   ...PROCESS_VERBS,
   ...HEAP_VERBS,
   ...HOLDER_VERBS,
   ...WORK_VERBS,
 ];
+
+export const AUTOPSY_VERBS: readonly AutopsyVerb[] = [...VERBS, reportVerb(VERBS)];
 
 /** @throws HoldfastError ERR_HOLDFAST_USAGE, naming the nearest verb. */
 export function autopsyVerb(name: string, others: readonly string[] = []): AutopsyVerb {

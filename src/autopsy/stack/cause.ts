@@ -3,6 +3,8 @@
  * on
  * the stack of the thread that got it, and from texts and errors that this stack points to.
  */
+import { formatSize } from "../../base/mod.ts";
+import { findPages } from "../heap/pages.ts";
 import { NotInMemory } from "../target/memory.ts";
 import type { SignalFacts } from "../target/target.ts";
 import type { V8Process } from "../v8/process.ts";
@@ -88,11 +90,9 @@ function fatalCause(v8: V8Process, thread: ThreadStack, marker: Marker, by: stri
   const at = place === "" ? "" : `, in ${place}`;
   switch (marker.kind) {
     case "out of memory": {
-      const text = textOnStack(v8, thread.tid, MEMORY_TEXT);
-      return {
-        kind: marker.kind,
-        text: `out of memory: ${text ?? "heap limit reached"} (${by})${at}`,
-      };
+      const reason = textOnStack(v8, thread.tid, MEMORY_TEXT) ?? "heap limit reached";
+      const text = `out of memory: ${reason}, ${heapSize(v8)} (${by})${at}`;
+      return { kind: marker.kind, text };
     }
     case "uncaught error": {
       const error = errorOnStack(v8, thread.tid);
@@ -108,9 +108,25 @@ function fatalCause(v8: V8Process, thread: ThreadStack, marker: Marker, by: stri
         text: `fatal error${text === null ? "" : `: ${text}`} (${by})${at}`,
       };
     }
+    case "assertion": {
+      const text = assertionOnStack(v8, thread.tid);
+      const what = text === null ? marker.text : `${marker.text}: ${text}`;
+      return { kind: marker.kind, text: `${what} (${by})${at}` };
+    }
     default:
       return { kind: marker.kind, text: `${marker.text} (${by})${at}` };
   }
+}
+
+/** What the largest heap has, in pages that V8 has taken for it. */
+function heapSize({ target, heap }: V8Process): string {
+  const bytes = new Map<number, number>();
+  for (const page of findPages(target, heap)) {
+    if (page.heap === 0) continue;
+    const size = page.areaEnd - page.areaStart;
+    bytes.set(page.heap, (bytes.get(page.heap) ?? 0) + size);
+  }
+  return `heap of ${formatSize(Math.max(0, ...bytes.values()))}`;
 }
 
 /** The first JavaScript frame that is not Node's own, or the first one at all. */
@@ -156,13 +172,33 @@ function* stackWords(v8: V8Process, tid: number): Generator<number> {
 /** The first text of that kind that the stack points to. */
 function textOnStack(v8: V8Process, tid: number, pattern: RegExp): string | null {
   for (const word of stackWords(v8, tid)) {
-    const bytes = word < 4096 ? null : v8.target.memory.read(word, TEXT_BYTES_MAX);
-    const end = bytes?.indexOf(0) ?? -1;
-    if (bytes === null || end < 8) continue;
-    const text = bytes.toString("latin1", 0, end);
-    if (/^[\x20-\x7e]+$/u.test(text) && pattern.test(text)) return text;
+    const text = textAt(v8, word);
+    if (text !== null && text.length >= 8 && pattern.test(text)) return text;
   }
   return null;
+}
+
+/** `node::AssertionInfo`: place, condition and function, three texts in the binary (src/util.h). */
+function assertionOnStack(v8: V8Process, tid: number): string | null {
+  for (const word of stackWords(v8, tid)) {
+    const info = word < 4096 || word % 8 !== 0 ? null : v8.target.memory.read(word, 24);
+    if (info === null) continue;
+    const place = textAt(v8, Number(info.readBigUInt64LE(0)));
+    if (place === null || !/^\S+\.(?:cc|h):\d+$/u.test(place)) continue;
+    const condition = textAt(v8, Number(info.readBigUInt64LE(8)));
+    if (condition !== null) return `${condition} (${place})`;
+  }
+  return null;
+}
+
+/** Printable text up to a NUL; null when there is none of a few characters at least. */
+function textAt(v8: V8Process, address: number): string | null {
+  if (address < 4096 || !Number.isSafeInteger(address)) return null;
+  const bytes = v8.target.memory.read(address, TEXT_BYTES_MAX);
+  const end = bytes?.indexOf(0) ?? -1;
+  if (bytes === null || end < 2) return null;
+  const text = bytes.toString("latin1", 0, end);
+  return /^[\x20-\x7e]+$/u.test(text) ? text : null;
 }
 
 /** The error nearest to the top, above the JavaScript that threw it. */

@@ -1,6 +1,6 @@
 /**
  * What V8 keeps inside the objects of the language's own classes: entries of Map and Set, the state
- * of a promise, bytes of a buffer, time of a date. One function for each, from the object's address.
+ * of a promise, bytes of a buffer, time of a date. One function for each, by the object's address.
  *
  * Offsets that the metadata does not have are stated here with their source; they are the same in
  * 12.4, 13.6 and 14.6 unless a table says otherwise.
@@ -185,8 +185,8 @@ export class ValueReader {
   }
 
   /**
-   * What a variable in a context holds: since 14.x some are cells (contexts.tq: `ContextCell`), whose
-   * number may stand beside the tagged value.
+   * What a variable in a context holds: since 14.x some are cells (contexts.tq: `ContextCell`),
+   * whose number may stand beside the tagged value.
    */
   variable(slot: Tagged): { readonly value: Tagged; readonly number: number | null } {
     const heap = this.#heap;
