@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { parseExpression, runExpression } from "./expression.ts";
+import { addressesOf, jsonOf } from "./result.ts";
+import type { Result, TableResult } from "./result.ts";
+import type { Session } from "./session.ts";
+
+const TABLE: TableResult = {
+  kind: "table",
+  columns: [
+    { name: "class", kind: "text" },
+    { name: "count", kind: "count" },
+    { name: "example", kind: "address" },
+  ],
+  rows: [
+    ["Map", 3, 0x1000],
+    ["Set", 12, 0x2000],
+    ["Socket", 7, null],
+  ],
+  more: 0,
+  remarks: [],
+};
+
+/** Filters need no session. */
+function filtered(expression: string): Promise<Result> {
+  const known = new Map<string, Result>([["$1", TABLE]]);
+  return runExpression({} as Session, parseExpression(`$1 | ${expression}`), undefined, known);
+}
+
+async function names(expression: string): Promise<readonly unknown[]> {
+  const result = await filtered(expression);
+  assert.ok(result.kind === "table");
+  return result.rows.map(([name]) => name);
+}
+
+describe("an expression", () => {
+  it("is taken apart into verbs, words and flags", () => {
+    const [find, print] = parseExpression(
+      `find "a class" --property=x 'y z' --limit 3 | print --depth 1`,
+    );
+    assert.deepEqual(find, {
+      name: "find",
+      words: ["a class", "y z"],
+      flags: { property: "x", limit: "3" },
+    });
+    assert.deepEqual(print, { name: "print", words: [], flags: { depth: "1" } });
+  });
+
+  it("that is wrong says what would be right", () => {
+    const cases: readonly (readonly [string, RegExp])[] = [
+      ["stack", /Did you mean stacks\?/],
+      ["find 'x", /has no end/],
+      ["find x |", /a part of the pipe is empty/],
+      ["| find x", /a part of the pipe is empty/],
+      ["stacks --nothing", /does not know --nothing; it has --all, --full/],
+      ["find x --limit", /--limit needs a value: <n>/],
+    ];
+    for (const [text, message] of cases) {
+      assert.throws(() => parseExpression(text), { code: "ERR_HOLDFAST_USAGE", message });
+    }
+  });
+
+  it("filters rows", async () => {
+    assert.deepEqual(await names("where count > 5"), ["Set", "Socket"]);
+    assert.deepEqual(await names("where class = Map"), ["Map"]);
+    assert.deepEqual(await names("where class != Map"), ["Set", "Socket"]);
+    assert.deepEqual(await names("where class ~ oc"), ["Socket"]);
+    assert.deepEqual(await names("where count <= 7"), ["Map", "Socket"]);
+    assert.deepEqual(await names("grep s"), ["Set", "Socket"]);
+    assert.deepEqual(await names("sort count"), ["Set", "Socket", "Map"]);
+    assert.deepEqual(await names("sort class | head 2"), ["Map", "Set"]);
+    assert.deepEqual(await names("tail 1"), ["Socket"]);
+    assert.equal(jsonOf(await filtered("head 1 | count")), 3);
+    await assert.rejects(filtered("where size > 1"), /there is class, count, example/);
+    await assert.rejects(filtered("where count is 1"), /where knows =/);
+    await assert.rejects(filtered("head many"), /takes a whole number/);
+  });
+
+  it("gives the next verb the objects of a table", () => {
+    assert.deepEqual(addressesOf(TABLE), [0x1000, 0x2000]);
+    assert.deepEqual(jsonOf(TABLE), {
+      rows: [
+        { class: "Map", count: 3, example: "0x1000" },
+        { class: "Set", count: 12, example: "0x2000" },
+        { class: "Socket", count: 7, example: null },
+      ],
+      more: 0,
+      remarks: [],
+    });
+  });
+});
