@@ -24,8 +24,8 @@ export class TraceView {
   readonly #isJson: boolean;
   readonly #isLive: boolean;
   readonly #isColored: boolean;
-  /** Lines of the last drawing, which the next one takes away. */
-  #drawn = 0;
+  /** The last drawing, which the next one takes away. */
+  #drawn: readonly string[] = [];
 
   constructor(world: World, isJson: boolean) {
     this.#world = world;
@@ -68,9 +68,11 @@ export class TraceView {
       for (const text of lines) this.#json({ event: "line", worker, text });
       return;
     }
+    const drawn = this.#drawn;
     this.#erase();
     const texts = lines.flatMap((text) => text.split("\n")).map(printable);
     this.#world.stdout.write(`${texts.join("\n")}\n`);
+    this.#show(drawn);
   }
 
   /** @param silent workers that have not answered the last question */
@@ -89,8 +91,12 @@ export class TraceView {
     const shown = lines.slice(0, room).map((line) => line.slice(0, columns - 1));
     if (lines.length > room) shown.push(`... ${lines.length - room} more lines`);
     this.#erase();
-    this.#world.stdout.write(`${shown.join("\n")}\n`);
-    this.#drawn = shown.length;
+    this.#show(shown);
+  }
+
+  #show(lines: readonly string[]): void {
+    if (lines.length > 0) this.#world.stdout.write(`${lines.join("\n")}\n`);
+    this.#drawn = lines;
   }
 
   /** Everything, for good. */
@@ -129,15 +135,19 @@ export class TraceView {
 
   /** ECMA-48 CPL and ED: up, and clear what is below. */
   #erase(): void {
-    if (this.#drawn > 0) this.#world.stdout.write(`\u001B[${this.#drawn}F\u001B[J`);
-    this.#drawn = 0;
+    const { length } = this.#drawn;
+    if (length > 0) this.#world.stdout.write(`\u001B[${length}F\u001B[J`);
+    this.#drawn = [];
   }
 }
 
 function terminalSize(): { readonly columns: number; readonly rows: number } {
-  // the types say that it is always a terminal
-  const size: { readonly columns?: number; readonly rows?: number } = process.stdout;
-  return { columns: size.columns ?? COLUMNS_DEFAULT, rows: size.rows ?? ROWS_DEFAULT };
+  // the types say that it is always a terminal; one that does not know its size says 0
+  const { columns = 0, rows = 0 }: { columns?: number; rows?: number } = process.stdout;
+  return {
+    columns: columns > 0 ? columns : COLUMNS_DEFAULT,
+    rows: rows > 0 ? rows : ROWS_DEFAULT,
+  };
 }
 
 /** Figures ready to be used: a scalar's value, a distribution's buckets. */

@@ -89,7 +89,8 @@ function scalars(
   const largest = Math.max(0, ...values.filter((each) => Number.isFinite(each)));
   const texts = values.map((each) => formatNumber(each, kind === "count" ? null : unit));
   const width = Math.max(...texts.map((each) => each.length));
-  const keys = rows.map(([each]) => each.join("  "));
+  // a key is a stranger's text, and a stack has lines
+  const keys = rows.map(([each]) => each.join("  ").split("\n").map(oneLine).join("\n"));
   const isTall = keys.some((each) => each.includes("\n"));
   const keyWidth = Math.min(
     Math.max(...keys.map((each) => Math.max(...each.split("\n").map((line) => line.length)))),
@@ -97,7 +98,7 @@ function scalars(
   );
   return keys.flatMap((key, index) => {
     const value = texts[index] ?? "";
-    const [first = "", ...rest] = key.split("\n").map(oneLine);
+    const [first = "", ...rest] = key.split("\n");
     const barMax = isTall ? 0 : Math.min(BAR_COLUMNS, columns - keyWidth - width - 6);
     const bar = key === "" ? "" : drawBar(values[index] ?? 0, largest, barMax);
     const head = `  ${first.slice(0, keyWidth).padEnd(keyWidth)}  ${value.padStart(width)}  ${bar}`;
