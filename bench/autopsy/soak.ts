@@ -33,7 +33,9 @@ const { createServer } = require("node:http");
 function work(url, depth) {
   if (depth > 0) return work(url + depth, depth - 1);
   const list = Array.from({ length: 50 }, (_, at) => ({ at, text: url + at }));
-  return JSON.parse(JSON.stringify({ url, list })).list.sort((left, right) => right.at - left.at).filter(({ text }) => /9+$/.test(text)).length;
+  const copy = JSON.parse(JSON.stringify({ url, list })).list;
+  copy.sort((left, right) => right.at - left.at);
+  return copy.filter(({ text }) => /9+$/.test(text)).length;
 }
 createServer(async (request, response) => {
   const first = await Promise.all([work(request.url, 3), new Promise(setImmediate)]);

@@ -72,6 +72,19 @@ for (const major of NODES.keys()) {
       assert.equal(stacks().cause.kind, "running");
     });
 
+    it("reads the same without ptrace, or says what it cannot", async (t) => {
+      const { patient, stacks } = await live(t, major, "regexp", "validate");
+      const traced = framesOf(stacks(), patient.pid).filter(({ kind }) => kind === "javascript");
+      const look = (): Stacks => lookLive(patient.pid, (v8) => readStacks(v8), { isTraced: false });
+      const untraced = look().threads.find(({ tid }) => tid === patient.pid);
+      assert.ok(untraced);
+      const seen = untraced.frames.filter(({ kind }) => kind === "javascript");
+      const shape = (frames: readonly StackFrame[]): readonly string[] =>
+        frames.map(({ name, location }) => `${name}:${location?.line}:${location?.column}`);
+      assert.deepEqual(shape(seen), seen.length === 0 ? [] : shape(traced));
+      if (seen.length === 0) assert.equal(untraced.isComplete, false);
+    });
+
     it("says that a process is idle", async (t) => {
       const { stacks } = await live(t, major, "idle", "uv__io_poll");
       assert.equal(stacks().cause.kind, "idle");
@@ -133,6 +146,11 @@ function coresAreFiles(): boolean {
   return !readFileSync("/proc/sys/kernel/core_pattern", "utf8").startsWith("|");
 }
 
+/** The state of the main thread (proc(5), stat): the third word, behind the name in parentheses. */
+function isAsleep(pid: number): boolean {
+  return /\) S /u.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+}
+
 /**
  * Lets a program die and gives its core, made by the kernel. Where the kernel gives cores to
  * another
@@ -153,6 +171,11 @@ async function coreOf(
   t.after(() => child.kill("SIGKILL"));
   if (signal !== undefined) {
     await once(child.stdout, "data");
+    let looks = 0;
+    await until("it waits", () => {
+      looks = isAsleep(child.pid ?? 0) ? looks + 1 : 0;
+      return looks >= 3;
+    });
     child.kill(signal);
   }
   if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
@@ -186,9 +209,17 @@ const DEATHS: readonly {
     scene: "memory",
     flags: ["--max-old-space-size=40"],
     kind: "out of memory",
-    text: /^out of memory: .*heap limit.* \(killed by SIGABRT\), in fill \(/u,
+    text: /^out of memory: .*heap limit.*, heap of \d+(?:\.\d+)?MiB \(.*\), in fill \(/u,
     frame: "fill",
     given: { count: "44" },
+  },
+  {
+    scene: "assertion",
+    flags: [],
+    kind: "assertion",
+    text: /^assertion failed in C\+\+: args\[0\]->IsInt32\(\) \(\S+:\d+\) .*, in open \(/u,
+    frame: "open",
+    given: { kind: '"stream"' },
   },
   {
     scene: "uncaught",
