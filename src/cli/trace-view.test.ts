@@ -81,7 +81,7 @@ test("a terminal is drawn again in place, with printed lines above", () => {
   const before = world.output().length;
   view.snapshot(0, SNAPSHOT);
   const after = world.output().slice(before);
-  assert.match(after, /F\u001B\[Jone\\u0007\ntwo\nthree\n@n count\n/);
+  assert.ok(after.includes("F\u001B[Jone\\u0007\ntwo\nthree\n@n count\n"), after);
 });
 
 test("--json: each thing is a line, figures ready to be used", () => {

@@ -143,10 +143,12 @@ export class TraceView {
 
 function terminalSize(): { readonly columns: number; readonly rows: number } {
   // the types say that it is always a terminal; one that does not know its size says 0
-  const { columns = 0, rows = 0 }: { columns?: number; rows?: number } = process.stdout;
+  const size: { readonly columns?: number; readonly rows?: number } = process.stdout;
+  const known = (value: number | undefined, otherwise: number): number =>
+    value === undefined || value <= 0 ? otherwise : value;
   return {
-    columns: columns > 0 ? columns : COLUMNS_DEFAULT,
-    rows: rows > 0 ? rows : ROWS_DEFAULT,
+    columns: known(size.columns, COLUMNS_DEFAULT),
+    rows: known(size.rows, ROWS_DEFAULT),
   };
 }
 
