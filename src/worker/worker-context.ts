@@ -62,7 +62,7 @@ export class WorkerContext implements AccountHost {
   readonly #channel: PacketChannel;
   readonly #clockOffsetMs: number;
   #gathered: Rows[] = [];
-  #flush: NodeJS.Immediate | null = null;
+  #flushesSoon = false;
   #drain: "no" | "move" | "close" = "no";
   #saidDrained = false;
   readonly #arrivals = new ArrivalReader();
@@ -245,13 +245,15 @@ export class WorkerContext implements AccountHost {
       this.#gathered.push(last);
     }
     last.rows.push(row.slot, row.generation);
-    this.#flush ??= setImmediate(() => this.#flushRows());
+    if (this.#flushesSoon) return;
+    this.#flushesSoon = true;
+    setImmediate(() => this.#flushRows());
   }
 
   #flushRows(): void {
     // the immediate is not cleared: Node loops for ever when one that has failed is followed by one
     // that was cleared (lib/internal/timers.js, `prevImmediate._idleNext`)
-    this.#flush = null;
+    this.#flushesSoon = false;
     const gathered = this.#gathered;
     this.#gathered = [];
     for (const { kind, rows } of gathered) {
