@@ -15,6 +15,7 @@ import { taggedFromHalves } from "../v8/tagged.ts";
 
 /** An object's body is read in pieces of this size. */
 const PIECE_BYTES = 1024 * 1024;
+const PAGE_BYTES = 4096;
 const HASH_HEADER_WORDS = 4;
 
 export interface Holder {
@@ -67,12 +68,21 @@ export class HolderScan {
     address: number,
     from: number,
     bytes: number,
-    { instanceType }: MapInfo,
+    map: MapInfo,
     wanted: ReadonlySet<number>,
     found: (holder: Holder) => void,
   ): void {
+    const { instanceType } = map;
     const body = this.#target.memory.read(address + from, bytes);
-    if (body === null) return;
+    if (body === null) {
+      // a page of it was never touched: the others may have been
+      for (let at = from; bytes > PAGE_BYTES && at < from + bytes;) {
+        const part = Math.min(PAGE_BYTES - ((address + at) % PAGE_BYTES), from + bytes - at);
+        this.#scan(address, at, part, map, wanted, found);
+        at += part;
+      }
+      return;
+    }
     const words = new Uint32Array(body.buffer, body.byteOffset, body.length >> 2);
     // the first word is the map, which belongs to the class and not to the object
     for (let at = from === 0 ? 2 : 0; at + 1 < words.length; at += 2) {

@@ -18,6 +18,7 @@ import { SizeTable, UNKNOWN_SIZE } from "./sizes.ts";
 
 /** Large objects are pages of their own: their content is not needed to walk. */
 const WINDOW_BYTES = 256 * 1024;
+const MEMORY_PAGE_BYTES = 4096;
 
 /** What lies in a half-open part of an allocation area is not initialised. */
 export interface UnusedArea {
@@ -32,7 +33,7 @@ export interface WalkCounts {
   freeBytes: number;
   /** Bytes whose objects are not known: damaged, or between allocation areas. */
   skippedBytes: number;
-  /** Pages of which a part is not in the core. */
+  /** Pages of which a part was never touched, or is not in the core. */
   missingPages: number;
 }
 
@@ -77,14 +78,15 @@ export class Heap {
   #walkPage(page: HeapPage, visit: ObjectVisitor, counts: WalkCounts): void {
     const bytes = Math.min(page.areaEnd - page.areaStart, WINDOW_BYTES + 8);
     const window = Buffer.from(new ArrayBuffer(Math.ceil(bytes / 8) * 8));
-    const there = this.#target.memory.readInto(page.areaStart, window.subarray(0, bytes));
-    if (there < bytes) counts.missingPages += 1;
+    const missing = this.#fill(page.areaStart, window.subarray(0, bytes));
+    if (missing.length > 0) counts.missingPages += 1;
     const words = new Uint32Array(window.buffer, 0, window.length >> 2);
     const { areaStart } = page;
     const u32: (address: number) => number = (address) => words[(address - areaStart) >>> 2] ?? 0;
-    const end = areaStart + there;
+    const end = areaStart + bytes;
+    const holes = [...this.#unused, ...missing];
     for (let at = areaStart; at + 8 <= end;) {
-      const unused = this.#unused.find(({ start, end: stop }) => at >= start && at < stop);
+      const unused = holes.find(({ start, end: stop }) => at >= start && at < stop);
       if (unused !== undefined) {
         counts.freeBytes += unused.end - at;
         at = unused.end;
@@ -107,6 +109,23 @@ export class Heap {
       }
       at += size;
     }
+  }
+
+  /** Reads what is there; the holes: memory that was never touched, or is not in the core. */
+  #fill(start: number, window: Buffer): UnusedArea[] {
+    const missing: UnusedArea[] = [];
+    for (let at = 0; at < window.length;) {
+      at += this.#target.memory.readInto(start + at, window.subarray(at));
+      if (at >= window.length) break;
+      const next = Math.ceil((start + at + 1) / MEMORY_PAGE_BYTES) * MEMORY_PAGE_BYTES;
+      window.fill(0, at, Math.min(next - start, window.length));
+      const last = missing.at(-1);
+      if (last !== undefined && last.end === start + at) missing.pop();
+      const from = last !== undefined && last.end === start + at ? last.start : start + at;
+      missing.push({ start: from, end: next });
+      at = next - start;
+    }
+    return missing;
   }
 
   /** The map that a word is a pointer to. */
