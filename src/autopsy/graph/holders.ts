@@ -75,9 +75,11 @@ export class HolderScan {
     const { instanceType } = map;
     const body = this.#target.memory.read(address + from, bytes);
     if (body === null) {
+      if (bytes <= PAGE_BYTES) return;
       // a page of it was never touched: the others may have been
-      for (let at = from; bytes > PAGE_BYTES && at < from + bytes;) {
-        const part = Math.min(PAGE_BYTES - ((address + at) % PAGE_BYTES), from + bytes - at);
+      const end = from + bytes;
+      for (let at = from; at < end;) {
+        const part = Math.min(PAGE_BYTES - ((address + at) % PAGE_BYTES), end - at);
         this.#scan(address, at, part, map, wanted, found);
         at += part;
       }
