@@ -209,7 +209,7 @@ export const VERBS: readonly Verb[] = [
     flags: [
       JSON_LINES,
       text("node", "<path>", "the node binary that the process ran, where it is not found"),
-      { ...text("output", "<file>", "dump: where to (default core.<pid>)"), short: "o" },
+      { ...text("output", "<file>", "dump (default core.<pid>), report: where to"), short: "o" },
       text("limit", "<n>", "rows that are shown (default 30; 0: all)"),
       text("depth", "<n>", "print: objects within objects (default 2)"),
       text("members", "<n>", "print: members of each object (default 100)"),
@@ -228,6 +228,7 @@ export const VERBS: readonly Verb[] = [
       "holdfast autopsy 4711 stacks",
       "holdfast autopsy core.4711 'find Session | print'",
       "holdfast autopsy dump 4711 -o spinning.core",
+      "holdfast autopsy spinning.core report -o incident.html",
     ],
     load: () => import("./autopsy.ts"),
   },
