@@ -71,6 +71,18 @@ const JUMP_SCAN_BYTES = 128;
 const BYTECODE_ROWS = 3;
 const BYTECODE_BYTES_MAX = 16 * 1024 * 1024;
 
+interface ParameterNames {
+  readonly names: readonly string[];
+  /** Source behind the parameter list. */
+  readonly body: string;
+  /**
+   * Whether the parameter lives in a context, because a closure uses it, and may be assigned to:
+   * the
+   * frame then has what was passed, not what it is now.
+   */
+  readonly hasMoved: (name: string) => boolean;
+}
+
 export class JavaScriptFrameReader {
   readonly #heap: HeapView;
   readonly #machine: Machine;
@@ -205,23 +217,23 @@ export class JavaScriptFrameReader {
     const total = Math.min(Math.max(count - 1, names.names.length), ARGUMENTS_MAX);
     const parameters = Array.from({ length: total }, (_, index) => {
       const name = names.names[index];
-      const isLikely = !isCurrent && (name === undefined || mayAssign(names.body, name));
+      const isLikely = isCurrent
+        ? name !== undefined && names.hasMoved(name)
+        : name === undefined || mayAssign(names.body, name);
       return { name: name ?? `[${index}]`, value: valueAt(index + 1), isLikely };
     });
     return { receiver, parameters };
   }
 
-  #parameterNames(
-    shared: Tagged,
-    script: ScriptView | null,
-  ): { readonly names: readonly string[]; readonly body: string } {
-    const range = this.#functions.scopeInfoOf(shared)?.range;
+  #parameterNames(shared: Tagged, script: ScriptView | null): ParameterNames {
+    const scopeInfo = this.#functions.scopeInfoOf(shared);
+    const range = scopeInfo?.range;
     const source = script?.source;
     if (range === null || range === undefined || source === null || source === undefined) {
-      return { names: [], body: "" };
+      return { names: [], body: "", hasMoved: () => false };
     }
     if (script?.wrappedParameters !== null && range.start === 0 && range.end >= source.length) {
-      return { names: script?.wrappedParameters ?? [], body: source };
+      return { names: script?.wrappedParameters ?? [], body: source, hasMoved: () => false };
     }
     const { parameters, end } = signatureAt(source, range.start);
     const names = parameters
@@ -230,7 +242,12 @@ export class JavaScriptFrameReader {
       .map(({ name }) => name);
     const declared = this.#functions.parameterCountOf(shared);
     const body = source.slice(end, range.end);
-    return { names: declared === null ? names : names.slice(0, declared), body };
+    return {
+      names: declared === null ? names : names.slice(0, declared),
+      body,
+      hasMoved: (name) =>
+        scopeInfo?.contextLocals?.includes(name) !== false && mayAssign(body, name),
+    };
   }
 
   #optimized(frame: RawFrame, fp: number, code: CodeObject): readonly JavaScriptFrame[] {
@@ -296,7 +313,7 @@ export class JavaScriptFrameReader {
     const registers = frame.isTop ? frame.registers : null;
     const source = { heap: this.#heap, machine: this.#machine, fp, registers, data, frames };
     const script = this.#functions.scriptOf(shared);
-    const { names } = this.#parameterNames(shared, script);
+    const { names, hasMoved } = this.#parameterNames(shared, script);
     const isLikely = frame.isTop;
     const [closureValue, receiverValue, ...rest] = translated.values;
     const closure = closureValue === undefined ? null : resolveValue(source, closureValue);
@@ -321,7 +338,7 @@ export class JavaScriptFrameReader {
     const parameters = names.map((name, index) => {
       const value = rest[index];
       const resolved = value === undefined ? NOT_RECOVERABLE : resolveValue(source, value);
-      return { name, value: resolved, isLikely };
+      return { name, value: resolved, isLikely: isLikely || hasMoved(name) };
     });
     const bytecode = this.#functions.bytecodeOf(shared);
     const position = this.#bytecodePosition(shared, bytecode, translated.bytecodeOffset);
