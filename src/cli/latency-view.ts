@@ -31,7 +31,8 @@ export async function readLatency(service: Service): Promise<LatencyReport> {
   const answer = await ask(service, "GET", "/v1/latency");
   const isReport =
     typeof answer === "object" && answer !== null && "workers" in answer && "gone" in answer;
-  if (isReport) return answer as LatencyReport; // from our own reactor, behind a socket of mode 0600
+  // from our own reactor, behind a socket of mode 0600
+  if (isReport) return answer as LatencyReport;
   throw new HoldfastError(
     "ERR_HOLDFAST_CONTROL",
     `Cannot read the latencies of ${service.name}: the answer has another shape. Use the version ` +

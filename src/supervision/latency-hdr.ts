@@ -1,12 +1,12 @@
 /**
  * Histograms in the log format of HdrHistogram (version 1.3), which its tools and libraries read.
- * Source of the encoding: HdrHistogram's Java implementation, AbstractHistogram.encodeIntoByteBuffer
- * (V2) and encodeIntoCompressedByteBuffer, ZigZagEncoding; HistogramLogWriter for the lines.
+ * Source of the encoding: its Java implementation, AbstractHistogram.encodeIntoByteBuffer (V2) and
+ * encodeIntoCompressedByteBuffer, ZigZagEncoding; HistogramLogWriter for the lines.
  *
  * ```
  *   Tag=GET_/orders/:id,0.000,60.000,0.0123,HISTFAAAA...
  *       the label      start  length max (s) base64 of: cookie, length, deflate of:
- *                                            cookie, payload bytes, 0, digits, lowest, highest, 1.0,
+ *                                            cookie, bytes, 0, digits, lowest, highest, 1.0,
  *                                            counts as ZigZag LEB128, runs of zeros as negatives
  * ```
  */
@@ -66,6 +66,7 @@ export function hdrLog(
   endMs: number,
 ): readonly string[] {
   const seconds = ((endMs - startMs) / 1000).toFixed(3);
+  const startSeconds = (startMs / 1000).toFixed(3);
   const unitsPerMs = 1e6 / HISTOGRAM_UNIT_NS;
   const lines = [...groups].map(([name, group]) => {
     const tag = name.replaceAll(/[\s,]+/g, "_");
@@ -74,8 +75,8 @@ export function hdrLog(
   });
   return [
     "#[Histogram log format version 1.3]",
-    `#[Values are in units of ${HISTOGRAM_UNIT_NS} ns; the maximum value unit ratio is ${unitsPerMs}]`,
-    `#[StartTime: ${(startMs / 1000).toFixed(3)} (seconds since epoch), ${new Date(startMs).toISOString()}]`,
+    `#[Values are in units of ${HISTOGRAM_UNIT_NS} ns: ${unitsPerMs} are a millisecond]`,
+    `#[StartTime: ${startSeconds} (seconds since epoch), ${new Date(startMs).toISOString()}]`,
     '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"',
     ...lines,
   ];

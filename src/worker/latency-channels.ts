@@ -2,8 +2,8 @@
  * Latencies of requests that no account sees, and routes that no request shows: by diagnostics
  * channels of Node and of Fastify.
  *
- * - `http.server.request.start` and `.response.finish`, from when an https server, or an http server
- *   on a unix path, listens: requests of connections that are opaque.
+ * - `http.server.request.start` and `.response.finish`, from when an https server, or an http
+ *   server on a unix path, listens: requests of connections that are opaque.
  * - `tracing:fastify.request.handler:start`, for one request in each beat of the worker: the
  *   pattern of a Fastify route. A subscriber makes each request of Fastify's a third dearer
  *   (measured, Fastify 5.12), so it leaves as soon as it has heard one.
