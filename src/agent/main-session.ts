@@ -1,6 +1,7 @@
 /**
- * The agent's inspector session with the main thread: connected when it is first needed, then kept
- * for life (a session that is disconnected just before its thread ends can abort the process).
+ * The agent's inspector session with the main thread: connected when the agent starts, as a main
+ * thread that spins may take a second to agree, and kept for life (a session that is disconnected
+ * just before its thread ends can abort the process). With no domain enabled it costs nothing.
  *
  * ```
  *   idle --held: Debugger.enable, pause--> asked --paused event--> held --resume, disable--> idle
@@ -57,7 +58,7 @@ export class MainSession {
    * @throws Error when it says no, or does not answer in time.
    */
   post(method: string, parameters: object = {}, limitMs: number = POST_LIMIT_MS): Promise<unknown> {
-    const session = this.#connected();
+    const session = this.connect();
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const late = new Error(`the main thread did not answer ${method} within ${limitMs} ms`);
     const timer = setTimeout(() => reject(late), limitMs);
@@ -118,7 +119,8 @@ export class MainSession {
     }
   }
 
-  #connected(): Session {
+  /** @throws Error ERR_ACCESS_DENIED where the permission model allows no inspector. */
+  connect(): Session {
     if (this.#session !== null) return this.#session;
     const session = new Session();
     session.connectToMainThread();

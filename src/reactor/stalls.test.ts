@@ -132,6 +132,19 @@ describe("a worker without progress", () => {
     assert.equal(endless.evicted, 0);
   });
 
+  it("is not evicted before its stack is there", async () => {
+    const bench = new Bench();
+    bench.limits.stallLimitMs = 600;
+    const answer = Promise.withResolvers<unknown>();
+    bench.answer = () => answer.promise;
+    await bench.silent(1500);
+    assert.equal(bench.evicted, 0);
+    answer.resolve(STACK);
+    await bench.silent(1700, { from: 1600 });
+    assert.equal(bench.said.length, 1);
+    assert.ok(bench.evicted > 0);
+  });
+
   it("is not reported when nobody wants it, nor when it is held", async () => {
     const bench = new Bench();
     bench.limits.stallWarnMs = 0;

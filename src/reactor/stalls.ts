@@ -47,6 +47,8 @@ interface Stall {
   readonly heartbeatMs: number;
   timer: NodeJS.Timeout | null;
   isReported: boolean;
+  /** Its stack is being asked for: evidence comes before whatever is done about it. */
+  isAsked: boolean;
   rescue: "untried" | "under way" | "waiting" | "failed";
 }
 
@@ -95,6 +97,7 @@ export class Stalls {
       heartbeatMs: link.heartbeatMs,
       timer: null,
       isReported: false,
+      isAsked: false,
       rescue: "untried",
     };
     this.#stalls.set(link.id, stall);
@@ -123,10 +126,13 @@ export class Stalls {
     const ask = { kind: "stack", variables: true, silentMs } as const;
     let stack: MainStack | null = null;
     let why = "";
+    stall.isAsked = true;
     try {
       stack = (await link.agent.ask(ask, STACK_LIMIT_MS)) as MainStack; // by agent-messages.ts
     } catch (error) {
       why = error instanceof Error ? error.message : String(error);
+    } finally {
+      stall.isAsked = false;
     }
     link.lastStack = stack === null ? [] : stackLines(stack);
     const isBusy = usedMs !== null && usedMs / watchedMs > BUSY_SHARE;
@@ -146,7 +152,7 @@ export class Stalls {
 
   #atLimit(link: WorkerLink, stall: Stall): void {
     const { config, evict } = this.#ports;
-    if (stall.rescue === "under way" || stall.rescue === "waiting") return;
+    if (stall.isAsked || stall.rescue === "under way" || stall.rescue === "waiting") return;
     const mayRescue = config().stallRescue && stall.rescue === "untried";
     if (mayRescue) void this.#rescue(link, stall);
     else evict(link);

@@ -42,14 +42,14 @@ describe("holdfast stacks", () => {
       );
       const awaited = get(await service.target(), "/awaiting?ms=4000");
       const busy = await running(service, "inner");
-      const [top] = busy.stack?.frames ?? [];
+      // what it calls of Node's may be above it
+      const top = busy.stack?.frames.find(({ file }) => file === entry);
       assert.equal(busy.stack?.state, "running");
       assert.equal(top?.name, "inner");
-      assert.equal(top.file, entry);
       assert.deepEqual(top.variables?.[0], ["ms", "4000"]);
       assert.match(busy.stack.awaitedBy[0] ?? "", /^async handler \(/);
       const text = await service.control("stacks", String(busy.worker));
-      assert.match(text.stdout.toString(), /^worker \d \(pid \d+\): running.*\n {2}inner \(/);
+      assert.match(text.stdout.toString(), /^worker \d \(pid \d+\): running.*\n[^]* {2}inner \(/);
       assert.equal((await awaited).text, "awaited", "it went on unharmed");
     });
   }
