@@ -12,7 +12,13 @@ const db = require("./trace-db.cjs");
 const placed = probe("order:placed", { meaning: "an order was paid", args: ["id", "total"] });
 
 const PLACES = { global: globalThis, fs, promises: fs.promises, dns, timers, JSON, db, http };
-const PROTOTYPES = { EventEmitter, Writable, Duplex, Readable, OutgoingMessage: http.OutgoingMessage };
+const PROTOTYPES = {
+  EventEmitter,
+  Writable,
+  Duplex,
+  Readable,
+  OutgoingMessage: http.OutgoingMessage,
+};
 for (const [name, made] of Object.entries(PROTOTYPES)) PLACES[name] = made.prototype;
 const CHANNELS = ["http.server.request.start", "http.server.response.finish", "net.client.socket"];
 
