@@ -9,13 +9,13 @@
  * ```
  * Ctrl-C ends what runs, Ctrl-D the shell.
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import readline from "node:readline";
 import { AUTOPSY_VERBS, FILTERS, jsonOf, parseExpression, runExpression } from "../autopsy/mod.ts";
 import type { Result, Session } from "../autopsy/mod.ts";
-import { EXIT_CODES, HoldfastError, wantsColor } from "../base/mod.ts";
+import { EXIT_CODES, HoldfastError, formatSize, wantsColor } from "../base/mod.ts";
 import type { Environment } from "../base/mod.ts";
 import { resultText } from "./autopsy-view.ts";
 import type { World } from "./verb.ts";
@@ -79,15 +79,16 @@ class Shell {
     }
     this.#running = new AbortController();
     try {
-      const isJson = /\|\s*json$/.test(line);
-      const stages = parseExpression(line.replace(/\|\s*json$/, ""));
+      const { expression, isJson, file } = lineParts(line);
+      const stages = parseExpression(expression);
       const { signal } = this.#running;
       const result = await runExpression(this.#session, stages, signal, this.#results);
       this.#keep(result);
       const isColored = wantsColor(this.#world.stdout, this.#world.environment);
-      this.#world.stdout.write(
-        isJson ? `${JSON.stringify(jsonOf(result), null, 2)}\n` : resultText(result, isColored),
-      );
+      const text = isJson
+        ? `${JSON.stringify(jsonOf(result), null, 2)}\n`
+        : resultText(result, isColored && file === null);
+      this.#world.stdout.write(file === null ? text : saved(file, text));
       return true;
     } catch (error) {
       this.#world.stderr.write(`${messageOf(error)}\n`);
@@ -109,7 +110,14 @@ class Shell {
     const [, verb = "", word = ""] = /^\s*(\S*)(?:.*\s(\S*))?$/.exec(part) ?? [];
     const isFirst = !/^\s*\S+\s/.test(part);
     const typed = isFirst ? verb : word;
-    const verbs = [...AUTOPSY_VERBS.map(({ name }) => name), ...FILTERS.keys(), "help", ".exit"];
+    const verbs = [
+      ...AUTOPSY_VERBS.map(({ name }) => name),
+      ...FILTERS.keys(),
+      "json",
+      "save",
+      "help",
+      ".exit",
+    ];
     const flags = AUTOPSY_VERBS.find(({ name }) => name === verb)?.flags ?? [];
     const candidates = isFirst
       ? [...verbs, ...this.#results.keys()]
@@ -134,6 +142,41 @@ class Shell {
   }
 }
 
+interface LineParts {
+  readonly expression: string;
+  readonly isJson: boolean;
+  /** Where to; null: to be shown. */
+  readonly file: string | null;
+}
+
+/** Takes `| json` and `| save file` off the end of a line. */
+function lineParts(line: string): LineParts {
+  const save = /\|\s*save\s+(\S+)$/.exec(line);
+  const rest = save === null ? line : line.slice(0, save.index).trimEnd();
+  const json = /\|\s*json$/.exec(rest);
+  const expression = json === null ? rest : rest.slice(0, json.index);
+  return { expression, isJson: json !== null, file: save?.[1] ?? null };
+}
+
+/**
+ * Writes a result to a file that does not exist yet; gives what to say of it.
+ * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_WRITE
+ */
+function saved(file: string, text: string): string {
+  try {
+    writeFileSync(file, text, { mode: 0o600, flag: "wx" }); // values of the process are in there
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException; // of node:fs, or it has no syscall
+    if (syscall === undefined) throw error;
+    if (syscall === "write") rmSync(file, { force: true }); // ours, and half of it
+    const why = code === "EEXIST" ? "it exists already" : `${syscall} gives ${code}`;
+    throw new HoldfastError("ERR_HOLDFAST_AUTOPSY_WRITE", `Cannot write ${file}: ${why}.`, {
+      cause: error,
+    });
+  }
+  return `${file}: ${formatSize(Buffer.byteLength(text))}\n`;
+}
+
 /** What there is, or one verb in full. */
 export function helpText(name: string | undefined): string {
   const verb = AUTOPSY_VERBS.find((each) => each.name === name);
@@ -154,6 +197,7 @@ export function helpText(name: string | undefined): string {
     "",
     ...filters,
     "  | json",
+    "  | save <file>: the text, or behind `| json` the data; never over another file",
     "",
     "Results are numbered: $1, $2, the last one $_. Ctrl-C ends a verb; .exit the shell.",
     "",

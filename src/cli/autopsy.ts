@@ -5,6 +5,7 @@
  *   holdfast autopsy <core|pid> <verb> ...     one verb, or a pipe of them in quotes
  *   holdfast autopsy <core|pid>                a shell
  *   holdfast autopsy dump <pid>                writes a core
+ *   holdfast autopsy help [verb]               what there is
  * ```
  */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -26,6 +27,11 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
   const [what, ...rest] = parsed.positionals;
   if (what === undefined) throw usage(VERB, "say which core file or process id");
   if (what === "dump" && !existsSync("dump")) return dump(rest, parsed, world);
+  if ((what === "help" && !existsSync("help")) || rest[0] === "help") {
+    const { helpText } = await import("./autopsy-shell.ts");
+    world.stdout.write(helpText(what === "help" ? rest[0] : rest[1]));
+    return EXIT_CODES.ok;
+  }
   const stages = stagesOf(rest, parsed);
   const copy = isShortLook(what, stages) ? null : copyOf(Number(what), parsed);
   try {
