@@ -68,6 +68,8 @@ const INLINING_DEPTH_MAX = 100;
 /** Eager exits are `call` through a table: 4 bytes each (Deoptimizer::kEagerDeoptExitSize, x64). */
 const EAGER_EXIT_BYTES = 4;
 const JUMP_SCAN_BYTES = 128;
+/** Safepoints of the largest functions take some 100 kB. */
+const METADATA_BYTES_MAX = 16 * 1024 * 1024;
 const BYTECODE_ROWS = 3;
 const BYTECODE_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -264,6 +266,7 @@ export class JavaScriptFrameReader {
   #safepoint(code: CodeObject, data: DeoptimizationData, pcOffset: number) {
     const { hasStackSlots } = this.#heap.layout.stated;
     const length = Math.min(code.handlerTableOffset, code.metadataBytes);
+    if (length > METADATA_BYTES_MAX) return undefined;
     const bytes = this.#heap.memory.read(code.start + code.bytes, length);
     if (bytes === null || code.kind === "baseline") return undefined;
     const kind = code.kind === "maglev" ? "maglev" : "turbofan";
