@@ -9,6 +9,7 @@
  */
 import { readFileSync } from "node:fs";
 import type { Debugger, Runtime } from "node:inspector";
+import { maskTarget } from "../base/mod.ts";
 import type { MainStack, StackFrame } from "../base/mod.ts";
 import type { Held, MainSession } from "./main-session.ts";
 import { pathOf } from "./source-maps.ts";
@@ -21,6 +22,7 @@ const FRAMES_MAX = 64;
 /** Innermost frames of the application whose variables are shown. */
 const FRAMES_WITH_VARIABLES = 4;
 const VARIABLES_MAX = 16;
+const TARGET_CHARACTERS_MAX = 200;
 /** A main thread that has been silent for longer is not waiting for events, even if in epoll. */
 const IDLE_SILENCE_MAX_MS = 400;
 /** epoll_wait and epoll_pwait (asm/unistd.h). */
@@ -48,7 +50,7 @@ export async function mainStack(
   maps: SourceMaps,
   options: { readonly variables: boolean; readonly silentMs: number },
 ): Promise<MainStack> {
-  const nothing = { frames: [], awaitedBy: [], framesMore: 0, heldMs: 0 };
+  const nothing = { frames: [], awaitedBy: [], requestSeen: null, framesMore: 0, heldMs: 0 };
   if (options.silentMs < IDLE_SILENCE_MAX_MS && waitsForEvents()) {
     return { state: "idle", ...nothing };
   }
@@ -66,6 +68,7 @@ async function read(
 ): Promise<MainStack> {
   const from = performance.now();
   const frames: StackFrame[] = [];
+  const requests = new Set<string>();
   let described = 0;
   for (const callFrame of paused.callFrames.slice(0, FRAMES_MAX)) {
     const frame = frameOf(callFrame, maps, scripts);
@@ -73,6 +76,7 @@ async function read(
     if (withVariables && isTheirs && described < FRAMES_WITH_VARIABLES) {
       described += 1;
       frames.push({ ...frame, variables: await variablesOf(session, callFrame) });
+      for (const request of await requestsIn(session, callFrame)) requests.add(request);
     } else frames.push(frame);
   }
   const [top] = paused.callFrames;
@@ -81,6 +85,7 @@ async function read(
     state: isOurs ? "running" : "paused",
     frames,
     awaitedBy,
+    requestSeen: requests.size === 1 ? ([...requests][0] ?? null) : null,
     framesMore: Math.max(0, paused.callFrames.length - FRAMES_MAX),
     heldMs: Math.round(10 * (performance.now() - from)) / 10,
   };
@@ -110,6 +115,44 @@ async function variablesOf(
     if (type === "local" || variables.length >= VARIABLES_MAX) break;
   }
   return variables.slice(0, VARIABLES_MAX);
+}
+
+/** The requests that a function can reach: its variables, and those around it. */
+async function requestsIn(
+  session: MainSession,
+  { scopeChain }: Debugger.CallFrame,
+): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const { type, object } of scopeChain) {
+    if (type === "module" || type === "global" || type === "script") break;
+    if (object.objectId === undefined) continue;
+    for (const { value } of await propertiesOf(session, object.objectId)) {
+      if (value?.className !== "IncomingMessage" || value.objectId === undefined) continue;
+      const members = await propertiesOf(session, value.objectId);
+      const textOf = (name: string): unknown => {
+        return members.find((each) => each.name === name)?.value?.value;
+      };
+      const [method, url] = [textOf("method"), textOf("url")];
+      // a response that the application has asked for has neither
+      if (typeof method === "string" && typeof url === "string" && url !== "") {
+        found.push(`${method} ${maskTarget(url).slice(0, TARGET_CHARACTERS_MAX)}`);
+      }
+    }
+  }
+  return found;
+}
+
+async function propertiesOf(
+  session: MainSession,
+  objectId: string,
+): Promise<readonly Runtime.PropertyDescriptor[]> {
+  const options = { objectId, ownProperties: true };
+  // as the protocol describes the answer
+  const answer = (await session.post(
+    "Runtime.getProperties",
+    options,
+  )) as Runtime.GetPropertiesReturnType;
+  return answer.result;
 }
 
 async function scopeOf(

@@ -33,6 +33,11 @@ export interface MainStack {
   readonly frames: readonly StackFrame[];
   /** Functions that await the outermost frame, as V8 knows them, innermost first. */
   readonly awaitedBy: readonly string[];
+  /**
+   * The request whose IncomingMessage is among the variables of the innermost frames, `GET /a`;
+   * null: there is none, or there are several. After an `await` nothing else tells which it is.
+   */
+  readonly requestSeen: string | null;
   /** Frames that were left out. */
   readonly framesMore: number;
   /** How long the main thread was held for it. */

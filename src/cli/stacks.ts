@@ -57,6 +57,7 @@ export function stackText(
   const more = stack.framesMore > 0 ? [`  (${stack.framesMore} more frames)`] : [];
   return [
     head(isHeld ? "held by a debugger" : "running"),
+    ...(stack.requestSeen === null ? [] : [`  request ${printable(stack.requestSeen)}`]),
     ...stack.frames.flatMap((frame) => frameText(frame, isColored)),
     ...more,
     ...stack.awaitedBy.map((line) => `  awaited by ${printable(line)}`),

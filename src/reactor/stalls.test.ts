@@ -11,6 +11,7 @@ const STACK = {
     { name: "spin", file: "/app/a.js", line: 3, column: 5, variables: [["n", "7"]] },
     { name: "", file: "node:timers", line: 1, column: 1 },
   ],
+  requestSeen: null,
   awaitedBy: ["async main (/app/a.js:9:1)"],
   framesMore: 0,
   heldMs: 1,

@@ -212,6 +212,7 @@ function stackFields(stack: MainStack): LogFields {
   });
   return {
     state: stack.state,
+    ...(stack.requestSeen === null ? {} : { requestSeen: stack.requestSeen }),
     ...(lines.length === 0 ? {} : { stack: lines.join(" < ") }),
     ...(variables.length === 0 ? {} : { variables: variables.join("; ") }),
   };

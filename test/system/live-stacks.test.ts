@@ -47,6 +47,7 @@ describe("holdfast stacks", () => {
       assert.equal(busy.stack?.state, "running");
       assert.equal(top?.name, "inner");
       assert.deepEqual(top.variables?.[0], ["ms", "4000"]);
+      assert.equal(busy.stack.requestSeen, "GET /awaiting?ms=4000");
       assert.match(busy.stack.awaitedBy[0] ?? "", /^async handler \(/);
       const text = await service.control("stacks", String(busy.worker));
       assert.match(text.stdout.toString(), /^worker \d \(pid \d+\): running.*\n[^]* {2}inner \(/);
