@@ -75,7 +75,7 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     "async-origin",
     "adaptive|always|off",
     "text",
-    "whether an uncaught error says who set the timer (default adaptive: once it has failed)",
+    "say who set a timer that failed (default: from the 2nd time)",
   ),
   option(
     "memoryLimit",

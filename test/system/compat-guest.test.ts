@@ -32,6 +32,7 @@ const processAllowed: Allowed = [
   [/^modules\.cache\[\]: missing -> ".*\/koffi[^"]*"$/, "the ledger is mapped memory"],
   [/^stack\[\]: missing -> "at process\.processTicksAndRejections /, "a frame of Node's own"],
   [/^extraDescriptors\[\]: missing -> "(socket|\/memfd:holdfast[^"]*)"$/, "channels, ledger"],
+  [/^extraDescriptors\[\]: missing -> ".*(\/dist\/.*\.js|\/bin\/node)"$/, "the agent starts"],
 ];
 
 /** What a request handler may see. */
