@@ -6,8 +6,8 @@
  *      |                       |                                             |
  *      +------- progress ------+------------------- progress ----------------+--> forgotten
  * ```
- * The rescue (`--stall-rescue`) puts an exception into the guilty frame; it is tried once a stall. A
- * worker that a debugger holds, or that writes a heap snapshot, is left alone.
+ * The rescue (`--stall-rescue`) puts an exception into the guilty frame; it is tried once a stall.
+ * A worker that a debugger holds, or that writes a heap snapshot, is left alone.
  */
 import { formatDuration } from "../base/mod.ts";
 import type { MainStack, RescueResult, ResolvedConfig } from "../base/mod.ts";
