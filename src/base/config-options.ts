@@ -75,7 +75,7 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     "async-origin",
     "adaptive|always|off",
     "text",
-    "say who set a timer that failed (default: from the 2nd time)",
+    "tell who set a timer that failed (default adaptive)",
   ),
   option(
     "memoryLimit",

@@ -1,4 +1,4 @@
-/** What the user of `holdfast autopsy` meets: the shell, JSON, dumps, and every kind of bad input. */
+/** What the user of `holdfast autopsy` meets: the shell, JSON, dumps, every kind of bad input. */
 import assert from "node:assert/strict";
 import {
   copyFileSync,
@@ -186,7 +186,8 @@ describe("holdfast autopsy", () => {
     it("a process of another program", async () => {
       const { child, pid } = startPatient({ after: (end: () => void) => cleanups.push(end) }, 24, [
         "-e",
-        `require("child_process").spawn("sleep",["60"],{stdio:"ignore"}).on("spawn",function(){console.log("child",this.pid)})`,
+        `const child = require("child_process").spawn("sleep", ["60"], { stdio: "ignore" });
+        child.on("spawn", () => console.log("child", child.pid));`,
       ]);
       let text = "";
       child.stdout?.on("data", (chunk: Buffer) => (text += chunk.toString()));
