@@ -1,5 +1,6 @@
 /** Every verb of autopsy, by name. */
 import { HoldfastError, didYouMean } from "../../base/mod.ts";
+import { HANDLE_VERBS } from "./handle-verbs.ts";
 import { HEAP_VERBS } from "./heap-verbs.ts";
 import { HOLDER_VERBS } from "./holder-verbs.ts";
 import { PROCESS_VERBS } from "./process-verbs.ts";
@@ -12,6 +13,7 @@ const VERBS: readonly AutopsyVerb[] = [
   ...HEAP_VERBS,
   ...HOLDER_VERBS,
   ...WORK_VERBS,
+  ...HANDLE_VERBS,
 ];
 
 export const AUTOPSY_VERBS: readonly AutopsyVerb[] = [...VERBS, reportVerb(VERBS)];

@@ -1,0 +1,84 @@
+"use strict";
+/** A service with outstanding work, and what it knows of it: written to the file that is named. */
+const fs = require("node:fs");
+const http = require("node:http");
+const net = require("node:net");
+
+const HELD = 25;
+const [, , file] = process.argv;
+const socketPath = `${file}.socket`;
+const held = [];
+let release;
+let isFirst = true;
+
+function backend() {
+  // held, or the collector would take those who wait for what can never come
+  if (!isFirst) return new Promise((resolve) => held.push(resolve));
+  isFirst = false;
+  return failing(new Promise((resolve) => (release = resolve)));
+}
+async function failing(gate) {
+  await gate;
+  throw new Error("first");
+}
+async function answerRequest(request, response) {
+  const answer = await backend(request.url);
+  response.end(answer);
+}
+function onTick() {
+  return "tick";
+}
+function onDue() {
+  return "due";
+}
+
+/** Where V8 itself says that the handler waits: of the first one, which fails. */
+function placeOf(error) {
+  const [, line, column] = /at async answerRequest \(.*:(\d+):(\d+)\)/.exec(error.stack);
+  return { line: Number(line), column: Number(column) };
+}
+
+const truth = { requests: [] };
+const server = http.createServer((request, response) => {
+  if (isFirst) {
+    answerRequest(request, response).catch((error) => {
+      truth.place = placeOf(error);
+      response.end();
+      ask();
+    });
+    release();
+    return;
+  }
+  truth.requests.push(`${request.method} ${request.url}`);
+  void answerRequest(request, response);
+  if (truth.requests.length === HELD) write();
+});
+
+function send(method, path) {
+  const { address, port } = server.address();
+  http
+    .request({ host: address, port, method, path, agent: false })
+    .on("response", (response) => response.resume())
+    .end();
+}
+function ask() {
+  for (let id = 0; id < HELD; id += 1) send(id % 2 === 0 ? "GET" : "POST", `/orders/${id}`);
+}
+function write() {
+  const counts = {};
+  for (const name of process.getActiveResourcesInfo()) counts[name] = (counts[name] ?? 0) + 1;
+  fs.writeFileSync(
+    `${file}.partial`,
+    JSON.stringify({ ...truth, ...server.address(), socketPath, counts }),
+  );
+  fs.renameSync(`${file}.partial`, file);
+}
+
+setInterval(onTick, 1_000_000);
+setTimeout(onDue, 2_000_000);
+clearTimeout(setTimeout(onDue, 3_000_000));
+// all of 127.0.0.0/8 is this machine: the address is this process's alone
+const host = `127.${1 + (process.pid & 127)}.${(process.pid >> 7) & 255}.${1 + ((process.pid >> 15) & 127)}`;
+net.createServer().listen(socketPath);
+net.createServer().listen(0, host);
+server.listen(18_080, host, () => send("GET", "/first"));
