@@ -78,7 +78,8 @@ setInterval(onTick, 1_000_000);
 setTimeout(onDue, 2_000_000);
 clearTimeout(setTimeout(onDue, 3_000_000));
 // all of 127.0.0.0/8 is this machine: the address is this process's alone
-const host = `127.${1 + (process.pid & 127)}.${(process.pid >> 7) & 255}.${1 + ((process.pid >> 15) & 127)}`;
+const { pid } = process;
+const host = `127.${1 + (pid & 127)}.${(pid >> 7) & 255}.${1 + ((pid >> 15) & 127)}`;
 net.createServer().listen(socketPath);
 net.createServer().listen(0, host);
 server.listen(18_080, host, () => send("GET", "/first"));
