@@ -43,7 +43,9 @@ export function findPages(target: Target, view: HeapView): readonly HeapPage[] {
   for (const mapping of target.mappings) {
     if (mapping.path?.startsWith("/") === true || mapping.presentBytes === 0) continue;
     const first = Math.ceil(mapping.start / PROBE_BYTES) * PROBE_BYTES;
-    for (let at = first; at + HEADER_BYTES <= mapping.end;) {
+    // of a core, the beginning of a mapping is there: what its header says of the rest may be absurd
+    const end = Math.min(mapping.end, mapping.start + mapping.presentBytes);
+    for (let at = first; at + HEADER_BYTES <= end;) {
       const page = pageAt(target, at, mapping.isExecutable);
       if (page !== null && hasObject(view, page)) pages.push(page);
       at = page === null ? at + PROBE_BYTES : nextProbe(page);

@@ -80,9 +80,9 @@ function pointersBefore(
   let at = end - 8;
   // a count of arguments is no address of anything
   for (; pointers.length < POINTERS_MAX && memory.word(at) > POINTERS_MAX; at -= 8) {
-    pointers.unshift(memory.word(at));
+    pointers.push(memory.word(at));
   }
-  return { start: at + 8, pointers };
+  return { start: at + 8, pointers: pointers.toReversed() };
 }
 
 /** A C string, bounded. */
