@@ -37,12 +37,6 @@ export class Asks {
 
   constructor(send: (message: AgentToReactor) => void) {
     this.#send = send;
-    try {
-      this.#session.connect();
-    } catch (error) {
-      // whoever asks for something that needs it hears of it
-      if ((error as NodeJS.ErrnoException).code !== "ERR_ACCESS_DENIED") throw error;
-    }
   }
 
   receive(message: ReactorToAgent): void {

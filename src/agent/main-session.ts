@@ -1,7 +1,8 @@
 /**
- * The agent's inspector session with the main thread: connected when the agent starts, as a main
- * thread that spins may take a second to agree, and kept for life (a session that is disconnected
- * just before its thread ends can abort the process). With no domain enabled it costs nothing.
+ * The agent's inspector session with the main thread: connected when somebody first asks, and kept
+ * for life (a session that is disconnected just before its thread ends can abort the process). Not
+ * before: with a session open, Node says at process.exit() that it waits for a debugger. With no
+ * domain enabled it costs nothing.
  *
  * ```
  *   idle --held: Debugger.enable, pause--> asked --paused event--> held --resume, disable--> idle
@@ -58,7 +59,7 @@ export class MainSession {
    * @throws Error when it says no, or does not answer in time.
    */
   post(method: string, parameters: object = {}, limitMs: number = POST_LIMIT_MS): Promise<unknown> {
-    const session = this.connect();
+    const session = this.#connect();
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const late = new Error(`the main thread did not answer ${method} within ${limitMs} ms`);
     const timer = setTimeout(() => reject(late), limitMs);
@@ -120,7 +121,7 @@ export class MainSession {
   }
 
   /** @throws Error ERR_ACCESS_DENIED where the permission model allows no inspector. */
-  connect(): Session {
+  #connect(): Session {
     if (this.#session !== null) return this.#session;
     const session = new Session();
     session.connectToMainThread();

@@ -6,7 +6,7 @@
  *      |                       |                                             |
  *      +------- progress ------+------------------- progress ----------------+--> forgotten
  * ```
- * The rescue (`--stall-rescue`) puts an exception into the guilty frame; it is tried once a stall.
+ * The rescue (`--stall-rescue`) puts an exception into the guilty frame; tried once for a stall.
  * A worker that a debugger holds, or that writes a heap snapshot, is left alone.
  */
 import { formatDuration } from "../base/mod.ts";
