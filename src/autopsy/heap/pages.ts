@@ -43,7 +43,7 @@ export function findPages(target: Target, view: HeapView): readonly HeapPage[] {
   for (const mapping of target.mappings) {
     if (mapping.path?.startsWith("/") === true || mapping.presentBytes === 0) continue;
     const first = Math.ceil(mapping.start / PROBE_BYTES) * PROBE_BYTES;
-    // of a core, the beginning of a mapping is there: what its header says of the rest may be absurd
+    // of a core, the beginning of a mapping is there; what its header says may be absurd
     const end = Math.min(mapping.end, mapping.start + mapping.presentBytes);
     for (let at = first; at + HEADER_BYTES <= end;) {
       const page = pageAt(target, at, mapping.isExecutable);
