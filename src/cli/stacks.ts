@@ -1,6 +1,6 @@
 /**
  * `holdfast stacks`: what the main thread of each worker is doing now, busy or idle, as its agent
- * sees it.
+ * sees it; of a process that has none, as its memory shows it.
  */
 import { EXIT_CODES, formatDuration, wantsColor } from "../base/mod.ts";
 import type { StackFrame } from "../base/mod.ts";
@@ -16,7 +16,16 @@ const DIM = 2;
 /** A worker that waits beats ten times a second. */
 const SILENT_MS = 300;
 
+/** Workers have numbers of three digits at most: a longer one is a process, of anybody's. */
+const PROCESS_ID = /^\d{4,}$/;
+
 export async function execute(parsed: Parsed, world: World): Promise<number> {
+  const [what] = parsed.positionals;
+  if (what !== undefined && PROCESS_ID.test(what)) {
+    const autopsy = await import("./autopsy.ts");
+    const flags = parsed.flags["json"] === true ? { json: true as const } : {};
+    return autopsy.execute({ positionals: [what, "stacks"], hasTerminator: false, flags }, world);
+  }
   const worker = workerOf("stacks", parsed);
   const service = await chosenService(parsed, world);
   const query = new URLSearchParams({

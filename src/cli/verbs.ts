@@ -122,10 +122,10 @@ export const VERBS: readonly Verb[] = [
   {
     name: "stacks",
     summary: "show what the main thread of each worker is doing now, busy or idle",
-    usage: "[worker] [flags]",
+    usage: "[worker|pid] [flags]",
     flags: [NAME, JSON_LINES, flag("variables", "with arguments and locals, secrets masked")],
     positionalsMax: 1,
-    examples: ["holdfast stacks", "holdfast stacks 0 --variables"],
+    examples: ["holdfast stacks", "holdfast stacks 0 --variables", "holdfast stacks 4711"],
     load: () => import("./stacks.ts"),
   },
   {

@@ -61,6 +61,8 @@ describe("an incident", () => {
       assert.match(shown, /pickBetween \(.*examples\/autopsy\/spin\.js:(7|8|9):\d+\)/);
       assert.match(shown, /minimum = 5, maximum = 5/);
     }
+    const short = await run(nodeBinary(), ["--", CLI, "stacks", pid]);
+    assert.match(short.stdout.toString(), /minimum = 5, maximum = 5/);
     // and it was let go on: it still spins, by itself
     const again = await autopsy(pid, "stacks");
     assert.match(again, /^running/);
