@@ -90,6 +90,9 @@ async function sectionOf(
   }
 }
 
+/** The target of a request, with a query: in columns of urls, and in the words about a socket. */
+const TARGET = /\/\S*\?\S+/g;
+
 /** The file leaves the machine: secrets in command lines and targets of requests stay. */
 function masked({ target }: Session, name: string, result: Result): Result {
   if (name === "info" && result.kind === "text" && target.args !== null) {
@@ -97,10 +100,9 @@ function masked({ target }: Session, name: string, result: Result): Result {
     const text = result.text.replace(command, () => maskArguments(target.args ?? []).join(" "));
     return { ...result, text };
   }
-  if (name !== "requests" || result.kind !== "table") return result;
-  const url = result.columns.findIndex((column) => column.name === "url");
+  if (result.kind !== "table") return result;
   const rows = result.rows.map((row) =>
-    row.map((cell, index) => (index === url && typeof cell === "string" ? maskTarget(cell) : cell)),
+    row.map((cell) => (typeof cell === "string" ? cell.replaceAll(TARGET, maskTarget) : cell)),
   );
   return { ...result, rows };
 }
