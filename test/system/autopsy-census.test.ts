@@ -29,6 +29,25 @@ function countsOf(file: string): ReadonlyMap<string, number> {
   return counts;
 }
 
+/** Names of V8's snapshot whose counts are others here, for these reasons. */
+const NAMED_OTHERWISE: ReadonlySet<string> = new Set([
+  // made since, by the writing of the truth itself
+  "Object",
+  "Array",
+  // functions: a closure for V8, an instance of its class here
+  "AsyncFunction",
+  "AsyncGeneratorFunction",
+  "GeneratorFunction",
+  // prototypes, which are objects here
+  "Boolean",
+  "Number",
+  "String",
+  // "(context)" and "global" here
+  "system / Context",
+  "global (global)",
+  "global (global*)",
+]);
+
 async function ask(session: Session, expression: string): Promise<TableResult> {
   const result: Result = await runExpression(session, parseExpression(expression), undefined);
   assert.equal(result.kind, "table");
@@ -56,9 +75,18 @@ describe("the census of a core", () => {
         // queryObjects counts instances of subclasses too
         assert.equal((counts.get("Order") ?? 0) + (counts.get("Late") ?? 0), truth["Order"]);
         assert.equal(counts.get("Late"), truth["Late"]);
-        const equal = [...own].filter(([name, count]) => counts.get(name) === count).length;
-        assert.ok(equal / own.size > 0.8, `${equal} of ${own.size} classes are equal`);
-        assert.match(remarks.join("\n"), /\d+ objects, \d+ bytes/);
+        const differing = [...own].filter(([name, count]) => counts.get(name) !== count);
+        assert.deepEqual(
+          differing.map(([name]) => name).filter((name) => !NAMED_OTHERWISE.has(name)),
+          [],
+        );
+        assert.ok(own.size > 100, `${own.size} classes were compared`);
+        for (const name of ["Object", "Array"]) {
+          assert.ok((counts.get(name) ?? 0) >= (own.get(name) ?? 0), name);
+        }
+        const said = remarks.join("\n");
+        assert.match(said, /\d+ objects, \d+ bytes/);
+        assert.doesNotMatch(said, /passed over/);
 
         const holders = await ask(session, "find Session --property id --value 5 | refs");
         const edges = holders.rows.map(([, name, by, strength]) => [name, by, strength].join(" "));

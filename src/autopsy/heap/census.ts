@@ -41,7 +41,8 @@ export function* takeCensus(
     const name = censusName(objects, address, map);
     const row = rows.get(name) ?? { name, count: 0, bytes: 0, example: 0, shapes: new Map() };
     rows.set(name, row);
-    byMap.set(map.address, row);
+    const isReceiver = objects.isReceiver(address);
+    if (!isReceiver || objects.isNamedByMap(address)) byMap.set(map.address, row);
     return row;
   };
   const walk = yield* heap.walk((address, map, bytes) => {

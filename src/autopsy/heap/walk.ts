@@ -84,7 +84,8 @@ export class Heap {
     const { areaStart } = page;
     const u32: (address: number) => number = (address) => words[(address - areaStart) >>> 2] ?? 0;
     const end = areaStart + bytes;
-    const holes = [...this.#unused, ...missing];
+    const unusedHere = this.#unused.filter((area) => area.start < end && area.end > areaStart);
+    const holes = [...unusedHere, ...missing];
     for (let at = areaStart; at + 8 <= end;) {
       const unused = holes.find(({ start, end: stop }) => at >= start && at < stop);
       if (unused !== undefined) {

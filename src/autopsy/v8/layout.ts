@@ -56,6 +56,12 @@ interface Stated {
   readonly symbolPrivateMask: number;
   /** Interpreter frames: register r0 from the frame pointer. */
   readonly interpreterRegisters: number;
+  /**
+   * From the Isolate: the allocation areas of the young and of the old generation, each
+   * (start, top, limit) (isolate-data.h, `new_allocation_info` and `old_allocation_info`;
+   * linear-allocation-area.h). Found in cores: top moves, limit is the end of a page.
+   */
+  readonly allocationAreas: readonly number[];
 }
 
 const STATED: ReadonlyMap<string, Stated> = new Map([
@@ -71,6 +77,7 @@ const STATED: ReadonlyMap<string, Stated> = new Map([
       hasStackSlots: false,
       symbolPrivateMask: 1,
       interpreterRegisters: -56,
+      allocationAreas: [0xc0, 0xd8],
     },
   ],
   [
@@ -85,6 +92,7 @@ const STATED: ReadonlyMap<string, Stated> = new Map([
       hasStackSlots: true,
       symbolPrivateMask: 1,
       interpreterRegisters: -56,
+      allocationAreas: [0xc8, 0xe0],
     },
   ],
   [
@@ -99,6 +107,7 @@ const STATED: ReadonlyMap<string, Stated> = new Map([
       hasStackSlots: true,
       symbolPrivateMask: 3,
       interpreterRegisters: -56,
+      allocationAreas: [0xc8, 0xe0],
     },
   ],
 ]);

@@ -75,7 +75,8 @@ export class ObjectReader {
   readonly #propertyCellType: number;
   readonly #accessorPairType: number;
   readonly #firstJsObject: number;
-  readonly #classNames = new Map<Tagged, string>();
+  /** By map. */
+  readonly #classNames = new Map<Tagged, { readonly name: string; readonly isOfMap: boolean }>();
 
   constructor(heap: HeapView, functions: FunctionReader) {
     const { layout } = heap;
@@ -210,11 +211,23 @@ export class ObjectReader {
    */
   className(object: Tagged): string {
     const map = this.heap.mapOf(object);
-    const known = this.#classNames.get(map);
-    if (known !== undefined) return known;
-    const name = this.#nameOfMap(map) || this.#nameByPrototypes(object) || this.#nameOfKind(object);
-    this.#classNames.set(map, name);
-    return name;
+    let known = this.#classNames.get(map);
+    if (known === undefined) {
+      const made = this.#nameOfMap(map);
+      const isOfMap = made !== "" || !this.#mayHaveOwnTag(object, map);
+      known = { name: made || this.#nameByPrototypes(object) || this.#nameOfKind(object), isOfMap };
+      this.#classNames.set(map, known);
+    }
+    return known.isOfMap ? known.name : (this.#tagOf(object) ?? known.name);
+  }
+
+  /**
+   * Whether all objects of this one's map have one class name. They do not where the name is in the
+   * object: objects with a dictionary share their maps, and have a `Symbol.toStringTag` or none.
+   */
+  isNamedByMap(object: Tagged): boolean {
+    this.className(object);
+    return this.#classNames.get(this.heap.mapOf(object))?.isOfMap ?? true;
   }
 
   /** The function that an object's map was made for; CLEARED when it is none. */
@@ -247,13 +260,13 @@ export class ObjectReader {
     return this.heap.isOfType(object, "JS_GLOBAL_OBJECT_TYPE") ? "global" : "Object";
   }
 
+  /** The name by what an object inherits; its own tag is looked at for each object. */
   #nameByPrototypes(object: Tagged): string {
-    let holder = object;
+    let holder = this.prototypeOf(object);
     for (let count = 0; count < PROTOTYPES_MAX && this.isReceiver(holder); count += 1) {
-      const tag = this.getSymbol(holder, "Symbol.toStringTag");
-      const text = tag === null ? null : this.heap.string(tag, NAME_CHARS_MAX);
+      const text = this.#tagOf(holder);
       if (text !== null) return text;
-      const constructor = count === 0 ? null : this.get(holder, "constructor");
+      const constructor = this.get(holder, "constructor");
       if (constructor !== null && this.heap.isFunction(constructor)) {
         const name = this.functions.nameOf(this.functions.sharedOf(constructor));
         if (name !== "") return name;
@@ -261,6 +274,19 @@ export class ObjectReader {
       holder = this.prototypeOf(holder);
     }
     return "";
+  }
+
+  #mayHaveOwnTag(object: Tagged, map: Tagged): boolean {
+    const { layout } = this.heap;
+    const bits = this.heap.unsigned(map, layout.field("Map", "bit_field3"), 4);
+    const isDictionary = ((bits >>> layout.get("bit_field3_is_dictionary_map_shift")) & 1) === 1;
+    return isDictionary || this.#tagOf(object) !== null;
+  }
+
+  /** Its own `Symbol.toStringTag`, when that is a text. */
+  #tagOf(object: Tagged): string | null {
+    const tag = this.getSymbol(object, "Symbol.toStringTag");
+    return tag === null ? null : this.heap.string(tag, NAME_CHARS_MAX);
   }
 
   *#fastProperties(object: Tagged, map: Tagged, bits: number): Generator<Property> {

@@ -1,0 +1,33 @@
+"use strict";
+/**
+ * Leaves the young generation full of objects that died long ago: run with --expose-gc. None of
+ * class Temporary lives when it says that it is ready, and 300 of class Kept do.
+ */
+class Temporary {
+  constructor(index) {
+    this.index = index;
+    this.one = null;
+    this.two = null;
+  }
+}
+class Kept {
+  constructor(index) {
+    this.index = index;
+  }
+}
+function work() {
+  let last = null;
+  for (let index = 0; index < 3_000_000; index += 1) {
+    last = new Temporary(index);
+    if (index % 10_000 === 0) globalThis.kept.push(new Kept(index));
+  }
+  return last.index;
+}
+const tagged = (name) => ({ [Symbol.toStringTag]: name });
+globalThis.kept = [tagged("Tagged one"), tagged("Tagged two"), tagged("Tagged two")];
+work();
+// an object that is young twice is moved to the old generation: what is left is what lives
+globalThis.gc({ type: "minor" });
+globalThis.gc({ type: "minor" });
+console.log("ready");
+setInterval(() => undefined, 1_000_000);
