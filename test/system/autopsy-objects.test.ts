@@ -7,9 +7,32 @@ import { NODES, inPosition, makeCore, program, startPatient } from "./support/au
 /** One that lived while V8 collected may have become old and died there: garbage, an object. */
 const OLD_GARBAGE_MAX = 5;
 
+/** `file:line:column` of each frame that each RangeError recorded: as frames, and as V8's text. */
+async function errorPlaces(session: Session): Promise<string[][]> {
+  const found = await runExpression(
+    session,
+    parseExpression("find RangeError --limit 0"),
+    undefined,
+  );
+  assert.ok(found.kind === "table");
+  const places: string[][] = [];
+  for (const [address] of found.rows) {
+    const value = session.describer.describe(Number(address));
+    assert.ok(value.kind === "object");
+    const stack = value.members.find(({ name }) => name === "<stack>")?.value;
+    if (stack?.kind !== "object") continue; // the prototype of all of them
+    places.push(
+      stack.members.map(({ value: line }) =>
+        line.kind === "primitive" ? line.text.replace(/^.*\(|^at /, "").replace(/\)$/, "") : "",
+      ),
+    );
+  }
+  return places;
+}
+
 describe("objects of a core", () => {
   for (const major of NODES.keys()) {
-    it(`are not read from unused parts of allocation areas, Node ${major}`, async (t) => {
+    it(`are those that V8 has, with names and stacks, Node ${major}`, async (t) => {
       const patient = startPatient(t, major, ["--expose-gc", program("young.cjs")]);
       await inPosition(patient, { line: "ready" });
       const options = { node: null, tracer: null, environment: {} };
@@ -26,6 +49,11 @@ describe("objects of a core", () => {
         assert.equal(counts.get("Intl"), 1);
         assert.equal(counts.get("Tagged one"), 1);
         assert.equal(counts.get("Tagged two"), 2);
+        const [unread, read, ...others] = await errorPlaces(session);
+        assert.ok(unread !== undefined && read !== undefined && others.length === 0);
+        assert.deepEqual(unread, read);
+        assert.match(unread[0] ?? "", /young\.cjs:\d+:\d+$/);
+        assert.ok(unread.length >= 5, unread.join("\n"));
       } finally {
         session.close();
       }

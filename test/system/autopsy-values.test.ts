@@ -39,7 +39,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
   date: "Date 2026-01-02T03:04:05.678Z",
   invalid: "Date Invalid Date",
   pattern: "RegExp /a(b+)c/gi { [lastIndex]: 0 }",
-  error: "TypeError { [stack]: [Getter/Setter], [message]: 'went wrong' }",
+  error: "TypeError { <stack>: Stack, [message]: 'went wrong' }",
   buffer: "Buffer 12 bytes <68 65 6c 6c 6f 20 62 75 66 66 65 72>",
   bytes: "Uint16Array 6 bytes <01 00 02 00 ff ff>",
   account: "Account { [#balance]: 42, name: 'Ada' }",
@@ -57,7 +57,9 @@ const EXPECTED: Readonly<Record<string, string>> = {
 };
 
 function flat(text: string): string {
-  return text.replaceAll(/ ?@0x[0-9a-f]+/g, "").replaceAll(/\s+/g, " ");
+  const line = text.replaceAll(/ ?@0x[0-9a-f]+/g, "").replaceAll(/\s+/g, " ");
+  // its lines are those of this version of Node; autopsy-objects.test.ts compares them
+  return line.replaceAll(/Stack\(\d+\) \[[^\]]*\]/g, "Stack");
 }
 
 describe("values of a core are printed as they were", () => {

@@ -8,7 +8,7 @@ import { unusedAreas } from "../heap/allocation-areas.ts";
 import { Describer } from "../heap/describe.ts";
 import { Heap } from "../heap/walk.ts";
 import type { ObjectVisitor, WalkCounts } from "../heap/walk.ts";
-import { readStacks } from "../stack/mod.ts";
+import { positionAt, readStacks } from "../stack/mod.ts";
 import type { Stacks } from "../stack/mod.ts";
 import { decompressCore } from "../target/compressed.ts";
 import type { PlainCore } from "../target/compressed.ts";
@@ -54,7 +54,12 @@ export class Session {
     this.v8 = openV8(target);
     this.objects = new ObjectReader(this.v8.heap, this.v8.functions);
     this.values = new ValueReader(this.objects);
-    this.describer = new Describer(this.objects, this.values);
+    const format = this.v8.layout.metadata.hasBreakablePositions ? "flags" : "sign";
+    this.describer = new Describer(
+      this.objects,
+      this.values,
+      (table, offset) => positionAt(table, format, offset)?.scriptOffset ?? null,
+    );
     this.edges = new EdgeNames(this.objects, this.values, this.describer);
   }
 

@@ -9,6 +9,8 @@ import { readScopeInfo } from "../v8/scope-info.ts";
 import { CLEARED, isSmi, smiValue } from "../v8/tagged.ts";
 import type { Tagged } from "../v8/tagged.ts";
 import type { ByteRange, ValueReader } from "../v8/values.ts";
+import { readErrorStack } from "./error-stack.ts";
+import type { PositionReader } from "./error-stack.ts";
 
 export interface DescribeLimits {
   /** Objects within objects. */
@@ -62,12 +64,15 @@ export class Describer {
   readonly #objects: ObjectReader;
   readonly #functions: FunctionReader;
   readonly #values: ValueReader;
+  readonly #positionOf: PositionReader;
 
-  constructor(objects: ObjectReader, values: ValueReader) {
+  /** `positionOf`: for the stacks of errors, which are told without lines where it finds none. */
+  constructor(objects: ObjectReader, values: ValueReader, positionOf: PositionReader = () => null) {
     this.#heap = objects.heap;
     this.#objects = objects;
     this.#functions = objects.functions;
     this.#values = values;
+    this.#positionOf = positionOf;
   }
 
   describe(value: Tagged, limits: DescribeLimits = DEFAULT_LIMITS): Described {
@@ -205,8 +210,11 @@ export class Describer {
           member(name, double === null ? inner(item) : primitive("number", numberText(double)));
       }
     }
+    const isError = heap.isOfType(value, "JS_ERROR_TYPE");
     for (const property of this.#objects.properties(value)) {
       if (isBookkeeping(property)) continue;
+      // what its getter would give is shown already
+      if (isError && property.name === "stack" && property.accessor !== null) continue;
       yield (inner) => propertyMember(property, inner);
     }
   }
@@ -240,9 +248,22 @@ export class Describer {
       yield (inner) => member("<target>", inner(target));
       yield (inner) => member("<this>", inner(receiver));
       for (const arg of args) yield (inner) => member("<argument>", inner(arg));
+    } else if (is("JS_ERROR_TYPE")) {
+      const stack = this.#errorStack(value);
+      if (stack !== null) yield () => member("<stack>", stack);
     } else if (heap.isFunction(value)) {
       yield* this.#closureMembers(this.#functions.contextOf(value));
     }
+  }
+
+  #errorStack(error: Tagged): Described | null {
+    const properties = this.#objects.properties(error);
+    const stack = readErrorStack(this.#heap, this.#functions, properties, this.#positionOf);
+    if (stack === null) return null;
+    const { address, lines } = stack;
+    const members = lines.map((line) => member(null, primitive("string", line)));
+    const name = `Stack(${lines.length})`;
+    return { kind: "object", name, address, summary: null, isList: true, members, more: 0 };
   }
 
   /** Variables that a closure holds, from the innermost scope on. */

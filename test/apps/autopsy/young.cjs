@@ -24,6 +24,10 @@ function work() {
   return last.index;
 }
 const tagged = (name) => ({ [Symbol.toStringTag]: name });
+const makeError = () => new RangeError("made twice at one place");
+// a program has asked for the stack of the second one only
+globalThis.errors = [0, 1].map(() => makeError());
+globalThis.errors[1].stack.toString();
 globalThis.kept = [tagged("Tagged one"), tagged("Tagged two"), tagged("Tagged two")];
 work();
 // an object that is young twice is moved to the old generation: what is left is what lives
