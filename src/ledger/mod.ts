@@ -13,3 +13,14 @@ export { scanRequests } from "./request-scan.ts";
 export type { RequestScan, ScannedRequest } from "./request-scan.ts";
 export { WORKER_NUMBER, WORKER_WORD, WorkerTable } from "./worker-table.ts";
 export type { WorkerSnapshot } from "./worker-table.ts";
+export {
+  REFUSALS,
+  WORK_BYTES,
+  WORK_GATES_MAX,
+  WORK_OUTCOMES,
+  WORK_ROWS_MAX,
+  WORK_STATES,
+} from "./work-layout.ts";
+export type { Refusal, WorkOutcome, WorkState } from "./work-layout.ts";
+export { WorkTable } from "./work-table.ts";
+export type { GateRow, GateView, KindView, WorkView } from "./work-table.ts";

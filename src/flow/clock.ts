@@ -1,0 +1,6 @@
+/** The one clock of flow: that of the ledger, in milliseconds. It never goes back. */
+const OFFSET_MS: number = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
+export function nowMs(): number {
+  return performance.now() + OFFSET_MS;
+}

@@ -1,0 +1,9 @@
+/** What `import ... from "holdfast/flow"` offers: every piece of work bounded and accounted for. */
+export { nowMs } from "./clock.ts";
+export { CRITICALITIES, currentContext, withContext } from "./context.ts";
+export type { Criticality, FlowContext } from "./context.ts";
+export { Deadline, deadline } from "./deadline.ts";
+export { DeadlineExceeded, FlowError, Overloaded } from "./errors.ts";
+export { offerTable } from "./process-flow.ts";
+export { account, gates, inFlight, totals } from "./work.ts";
+export type { Account, Work } from "./work.ts";
