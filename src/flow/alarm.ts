@@ -74,7 +74,7 @@ function takeFirst(): void {
 }
 
 function sweep(): void {
-  const kept = heap.filter(({ call }) => call !== null).sort((a, b) => a.atMs - b.atMs);
+  const kept = heap.filter(({ call }) => call !== null).toSorted((a, b) => a.atMs - b.atMs);
   heap.length = 0;
   for (const each of kept) heap.push(each); // sorted: a heap
   cancelled = 0;

@@ -7,3 +7,6 @@ export { DeadlineExceeded, FlowError, Overloaded } from "./errors.ts";
 export { offerTable } from "./process-flow.ts";
 export { account, gates, inFlight, totals } from "./work.ts";
 export type { Account, Work } from "./work.ts";
+export { Gate, Permit, gate } from "./gate.ts";
+export type { EnterOptions, GateOptions, GateStats, QueueOptions, Visitor } from "./gate.ts";
+export type { LimitOptions, Sample } from "./limits.ts";

@@ -68,7 +68,6 @@ export const WORK_KIND = {
   inFlight: 4,
   /** In flight, and not listed: there was no row. */
   unlisted: 8,
-  opened: 16,
   /** f64 for each of WORK_OUTCOMES. */
   outcomes: 24,
   sumUs: 72,

@@ -153,8 +153,6 @@ export class WorkTable {
     const kindAt = (layout.WORK_KINDS_OFFSET + kind * layout.WORK_KIND_BYTES) >> 2;
     const inFlight = kindAt + (WORK_KIND.inFlight >> 2);
     i32[inFlight] = (i32[inFlight] ?? 0) + 1;
-    const opened = (kindAt + (WORK_KIND.opened >> 2)) >> 1;
-    this.#f64[opened] = (this.#f64[opened] ?? 0) + 1;
     let row = this.#free;
     if (row >= 0) this.#free = this.#next[row] ?? -1;
     else {
@@ -295,7 +293,7 @@ export class WorkTable {
       const view = this.#view(row);
       if (view !== null) found.push(view);
     }
-    return found.sort((a, b) => a.startMs - b.startMs);
+    return found.toSorted((a, b) => a.startMs - b.startMs);
   }
 
   /** Null: no such work is in flight. */
@@ -364,7 +362,7 @@ export class WorkTable {
       kind: this.#kindName(kind),
       inFlight: i32(WORK_KIND.inFlight),
       unlisted: i32(WORK_KIND.unlisted),
-      opened: f64(WORK_KIND.opened),
+      opened: ended + i32(WORK_KIND.inFlight),
       outcomes,
       bytes: f64(WORK_KIND.bytes),
       meanUs: ended > 0 ? f64(WORK_KIND.sumUs) / ended : 0,

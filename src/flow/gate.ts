@@ -1,0 +1,544 @@
+/**
+ * A limit and its queue in one object: a limit without its queue is half a design.
+ *
+ * ```
+ *   enter --room--> permit -- work -- release(how it ended) --> the limit learns
+ *     |                                     |
+ *     +--no room--> queue <--- next turn ---+
+ *                     |  bounded in length and age; abort and deadline take an entry out at once
+ *                     +--> Overloaded: "queue-full", "wait", "expired", "client-gone", "aborted"
+ * ```
+ * A standing queue is served newest first (`codel.ts`), since who came first has most likely left.
+ */
+import { REFUSALS } from "../ledger/mod.ts";
+import type { GateRow, Refusal } from "../ledger/mod.ts";
+import { setAlarm } from "./alarm.ts";
+import { nowMs } from "./clock.ts";
+import { Codel } from "./codel.ts";
+import { CRITICALITIES, currentContext, withContext } from "./context.ts";
+import type { Criticality } from "./context.ts";
+import type { Deadline } from "./deadline.ts";
+import { Overloaded, checkNumber, refuseOption } from "./errors.ts";
+import { GateQueue } from "./gate-queue.ts";
+import type { Waiting } from "./gate-queue.ts";
+import { makeLimit } from "./limits.ts";
+import type { Limit, LimitOptions, Sample } from "./limits.ts";
+import { processFlow } from "./process-flow.ts";
+import { account, outcomeOf } from "./work.ts";
+import type { Account, Work } from "./work.ts";
+
+export interface QueueOptions {
+  /** How many may wait; default 1,000. */
+  readonly max?: number;
+  /** `adaptive-lifo`, the default: newest first while the queue is a standing one. */
+  readonly policy?: "adaptive-lifo" | "fifo";
+  /** How long one may wait in a standing queue; default 20. */
+  readonly targetMs?: number;
+  /** How long waits must have been above it; default 100. */
+  readonly intervalMs?: number;
+  /** How long one may wait at most; default 1,000. */
+  readonly maxWaitMs?: number;
+}
+
+export interface GateOptions {
+  readonly name: string;
+  /** `observe` lets everything in and counts what it would have refused. */
+  readonly mode?: "enforce" | "observe";
+  readonly limit: LimitOptions;
+  readonly queue?: QueueOptions;
+  /** Entries that wait, for the events `high` and `low`; default 80 % and 50 % of the queue. */
+  readonly highWater?: number;
+  readonly lowWater?: number;
+  /** Kind of its accounts, default `gate`; null: its user accounts for the work. */
+  readonly account?: string | null;
+}
+
+export interface EnterOptions {
+  /** Default: that of the current context. */
+  readonly deadline?: Deadline | null;
+  readonly signal?: AbortSignal | null;
+  /** Default: that of the current context, else `critical`. */
+  readonly criticality?: Criticality;
+}
+
+/** What asks for entry by callback, for those who need no promise. */
+export interface Visitor {
+  admit(permit: Permit): void;
+  refuse(error: Overloaded): void;
+  /** Asked just before it is let in after a wait. */
+  isGone?(): boolean;
+  /** When it came; default: now. */
+  readonly arrivedMs?: number;
+}
+
+export interface GateStats {
+  readonly name: string;
+  readonly mode: "enforce" | "observe";
+  readonly limit: number;
+  readonly inFlight: number;
+  readonly queued: number;
+  readonly oldestMs: number;
+  readonly isOverloaded: boolean;
+  readonly admitted: number;
+  /** With `observe`: what it would have refused. */
+  readonly refused: Readonly<Record<Refusal, number>>;
+}
+
+/** The right to go on, until it is released. */
+export class Permit {
+  readonly #gate: Gate;
+  readonly work: Work;
+  readonly startMs: number;
+  #isReleased = false;
+
+  constructor(gate: Gate, work: Work, startMs: number) {
+    this.#gate = gate;
+    this.work = work;
+    this.startMs = startMs;
+  }
+
+  /** The work is done. A second call does nothing. */
+  release(sample: Sample = "ok"): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    this.#gate.left(this, sample);
+  }
+}
+
+interface Entry extends Waiting {
+  readonly visitor: Visitor;
+  readonly deadline: Deadline | null;
+  readonly work: Work;
+  /** Takes back its listeners to deadline and signal. */
+  unlisten: (() => void) | null;
+}
+
+type WaterEvent = "high" | "low";
+
+/** Entries whose age is looked at although nothing comes or goes. */
+const LOOK_MS = 10;
+
+/** See the file's docstring. */
+export class Gate {
+  readonly name: string;
+  readonly mode: "enforce" | "observe";
+  readonly #limit: Limit;
+  readonly #queueMax: number;
+  readonly #isLifo: boolean;
+  readonly #codel: Codel;
+  readonly #queue = new GateQueue<Entry>();
+  readonly #account: Account | null;
+  readonly #row: GateRow | null;
+  readonly #refused = new Map<Refusal, number>();
+  readonly #listeners: Readonly<Record<WaterEvent, Set<() => void>>> = {
+    high: new Set(),
+    low: new Set(),
+  };
+  readonly #highWater: number;
+  readonly #lowWater: number;
+  /** A server's: one a turn of the loop, so that what arrives meanwhile is seen and sorted. */
+  readonly #isPaced: boolean;
+  #inFlight = 0;
+  #admitted = 0;
+  #isHigh = false;
+  #isClosed = false;
+  #pumpsSoon = false;
+  #looksSoon = false;
+  #startedThisTurn = false;
+  /** Observing: since when more are in than the limit; 0: no more than that. */
+  #overSinceMs = 0;
+  readonly #pump = (): void => {
+    this.#pumpsSoon = false;
+    this.#startedThisTurn = false;
+    this.#serve();
+  };
+
+  constructor(options: GateOptions) {
+    const { name, mode = "enforce", queue = {} } = options;
+    if (typeof name !== "string" || name === "") refuseOption("name", name, "a text");
+    if (mode !== "enforce" && mode !== "observe") {
+      refuseOption("mode", mode, `"enforce" or "observe"`);
+    }
+    const { policy = "adaptive-lifo" } = queue;
+    if (policy !== "adaptive-lifo" && policy !== "fifo") {
+      refuseOption("queue.policy", policy, `"adaptive-lifo" or "fifo"`);
+    }
+    this.name = name;
+    this.mode = mode;
+    this.#limit = makeLimit(options.limit);
+    this.#isPaced = options.limit.kind === "loop";
+    this.#queueMax = checkNumber("queue.max", queue.max, 1000, { min: 0 });
+    this.#isLifo = policy === "adaptive-lifo";
+    this.#codel = new Codel({
+      targetMs: checkNumber("queue.targetMs", queue.targetMs, 20, { min: 1 }),
+      intervalMs: checkNumber("queue.intervalMs", queue.intervalMs, 100, { min: 1 }),
+      maxWaitMs: checkNumber("queue.maxWaitMs", queue.maxWaitMs, 1000, { min: 1 }),
+    });
+    const high = Math.max(1, Math.ceil(this.#queueMax * 0.8));
+    this.#highWater = checkNumber("highWater", options.highWater, high, { min: 1 });
+    const low = Math.floor(this.#highWater * 0.6);
+    this.#lowWater = checkNumber("lowWater", options.lowWater, low, {
+      min: 0,
+      max: this.#highWater - 1,
+    });
+    const kind = options.account === undefined ? "gate" : options.account;
+    this.#account = kind === null ? null : account(kind);
+    this.#row = processFlow().table.gate(name);
+    this.#row?.setObserves(mode === "observe");
+    this.#row?.setLimit(this.#limit.value);
+  }
+
+  get limit(): number {
+    return this.#limit.value;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  get queued(): number {
+    return this.#queue.size;
+  }
+
+  /** How long the oldest entry has been waiting; 0: nothing waits. */
+  get oldestMs(): number {
+    const oldest = this.#queue.oldest();
+    return oldest === null ? 0 : nowMs() - oldest.arrivedMs;
+  }
+
+  /** A permit at once where there is room, else a promise of one. @throws Overloaded */
+  enter(options: EnterOptions = {}): Permit | Promise<Permit> {
+    let permit: Permit | null = null;
+    let refusal: Overloaded | null = null;
+    let settle: { resolve(made: Permit): void; reject(why: Overloaded): void } | null = null;
+    this.offer(
+      {
+        admit: (made) => {
+          permit = made;
+          settle?.resolve(made);
+        },
+        refuse: (error) => {
+          refusal = error;
+          settle?.reject(error);
+        },
+      },
+      options,
+    );
+    if (permit !== null) return permit;
+    if (refusal !== null) throw refusal as Overloaded; // assigned in the callback
+    return new Promise<Permit>((resolve, reject) => (settle = { resolve, reject }));
+  }
+
+  /** Runs `f` when there is room. @throws Overloaded */
+  async run<T>(f: () => T | Promise<T>, options: EnterOptions = {}): Promise<T> {
+    const permit = await this.enter(options);
+    try {
+      const result = await withContext({ work: permit.work }, f);
+      permit.release("ok");
+      return result;
+    } catch (error) {
+      permit.release(outcomeOf(error) === "expired" ? "drop" : "ignore");
+      throw error;
+    }
+  }
+
+  /** Asks for entry; exactly one of the visitor's methods is called, now or later. */
+  offer(visitor: Visitor, options: EnterOptions = {}): void {
+    const now = nowMs();
+    const context =
+      options.deadline === undefined || !options.criticality ? currentContext() : null;
+    const deadline =
+      options.deadline === undefined ? (context?.deadline ?? null) : options.deadline;
+    const refusal = this.#refusalOf(deadline, options.signal ?? null);
+    if (refusal !== null) {
+      this.#refuse(visitor, refusal, deadline?.reason);
+      return;
+    }
+    if (this.mode === "observe") {
+      this.#observe(now);
+      this.#admit(visitor, this.#begin(), now);
+      return;
+    }
+    if (this.#hasRoom()) {
+      this.#admit(visitor, this.#begin(), now);
+      return;
+    }
+    const criticality = options.criticality ?? context?.criticality ?? "critical";
+    this.#enqueue(
+      visitor,
+      deadline,
+      options.signal ?? null,
+      CRITICALITIES.indexOf(criticality),
+      now,
+    );
+  }
+
+  #refusalOf(deadline: Deadline | null, signal: AbortSignal | null): Refusal | null {
+    if (this.#isClosed) return "closed";
+    if (signal?.aborted === true) return "aborted";
+    return deadline?.isOver === true ? "expired" : null;
+  }
+
+  #hasRoom(): boolean {
+    if (this.#queue.size > 0 || this.#inFlight >= this.#limit.value) return false;
+    // while the loop is full, one a turn: the others are read and sorted first
+    return !this.#isPaced || !this.#startedThisTurn || !this.#limit.isSaturated;
+  }
+
+  #begin(): Work {
+    return this.#account?.begin(this.name) ?? 0;
+  }
+
+  #admit(visitor: Visitor, work: Work, now: number): void {
+    this.#inFlight += 1;
+    this.#admitted += 1;
+    this.#row?.set(this.#inFlight, this.#queue.size);
+    this.#row?.admitted();
+    if (this.#isPaced && this.#limit.isSaturated) {
+      this.#startedThisTurn = true;
+      this.#pumpSoon();
+    }
+    visitor.admit(new Permit(this, work, now));
+  }
+
+  #enqueue(
+    visitor: Visitor,
+    deadline: Deadline | null,
+    signal: AbortSignal | null,
+    rank: number,
+    now: number,
+  ): void {
+    this.#limit.pressed(now);
+    const entry: Entry = {
+      visitor,
+      deadline,
+      work: this.#begin(),
+      arrivedMs: visitor.arrivedMs ?? now,
+      rank: rank < 0 ? 1 : rank,
+      older: null,
+      newer: null,
+      isQueued: false,
+      unlisten: null,
+    };
+    this.#account?.state(entry.work, "queued");
+    const isNewestFirst = this.#isLifo && this.#codel.isOverloaded;
+    const waitMs = this.#estimatedWaitMs(isNewestFirst);
+    if (deadline !== null && deadline.remainingMs() < waitMs + this.#limit.typicalMs) {
+      this.#drop(entry, "expired");
+      return;
+    }
+    if (waitMs > this.#codel.patienceMs && !isNewestFirst && !this.#isPaced) {
+      this.#drop(entry, "wait");
+      return;
+    }
+    if (this.#queue.size >= this.#queueMax) {
+      const victim = this.#queue.worst(isNewestFirst ? entry.rank - 1 : entry.rank) ?? entry;
+      if (victim !== entry) this.#leaveQueue(victim);
+      this.#drop(victim, "queue-full");
+      if (victim === entry) return;
+    }
+    this.#queue.add(entry);
+    this.#listen(entry, signal);
+    this.#row?.set(this.#inFlight, this.#queue.size);
+    this.#noteWater();
+    this.#lookSoon();
+    if (this.#inFlight < this.#limit.value) this.#pumpSoon();
+  }
+
+  /** Of one that comes now, by how long those before it will take; 0: not known. */
+  #estimatedWaitMs(isNewestFirst: boolean): number {
+    if (isNewestFirst) return 0;
+    return (this.#queue.size * this.#limit.typicalMs) / this.#limit.value;
+  }
+
+  /** An abort or a deadline takes an entry out at once. */
+  #listen(entry: Entry, signal: AbortSignal | null): void {
+    const { deadline } = entry;
+    if (deadline === null && signal === null) return;
+    const aborted = (): void => this.#giveUp(entry, "aborted");
+    const leave = deadline?.onAbort(() => this.#giveUp(entry, "expired"));
+    signal?.addEventListener("abort", aborted, { once: true });
+    entry.unlisten = () => {
+      leave?.();
+      signal?.removeEventListener("abort", aborted);
+    };
+  }
+
+  #giveUp(entry: Entry, reason: Refusal): void {
+    if (!entry.isQueued) return;
+    this.#leaveQueue(entry);
+    this.#drop(entry, reason);
+  }
+
+  #leaveQueue(entry: Entry): void {
+    this.#queue.remove(entry);
+    entry.unlisten?.();
+    entry.unlisten = null;
+    this.#row?.set(this.#inFlight, this.#queue.size);
+    this.#noteWater();
+  }
+
+  #drop(entry: Entry, reason: Refusal): void {
+    const outcome = reason === "expired" ? "expired" : "refused";
+    this.#account?.end(entry.work, reason === "aborted" ? "cancelled" : outcome);
+    this.#refuse(entry.visitor, reason, entry.deadline?.reason);
+  }
+
+  #refuse(visitor: Visitor, reason: Refusal, cause: Error | null | undefined): void {
+    this.#count(reason);
+    const options = cause ? { cause } : undefined;
+    visitor.refuse(new Overloaded(this.name, reason, this.#retryAfterMs(), options));
+  }
+
+  #count(reason: Refusal): void {
+    this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
+    this.#row?.refused(reason);
+  }
+
+  #retryAfterMs(): number {
+    const queueMs = (this.#queue.size * this.#limit.typicalMs) / this.#limit.value;
+    return Math.max(100, Math.round(queueMs));
+  }
+
+  /** Work has ended: called by its permit. */
+  left(permit: Permit, sample: Sample): void {
+    const now = nowMs();
+    this.#inFlight -= 1;
+    this.#row?.set(this.#inFlight, this.#queue.size);
+    if (this.#account !== null) {
+      this.#account.end(
+        permit.work,
+        sample === "ok" ? "ok" : sample === "drop" ? "expired" : "error",
+      );
+    }
+    const former = this.#limit.value;
+    this.#limit.ended(sample, now - permit.startMs, this.#inFlight + 1, now);
+    if (this.#limit.value !== former) this.#row?.setLimit(this.#limit.value);
+    if (this.#inFlight <= this.#limit.value) this.#overSinceMs = 0;
+    if (this.#queue.size === 0) return;
+    if (this.#isPaced) this.#pumpSoon();
+    else this.#serve();
+  }
+
+  /** Lets in what there is room for, and gives up what has waited for too long. */
+  #serve(): void {
+    const now = nowMs();
+    this.#limit.pressed(now);
+    this.#row?.setLimit(this.#limit.value);
+    this.#judge(now);
+    this.#expire(now);
+    while (this.#queue.size > 0 && this.#inFlight < this.#limit.value) {
+      const entry = this.#queue.next(this.#isLifo && this.#codel.isOverloaded);
+      if (entry === null) break;
+      this.#leaveQueue(entry);
+      const reason = this.#tooLate(entry);
+      if (reason !== null) {
+        this.#drop(entry, reason);
+        continue;
+      }
+      this.#codel.left(now - entry.arrivedMs);
+      this.#account?.state(entry.work, "running");
+      this.#admit(entry.visitor, entry.work, now);
+      if (this.#isPaced) {
+        if (this.#queue.size > 0) this.#pumpSoon();
+        break;
+      }
+    }
+    const oldest = this.#queue.oldest();
+    this.#row?.setOldest(oldest?.arrivedMs ?? 0);
+    if (this.#queue.size > 0) this.#lookSoon();
+  }
+
+  #tooLate(entry: Entry): Refusal | null {
+    const { deadline, visitor } = entry;
+    if (deadline !== null && deadline.remainingMs() < this.#limit.typicalMs) return "expired";
+    return visitor.isGone?.() === true ? "client-gone" : null;
+  }
+
+  #judge(now: number): void {
+    const ms = this.#codel.judge(now, this.#queue.size, !this.#limit.isSaturated);
+    if (ms > 0) this.#row?.overloaded(ms);
+  }
+
+  #expire(now: number): void {
+    for (;;) {
+      const oldest = this.#queue.oldest();
+      if (oldest === null || now - oldest.arrivedMs <= this.#codel.patienceMs) return;
+      this.#leaveQueue(oldest);
+      this.#codel.left(now - oldest.arrivedMs);
+      this.#drop(oldest, oldest.visitor.isGone?.() === true ? "client-gone" : "wait");
+    }
+  }
+
+  #pumpSoon(): void {
+    if (this.#pumpsSoon) return;
+    this.#pumpsSoon = true;
+    setImmediate(this.#pump);
+  }
+
+  #lookSoon(): void {
+    if (this.#looksSoon) return;
+    this.#looksSoon = true;
+    setAlarm(nowMs() + LOOK_MS, () => {
+      this.#looksSoon = false;
+      if (this.#queue.size > 0) this.#serve();
+    });
+  }
+
+  /** What would have happened to one that comes now. */
+  #observe(now: number): void {
+    if (this.#inFlight < this.#limit.value) return;
+    this.#limit.pressed(now);
+    this.#row?.setLimit(this.#limit.value);
+    if (this.#overSinceMs === 0) this.#overSinceMs = now;
+    if (!this.#limit.isSaturated) return;
+    if (this.#inFlight - this.#limit.value >= this.#queueMax) this.#count("queue-full");
+    else if (now - this.#overSinceMs > this.#codel.patienceMs) this.#count("wait");
+  }
+
+  #noteWater(): void {
+    const { size } = this.#queue;
+    if (!this.#isHigh && size >= this.#highWater) {
+      this.#isHigh = true;
+      for (const listener of this.#listeners.high) listener();
+    } else if (this.#isHigh && size <= this.#lowWater) {
+      this.#isHigh = false;
+      for (const listener of this.#listeners.low) listener();
+    }
+  }
+
+  /** `high`: so many wait that who makes more should slow down; `low`: they may go on. */
+  on(event: WaterEvent, listener: () => void): () => void {
+    const listeners = this.#listeners[event] ?? refuseOption("event", event, `"high" or "low"`);
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  }
+
+  stats(): GateStats {
+    const counts = REFUSALS.map((reason) => [reason, this.#refused.get(reason) ?? 0] as const);
+    return {
+      name: this.name,
+      mode: this.mode,
+      limit: this.limit,
+      inFlight: this.#inFlight,
+      queued: this.#queue.size,
+      oldestMs: this.oldestMs,
+      isOverloaded: this.#codel.isOverloaded,
+      admitted: this.#admitted,
+      refused: Object.fromEntries(counts) as Record<Refusal, number>, // of each of them
+    };
+  }
+
+  /** Refuses what waits and what comes; what is in goes on. */
+  close(): void {
+    this.#isClosed = true;
+    for (let entry = this.#queue.oldest(); entry !== null; entry = this.#queue.oldest()) {
+      this.#giveUp(entry, "closed");
+    }
+  }
+}
+
+/** A gate. See the file's docstring. @throws FlowError ERR_HOLDFAST_FLOW_OPTION */
+export function gate(options: GateOptions): Gate {
+  return new Gate(options);
+}
