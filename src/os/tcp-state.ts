@@ -70,6 +70,11 @@ export class ArrivalReader {
     if (libc().getsockopt(fd, IPPROTO_TCP, TCP_INFO, this.#info, this.#length) !== 0) return 0;
     return Math.max(0, this.#info.readUInt32LE(LAST_DATA_RECEIVED_OFFSET) - this.#tickMs);
   }
+
+  /** Whether the peer had finished when `waitedMs` last looked at its connection. */
+  get hasPeerFinished(): boolean {
+    return PEER_FINISHED.has(this.#info.readUInt8(0));
+  }
 }
 
 /** Reads the counts of connections; keeps its buffers, so one reader serves any number of them. */

@@ -1,0 +1,248 @@
+/**
+ * A gate in front of an http server: what it refuses gets its `503` before the application or its
+ * framework has seen anything of it.
+ *
+ * ```
+ *   parser --> server.emit("request") --> gate --> the application's listeners --> close: released
+ *                                          |
+ *                                          +--> 503, Retry-After
+ * ```
+ * Requests are as old as the kernel says. Health checks pass.
+ */
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { withContext } from "./context.ts";
+import type { Criticality } from "./context.ts";
+import { Deadline } from "./deadline.ts";
+import { FlowError } from "./errors.ts";
+import type { Overloaded } from "./errors.ts";
+import { Gate } from "./gate.ts";
+import type { GateOptions, Permit, QueueOptions, Visitor } from "./gate.ts";
+import { nowMs } from "./clock.ts";
+import { hasPeerLeft, kernelAgeMs } from "./kernel-age.ts";
+import type { LimitOptions } from "./limits.ts";
+import { deadlineOfHeaders } from "./request-deadline.ts";
+import { account } from "./work.ts";
+import type { Work } from "./work.ts";
+
+export interface ServerGuardOptions {
+  /** Default `http.in`. */
+  readonly name?: string;
+  /** Default: what the event loop needs to be never idle. */
+  readonly limit?: LimitOptions;
+  readonly queue?: QueueOptions;
+  readonly mode?: GateOptions["mode"];
+  /** For requests that do not say how long they may take; default: no limit. */
+  readonly deadlineMs?: number | ((request: IncomingMessage) => number | null);
+  /** Default: all are `critical`. */
+  readonly criticality?: (request: IncomingMessage) => Criticality;
+  /** What is never refused; default: the usual paths and senders of health checks. */
+  readonly passes?: (request: IncomingMessage) => boolean;
+  /** Whether requests stand in the accounts as `http.in`; default: yes. */
+  readonly isAccounted?: boolean;
+}
+
+/** What `guardServer` gives. */
+export interface ServerGuard extends Disposable {
+  readonly gate: Gate;
+}
+
+type Emit = Server["emit"];
+
+const HEALTH_PATH =
+  /^\/(?:_?health(?:z|check|-check)?|_?live(?:z|ness)?|_?ready(?:z|ness)?|ping|_?status)(?:[/?]|$)/i;
+const HEALTH_SENDER = /^(?:kube-probe|ELB-HealthChecker|GoogleHC|Consul Health Check)/;
+/** A body that is longer is not read only to be thrown away. */
+const DUMPED_BYTES_MAX = 65_536;
+/** A queue in front of an event loop: what has waited longer is late for most callers. */
+const SERVER_QUEUE: QueueOptions = { max: 10_000, targetMs: 20, intervalMs: 100, maxWaitMs: 1000 };
+
+/** The usual paths and senders of health checks. */
+function isHealthCheck({ url = "", headers }: IncomingMessage): boolean {
+  return HEALTH_PATH.test(url) || HEALTH_SENDER.test(headers["user-agent"] ?? "");
+}
+
+/** The client left before it had its response. */
+class ClientGone extends FlowError {
+  constructor() {
+    super(
+      "ERR_HOLDFAST_CLIENT_GONE",
+      "The client has left before it had its response: nobody waits for this any more.",
+    );
+  }
+}
+
+/** One request on its way through the gate. */
+class GuardedRequest implements Visitor {
+  readonly #guard: Guard;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #emit: () => void;
+  readonly arrivedMs: number;
+
+  constructor(guard: Guard, [request, response]: Pair, emit: () => void, arrivedMs: number) {
+    this.#guard = guard;
+    this.#request = request;
+    this.#response = response;
+    this.#emit = emit;
+    this.arrivedMs = arrivedMs;
+  }
+
+  admit(permit: Permit): void {
+    const response = this.#response;
+    if (response.destroyed) {
+      permit.release("ignore");
+      return;
+    }
+    response.once("close", () => permit.release(response.writableFinished ? "ok" : "ignore"));
+    this.#guard.serve(this.#request, response, this.#emit, this.arrivedMs);
+  }
+
+  refuse(error: Overloaded): void {
+    refuse(this.#request, this.#response, error);
+  }
+
+  isGone(): boolean {
+    return this.#response.destroyed || hasPeerLeft(this.#request.socket);
+  }
+}
+
+type Pair = readonly [IncomingMessage, ServerResponse];
+
+/** See the file's docstring. */
+class Guard {
+  readonly gate: Gate;
+  readonly #passes: (request: IncomingMessage) => boolean;
+  readonly #deadlineMs: ServerGuardOptions["deadlineMs"];
+  readonly #criticality: ServerGuardOptions["criticality"];
+  readonly #isAccounted: boolean;
+
+  constructor(options: ServerGuardOptions) {
+    const { name = "http.in", limit = { kind: "loop" }, mode = "enforce" } = options;
+    const queue = { ...SERVER_QUEUE, ...options.queue };
+    this.gate = new Gate({ name, limit, mode, queue, account: null });
+    this.#passes = options.passes ?? isHealthCheck;
+    this.#deadlineMs = options.deadlineMs;
+    this.#criticality = options.criticality;
+    this.#isAccounted = options.isAccounted ?? true;
+  }
+
+  /** A request whose head was parsed. */
+  came(request: IncomingMessage, response: ServerResponse, emit: () => void): void {
+    const now = nowMs();
+    if (this.#passes(request)) {
+      this.serve(request, response, emit, now);
+      return;
+    }
+    // asking the kernel costs microseconds: not while there is room for everything
+    const isBusy = this.gate.queued > 0 || this.gate.inFlight * 2 > this.gate.limit;
+    const arrivedMs = isBusy ? now - kernelAgeMs(request.socket) : now;
+    const visitor = new GuardedRequest(this, [request, response], emit, arrivedMs);
+    const ms = this.#limitOf(request);
+    const deadline = ms === null ? null : new Deadline(arrivedMs + ms);
+    const criticality = this.#criticality?.(request) ?? "critical";
+    this.gate.offer(visitor, { deadline, criticality });
+  }
+
+  #limitOf(request: IncomingMessage): number | null {
+    const told = deadlineOfHeaders(request.headers);
+    if (told !== null) return told;
+    const own = this.#deadlineMs;
+    return typeof own === "function" ? own(request) : (own ?? null);
+  }
+
+  /** The application's turn. */
+  serve(
+    request: IncomingMessage,
+    response: ServerResponse,
+    emit: () => void,
+    arrivedMs: number,
+  ): void {
+    const ms = this.#limitOf(request);
+    if (ms === null && !this.#isAccounted) {
+      emit();
+      return;
+    }
+    const deadline = new Deadline(ms === null ? Number.POSITIVE_INFINITY : arrivedMs + ms);
+    const work = this.#isAccounted ? begin(request, response, deadline) : 0;
+    response.once("close", () => {
+      if (!response.writableFinished) deadline.cancel(new ClientGone());
+    });
+    const criticality = this.#criticality?.(request) ?? "critical";
+    withContext({ deadline, work, criticality }, emit);
+  }
+}
+
+/** The request stands in the accounts until its response is out. */
+function begin(request: IncomingMessage, response: ServerResponse, { atMs }: Deadline): Work {
+  const inbound = account("http.in");
+  const work = inbound.begin(nameOf(request), Number.isFinite(atMs) ? atMs : 0, 0);
+  response.once("close", () => {
+    inbound.end(work, response.writableFinished ? "ok" : "cancelled");
+  });
+  return work;
+}
+
+/** Method and first segment of the path: one of few. */
+function nameOf({ method = "GET", url = "/" }: IncomingMessage): string {
+  const end = url.slice(1).search(/[/?]/);
+  return `${method} ${end < 0 ? url : url.slice(0, end + 1)}`;
+}
+
+/** `503`, in as few steps as possible: there are many of these when there is no time. */
+function refuse(request: IncomingMessage, response: ServerResponse, error: Overloaded): void {
+  if (response.destroyed || response.headersSent) return;
+  if (error.reason === "client-gone") {
+    request.socket.destroy();
+    return;
+  }
+  const body = `Too much to do (${error.reason}). Try again later.\n`;
+  const length = Number(request.headers["content-length"] ?? 0);
+  const hasLongBody =
+    length > DUMPED_BYTES_MAX || request.headers["transfer-encoding"] !== undefined;
+  response.writeHead(503, {
+    "Retry-After": String(Math.max(1, Math.ceil(error.retryAfterMs / 1000))),
+    "Content-Type": "text/plain",
+    "Content-Length": String(body.length),
+    ...(hasLongBody ? { Connection: "close" } : {}),
+  });
+  response.end(body);
+}
+
+/**
+ * Puts a gate in front of an http or https server, until it is disposed of.
+ * @throws FlowError ERR_HOLDFAST_FLOW_OPTION
+ */
+export function guardServer(server: Server, options: ServerGuardOptions = {}): ServerGuard {
+  const guard = new Guard(options);
+  // called with the server as `this`, below
+  // oxlint-disable-next-line typescript/unbound-method
+  const { emit } = server;
+  let isDisposed = false;
+  const guarded = function guarded(this: Server, event: string, ...args: unknown[]): boolean {
+    if (isDisposed || (event !== "request" && event !== "checkContinue")) {
+      return Reflect.apply(emit, this, [event, ...args]) as boolean; // emit's own
+    }
+    const [request, response] = args as [IncomingMessage, ServerResponse]; // of these events
+    guard.came(request, response, () => void Reflect.apply(emit, this, [event, ...args]));
+    return true;
+  };
+  const hadOwn = Object.hasOwn(server, "emit");
+  Object.defineProperty(server, "emit", {
+    value: guarded,
+    configurable: true,
+    enumerable: false,
+    writable: true,
+  });
+  return {
+    gate: guard.gate,
+    [Symbol.dispose]: () => {
+      isDisposed = true;
+      // somebody else may have wrapped it meanwhile: then ours stays, and lets everything through
+      if (server.emit === (guarded as Emit)) {
+        if (hadOwn) server.emit = emit;
+        else Reflect.deleteProperty(server, "emit");
+      }
+      guard.gate.close();
+    },
+  };
+}
