@@ -6,7 +6,7 @@ import { readFacts } from "./support/tidy/facts.ts";
 import { ROOT, listFiles, readText } from "./support/tidy/repository.ts";
 import * as rules from "./support/tidy/rules.ts";
 
-/** Every program that Holdfast starts from a file of its own. */
+/** Every program that Holdfast starts from a file of its own, and what it loads late. */
 const SPAWN_EDGES: readonly string[] = [
   "src/supervision/admin-process.ts -> src/admin/main.ts",
   "src/base/config-file.ts -> src/base/config-evaluate.ts",
@@ -14,6 +14,7 @@ const SPAWN_EDGES: readonly string[] = [
   "src/keeper/worker-process.ts -> src/worker/preload.cts",
   "src/portable/cluster-worker.ts -> src/portable/preload.cts",
   "src/worker/agent-thread.ts -> src/agent/main.ts",
+  "src/worker/flow-host.ts -> src/flow/mod.ts",
 ];
 
 const FILES = listFiles();

@@ -31,6 +31,11 @@ export interface Config {
   readonly stallRescue?: boolean;
   /** Whether an uncaught error says who set the timer, tick or file operation that failed. */
   readonly asyncOrigin?: "adaptive" | "always" | "off";
+  /**
+   * What is done when more requests come than can be served: `"observe"`, the default, counts what
+   * would be refused; `"auto"` refuses it; a number is how many each worker has in hand at most.
+   */
+  readonly gate?: "observe" | "auto" | "off" | number;
   /** Memory of the whole service. Default: the cgroup's limit; 0: none. */
   readonly memoryLimit?: SizeText;
   /** Largest request that is kept to be repeated. Default: `"64KiB"`. */

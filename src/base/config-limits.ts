@@ -26,6 +26,8 @@ export const DEFAULTS = {
   stallWarn: "500ms",
   /** Costs nothing before something fails. */
   asyncOrigin: "adaptive",
+  /** Nothing is refused that Node would serve, until somebody asks for it. */
+  gate: "observe",
   /** Holds nearly every form and JSON body; files are uploaded by methods that are not repeated. */
   journalLimit: "64KiB",
   /** One restart each 6 s is a service that does not work. */

@@ -83,6 +83,7 @@ function withDefaults(config: CheckedConfig, located: Located): ResolvedConfig {
     stallWarnMs: config.stallWarn ?? parseDuration(DEFAULTS.stallWarn),
     stallRescue: config.stallRescue ?? false,
     asyncOrigin: config.asyncOrigin ?? DEFAULTS.asyncOrigin,
+    gate: config.gate ?? DEFAULTS.gate,
     memoryLimitBytes: config.memoryLimit ?? limits.memoryBytes ?? 0,
     journalLimitBytes: config.journalLimit ?? parseSize(DEFAULTS.journalLimit),
     nodeArgs: config.nodeArgs ?? [],

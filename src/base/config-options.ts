@@ -78,6 +78,13 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     "tell who set a timer that failed (default adaptive)",
   ),
   option(
+    "gate",
+    "gate",
+    "<which>",
+    "number",
+    "under overload: observe (default), auto, off, or a limit",
+  ),
+  option(
     "memoryLimit",
     "memory-limit",
     "<size>",

@@ -36,6 +36,13 @@ function isWorkers(value: unknown): boolean {
   return Number.isSafeInteger(value) && Number(value) >= 1 && Number(value) <= WORKERS_MAX;
 }
 
+const gateText = `"observe", "auto", "off", or a whole number from 1 to 100000`;
+
+function isGate(value: unknown): boolean {
+  if (typeof value === "string") return ["observe", "auto", "off"].includes(value);
+  return Number.isSafeInteger(value) && Number(value) >= 1 && Number(value) <= 100_000;
+}
+
 /** Milliseconds. */
 function duration(minMs: number): v.GenericSchema<string | number, number> {
   const least = minMs === 0 ? "0 or more" : `${formatDuration(minMs)} or more`;
@@ -111,6 +118,7 @@ const schema = v.strictObject({
   asyncOrigin: v.optional(
     v.picklist(["adaptive", "always", "off"], `"adaptive", "always" or "off"`),
   ),
+  gate: v.optional(v.custom<"observe" | "auto" | "off" | number>(isGate, gateText)),
   memoryLimit: v.optional(
     size(
       (bytes) => bytes === 0 || bytes >= MEMORY_LIMIT_BYTES_MIN,

@@ -30,6 +30,8 @@ export interface ResolvedConfig {
   readonly stallRescue: boolean;
   /** Of which callbacks it is written down who sets them: those that failed, all, none. */
   readonly asyncOrigin: "adaptive" | "always" | "off";
+  /** Requests that a worker has in hand: counted, bounded by itself, by a number, or not at all. */
+  readonly gate: "observe" | "auto" | "off" | number;
   /** Memory of the whole service; 0: no limit known. */
   readonly memoryLimitBytes: number;
   readonly journalLimitBytes: number;

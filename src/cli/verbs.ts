@@ -120,6 +120,20 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./latency.ts"),
   },
   {
+    name: "work",
+    summary: "list all work in flight, oldest first: requests, calls, pipes, what waits",
+    usage: "[flags]",
+    flags: [
+      NAME,
+      JSON_LINES,
+      text("kind", "<kind>", "one kind only, e.g. http.in, http.out, pipe"),
+      text("limit", "<n>", "rows that are shown (default 30; 0: all)"),
+    ],
+    positionalsMax: 0,
+    examples: ["holdfast work", "holdfast work --kind http.out", "holdfast work --json"],
+    load: () => import("./work.ts"),
+  },
+  {
     name: "stacks",
     summary: "show what the main thread of each worker is doing now, busy or idle",
     usage: "[worker|pid] [flags]",
@@ -160,6 +174,20 @@ export const VERBS: readonly Verb[] = [
     positionalsMax: 1,
     examples: ["holdfast debug 0", "holdfast debug 1 --port 9229 --discover"],
     load: () => import("./debug.ts"),
+  },
+  {
+    name: "patch",
+    summary: "replace functions of the running program by those of the file on disk",
+    usage: "<worker> <file> | --all <file> [flags]",
+    flags: [
+      NAME,
+      JSON_LINES,
+      flag("all", "in every worker"),
+      flag("dry-run", "say what would be replaced, and change nothing"),
+    ],
+    positionalsMax: 2,
+    examples: ["holdfast patch --all src/price.js --dry-run", "holdfast patch 0 src/price.js"],
+    load: () => import("./patch.ts"),
   },
   {
     name: "crashes",

@@ -4,7 +4,7 @@
  *
  * ```
  *   deadline.run(250, async () => {
- *     await fetch(url, { signal: deadline.current()?.signal });    pool() and gates do it themselves
+ *     await fetch(url, { signal: deadline.current()?.signal });   pool() and gates do so themselves
  *   });
  * ```
  */

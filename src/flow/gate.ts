@@ -485,6 +485,18 @@ export class Gate {
     });
   }
 
+  /**
+   * For an observer that counts by itself: so many are in now, and so many have been. Judges one
+   * that came just now when `isNew`.
+   */
+  seen(inFlight: number, admitted: number, isNew: boolean): void {
+    this.#inFlight = inFlight;
+    if (isNew) this.#observe(nowMs());
+    if (inFlight <= this.#limit.value) this.#overSinceMs = 0;
+    this.#row?.setAdmitted(admitted);
+    this.#row?.set(inFlight, 0);
+  }
+
   /** What would have happened to one that comes now. */
   #observe(now: number): void {
     if (this.#inFlight < this.#limit.value) return;

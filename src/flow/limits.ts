@@ -22,7 +22,7 @@ export type LimitOptions =
       readonly tolerance?: number;
     };
 
-/** How something that was let in has ended: `drop` was a timeout or a refusal, `ignore` tells nothing. */
+/** How something has ended: `drop` was a timeout or a refusal, `ignore` tells nothing. */
 export type Sample = "ok" | "drop" | "ignore";
 
 /** The limit of one gate. */

@@ -4,7 +4,7 @@ export { CRITICALITIES, currentContext, withContext } from "./context.ts";
 export type { Criticality, FlowContext } from "./context.ts";
 export { Deadline, deadline } from "./deadline.ts";
 export { DeadlineExceeded, FlowError, Overloaded } from "./errors.ts";
-export { offerTable } from "./process-flow.ts";
+export { tableOffer } from "./process-flow.ts";
 export { account, gates, inFlight, totals } from "./work.ts";
 export type { Account, Work } from "./work.ts";
 export { Gate, Permit, gate } from "./gate.ts";

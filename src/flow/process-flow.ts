@@ -8,9 +8,9 @@ import { channel } from "node:diagnostics_channel";
 import { WORK_BYTES, WorkTable } from "../ledger/mod.ts";
 import type { FlowContext } from "./context.ts";
 
-/** Raised when the meaning of `ProcessFlow` changes: copies of another version keep to themselves. */
+/** Raised when `ProcessFlow` changes: copies of another version keep to themselves. */
 const VERSION = 1;
-const CHANNEL = "holdfast:flow";
+export const FLOW_CHANNEL = "holdfast:flow";
 
 export interface ProcessFlow {
   readonly version: number;
@@ -28,7 +28,7 @@ let found: ProcessFlow | null = null;
 export function processFlow(): ProcessFlow {
   if (found !== null) return found;
   const question: Question = { answer: null };
-  channel(CHANNEL).publish(question);
+  channel(FLOW_CHANNEL).publish(question);
   const isOurs = question.answer?.version === VERSION;
   found = isOurs && question.answer !== null ? question.answer : make(null);
   return found;
@@ -42,11 +42,13 @@ function make(table: WorkTable | null): ProcessFlow {
   };
 }
 
-/** A worker offers its part of the ledger to every copy of this library. */
-export function offerTable(makeTable: () => WorkTable): void {
-  let flow: ProcessFlow | null = null;
-  channel(CHANNEL).subscribe((question) => {
-    flow ??= make(makeTable());
+/**
+ * What a worker subscribes to `FLOW_CHANNEL`, so that every copy of this library in its process
+ * writes to its part of the ledger.
+ */
+export function tableOffer(table: WorkTable): (question: unknown) => void {
+  const flow = make(table);
+  return (question) => {
     (question as Question).answer = flow; // published above, by us or another copy
-  });
+  };
 }

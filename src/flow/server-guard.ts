@@ -37,6 +37,8 @@ export interface ServerGuardOptions {
   readonly criticality?: (request: IncomingMessage) => Criticality;
   /** What is never refused; default: the usual paths and senders of health checks. */
   readonly passes?: (request: IncomingMessage) => boolean;
+  /** Called instead of the application's turn, which is what it is to call. */
+  readonly around?: (request: IncomingMessage, turn: () => void) => void;
   /** Whether requests stand in the accounts as `http.in`; default: yes. */
   readonly isAccounted?: boolean;
 }
@@ -49,7 +51,7 @@ export interface ServerGuard extends Disposable {
 type Emit = Server["emit"];
 
 const HEALTH_PATH =
-  /^\/(?:_?health(?:z|check|-check)?|_?live(?:z|ness)?|_?ready(?:z|ness)?|ping|_?status)(?:[/?]|$)/i;
+  /^\/_?(?:health(?:z|-?check)?|live(?:z|ness)?|ready(?:z|ness)?|ping|status)(?:[/?]|$)/i;
 const HEALTH_SENDER = /^(?:kube-probe|ELB-HealthChecker|GoogleHC|Consul Health Check)/;
 /** A body that is longer is not read only to be thrown away. */
 const DUMPED_BYTES_MAX = 65_536;
@@ -115,6 +117,7 @@ class Guard {
   readonly #deadlineMs: ServerGuardOptions["deadlineMs"];
   readonly #criticality: ServerGuardOptions["criticality"];
   readonly #isAccounted: boolean;
+  readonly #around: ServerGuardOptions["around"];
 
   constructor(options: ServerGuardOptions) {
     const { name = "http.in", limit = { kind: "loop" }, mode = "enforce" } = options;
@@ -124,6 +127,7 @@ class Guard {
     this.#deadlineMs = options.deadlineMs;
     this.#criticality = options.criticality;
     this.#isAccounted = options.isAccounted ?? true;
+    this.#around = options.around;
   }
 
   /** A request whose head was parsed. */
@@ -157,9 +161,10 @@ class Guard {
     emit: () => void,
     arrivedMs: number,
   ): void {
+    const turn = this.#around === undefined ? emit : () => this.#around?.(request, emit);
     const ms = this.#limitOf(request);
     if (ms === null && !this.#isAccounted) {
-      emit();
+      turn();
       return;
     }
     const deadline = new Deadline(ms === null ? Number.POSITIVE_INFINITY : arrivedMs + ms);
@@ -168,7 +173,7 @@ class Guard {
       if (!response.writableFinished) deadline.cancel(new ClientGone());
     });
     const criticality = this.#criticality?.(request) ?? "critical";
-    withContext({ deadline, work, criticality }, emit);
+    withContext({ deadline, work, criticality }, turn);
   }
 }
 

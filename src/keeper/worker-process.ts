@@ -137,6 +137,7 @@ function start(
       HOLDFAST_WORKER_ID: String(id),
       HOLDFAST_WORKER_INDEX: String(index),
       HOLDFAST_WORKER_GENERATION: String(generation),
+      HOLDFAST_WORKER_GATE: String(config.gate),
       HOLDFAST_WORKER_JOURNAL_LIMIT: String(config.journalLimitBytes),
       HOLDFAST_WORKER_SYNCHRONOUS: String(synchronous),
     },

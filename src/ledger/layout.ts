@@ -8,15 +8,17 @@
  *            connection slots  connectionsMax x CONNECTION_SLOT_BYTES
  *            arenas            workersMax x (INBOX_BYTES + JOURNAL_BLOCKS x JOURNAL_BLOCK_BYTES)
  *            latency tables    (workersMax + 1) x LATENCY_SERIES_MAX x LATENCY_SERIES_BYTES
+ *            work areas        workersMax x WORK_BYTES, see work-layout.ts
  * ```
  * A change to any of it raises LAYOUT_VERSION; a process that finds another version does not
  * attach.
  */
 import { HISTOGRAM_BUCKETS } from "../base/mod.ts";
+import { WORK_BYTES } from "./work-layout.ts";
 
 /** "HFLG", little-endian. */
 export const LEDGER_MAGIC = 0x474c_4648;
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 export const HEADER_BYTES = 4096;
 export const WORKER_ROW_BYTES = 256;
@@ -191,7 +193,13 @@ export function latencyOffset(shape: LedgerShape, row: number): number {
   return Math.ceil(arenas / 4096) * 4096 + row * LATENCY_BYTES;
 }
 
+/** Offset of the work area of a worker row. */
+export function workOffset(shape: LedgerShape, row: number): number {
+  const latencies = latencyOffset(shape, shape.workersMax + 1);
+  return Math.ceil(latencies / 4096) * 4096 + row * WORK_BYTES;
+}
+
 /** Bytes of the whole file. */
 export function ledgerBytes(shape: LedgerShape): number {
-  return latencyOffset(shape, shape.workersMax + 1);
+  return workOffset(shape, shape.workersMax);
 }

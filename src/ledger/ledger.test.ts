@@ -20,7 +20,18 @@ import {
   connectionsOffset,
   latencyOffset,
   ledgerBytes,
+  workOffset,
 } from "./layout.ts";
+import {
+  WORK_GATE,
+  WORK_GATE_BYTES,
+  WORK_HEADER,
+  WORK_HEADER_BYTES,
+  WORK_KIND,
+  WORK_KIND_BYTES,
+  WORK_ROW,
+  WORK_ROW_BYTES,
+} from "./work-layout.ts";
 import type { LedgerShape } from "./layout.ts";
 import { Ledger } from "./ledger.ts";
 
@@ -52,6 +63,24 @@ const WIDTHS: Readonly<Record<string, number>> = {
   "SERIES.spanId": 16,
   "SERIES.name": LATENCY_NAME_BYTES_MAX,
   "SERIES.counts": 8 * HISTOGRAM_BUCKETS,
+  "WORK_HEADER.strayEnds": 8,
+  "WORK_ROW.startMs": 8,
+  "WORK_ROW.deadlineMs": 8,
+  "WORK_ROW.progressMs": 8,
+  "WORK_ROW.bytes": 8,
+  "WORK_ROW.buffered": 8,
+  "WORK_KIND.sumUs": 8,
+  "WORK_KIND.maxUs": 8,
+  "WORK_KIND.bytes": 8,
+  "WORK_KIND.outcomes": 48,
+  "WORK_KIND.name": 128,
+  "WORK_GATE.limit": 8,
+  "WORK_GATE.oldestAtMs": 8,
+  "WORK_GATE.admitted": 8,
+  "WORK_GATE.overloadedMs": 8,
+  "WORK_GATE.refused": 48,
+  "WORK_GATE.name": 128,
+  "WORK_KIND.counts": 8 * HISTOGRAM_BUCKETS,
   "CONNECTION.counts": 4 * 8,
   "CONNECTION.journalFrom": 8,
   "CONNECTION.responseEnd": 8,
@@ -81,6 +110,10 @@ describe("the layout", () => {
     checkFields("WORKER", WORKER, WORKER_ROW_BYTES);
     checkFields("CONNECTION", CONNECTION, CONNECTION_SLOT_BYTES);
     checkFields("SERIES", SERIES, LATENCY_SERIES_BYTES);
+    checkFields("WORK_HEADER", WORK_HEADER, WORK_HEADER_BYTES);
+    checkFields("WORK_ROW", WORK_ROW, WORK_ROW_BYTES);
+    checkFields("WORK_KIND", WORK_KIND, WORK_KIND_BYTES);
+    checkFields("WORK_GATE", WORK_GATE, WORK_GATE_BYTES);
   });
 
   it("has no tables that overlap, and every one is aligned", () => {
@@ -94,7 +127,9 @@ describe("the layout", () => {
         assert.equal(arenaOffset(shape, workersMax - 1) % 4096, 0);
         assert.ok(latencyOffset(shape, 0) >= arenaOffset(shape, workersMax));
         assert.equal(latencyOffset(shape, workersMax) % 4096, 0);
-        assert.equal(ledgerBytes(shape), latencyOffset(shape, workersMax + 1));
+        assert.ok(workOffset(shape, 0) >= latencyOffset(shape, workersMax + 1));
+        assert.equal(workOffset(shape, workersMax) % 4096, 0);
+        assert.equal(ledgerBytes(shape), workOffset(shape, workersMax));
       }
     }
   });

@@ -12,8 +12,10 @@ import {
   LEDGER_MAGIC,
   TOTALS,
   ledgerBytes,
+  workOffset,
 } from "./layout.ts";
 import type { CommittedName, LedgerShape, TotalName } from "./layout.ts";
+import { WorkTable } from "./work-table.ts";
 import { WorkerTable } from "./worker-table.ts";
 
 /** Bounds of a shape; a header outside them is not a ledger of ours. */
@@ -93,6 +95,11 @@ export class Ledger {
   /** The latencies that the worker of a row has counted. */
   latency(row: number): LatencyTable {
     return new LatencyTable(this.#memory, this.shape, row);
+  }
+
+  /** The work in flight of the worker of a row. Only that worker is its writer. */
+  work(row: number, role: "writer" | "reader"): WorkTable {
+    return new WorkTable(this.#memory, workOffset(this.shape, row), role);
   }
 
   /** Those of all workers that have gone. Written by the reactor only. */

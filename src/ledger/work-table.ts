@@ -121,7 +121,7 @@ export class WorkTable {
     const known = this.#kinds.get(name);
     if (known !== undefined) return known;
     const kind = this.#kinds.size;
-    if (kind === layout.WORK_KINDS_MAX - 1 && name !== OTHER_KIND) return this.kind(OTHER_KIND);
+    if (kind >= layout.WORK_KINDS_MAX - 1 && name !== OTHER_KIND) return this.kind(OTHER_KIND);
     this.#kinds.set(name, kind);
     const at = layout.WORK_KINDS_OFFSET + kind * layout.WORK_KIND_BYTES;
     this.#i32[(at + WORK_KIND.nameBytes) >> 2] = this.#write(name, at + WORK_KIND.name, 128);
@@ -439,6 +439,10 @@ export class GateRow {
   admitted(): void {
     const at = (this.#at + WORK_GATE.admitted) >> 3;
     this.#f64[at] = (this.#f64[at] ?? 0) + 1;
+  }
+
+  setAdmitted(count: number): void {
+    this.#f64[(this.#at + WORK_GATE.admitted) >> 3] = count;
   }
 
   refused(reason: Refusal): void {

@@ -174,6 +174,7 @@ export class PortableService {
       stop: (isNow) => this.stop(isNow),
       logPath: join(this.#config.runtimeDir, `${this.#config.name}.log`),
       latency: null,
+      work: null,
       traces: null,
       live: null,
     };

@@ -35,6 +35,7 @@ export const CONFIG: ResolvedConfig = {
   stallWarnMs: 0,
   stallRescue: false,
   asyncOrigin: "adaptive",
+  gate: "observe",
   memoryLimitBytes: 0,
   journalLimitBytes: 65_536,
   env: {},

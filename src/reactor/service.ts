@@ -53,6 +53,7 @@ import { latencyReport } from "./latencies.ts";
 import { Listeners } from "./listeners.ts";
 import { Live } from "./live.ts";
 import { Observation } from "./observation.ts";
+import { workReport } from "./work-report.ts";
 import { Origins } from "./origins.ts";
 import { Recovery } from "./recovery.ts";
 import { Reloads } from "./reloads.ts";
@@ -288,6 +289,7 @@ export class Service {
       stop: (isNow) => this.stop(isNow),
       logPath: this.#logPath,
       latency: () => latencyReport(this, this.#observation),
+      work: () => workReport(this, this.#observation),
       live: this.#live,
       traces: this.#traces,
     };

@@ -30,6 +30,7 @@ function service(): Called {
       stop: (isNow) => run("stop", isNow),
       logPath: "/nonexistent/shop.log",
       latency: null,
+      work: null,
       traces: null,
       live: null,
     },

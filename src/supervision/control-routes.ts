@@ -9,6 +9,7 @@
  * | POST /v1/scale | `{workers: count}` | the same |
  * | POST /v1/stop | `{now?: boolean}` | the same |
  * | GET /v1/logs | `lines=100&follow=1` | log records |
+ * | GET /v1/work | | all work in flight, see work-report.ts |
  * | GET /v1/latency | | latencies by worker, route and status, see latency-report.ts |
  *
  * and what trace-routes.ts has.
@@ -23,6 +24,7 @@ import { LOG_LINES_MAX, tailLog } from "./log-tail.ts";
 import type { OperationResult, ProgressListener } from "./operation.ts";
 import type { Status } from "./status.ts";
 import { traceRoutes } from "./trace-routes.ts";
+import type { WorkReport } from "./work-report.ts";
 import type { ControlledTraces } from "./trace-routes.ts";
 
 /** The service behind the control socket. */
@@ -39,6 +41,8 @@ export interface ControlledService {
   readonly logPath: string;
   /** Null in portable mode. */
   readonly latency: (() => LatencyReport) | null;
+  /** All work in flight. Null in portable mode. */
+  readonly work: (() => WorkReport) | null;
   /** Null where there are none: in portable mode. */
   readonly traces: ControlledTraces | null;
   /** Null in portable mode. */
@@ -71,9 +75,19 @@ export function controlRoutes(service: ControlledService): ControlRoutes {
     },
     "GET /v1/logs": (request) => logs(service.logPath, request),
     "GET /v1/latency": () => ({ status: 200, json: latencies(service) }),
+    "GET /v1/work": () => ({ status: 200, json: workInFlight(service) }),
     ...traceRoutes(service.traces),
     ...liveRoutes(service.live),
   };
+}
+
+/** @throws ControlRequestError 501 in portable mode */
+function workInFlight({ work }: ControlledService): WorkReport {
+  if (work !== null) return work();
+  throw new ControlRequestError(
+    501,
+    "portable mode has no ledger to read the work from; ask the library: inFlight()",
+  );
 }
 
 /** @throws ControlRequestError 501 in portable mode */

@@ -53,10 +53,14 @@ export type {
   AttachedDebugger,
   ControlledLive,
   ProfileLine,
+  PatchOrder,
   ProfileOrder,
+  WorkerPatch,
+  WorkerScript,
   WorkerStack,
 } from "./live-routes.ts";
 export type { ControlledTraces, TraceLine } from "./trace-routes.ts";
+export type { WorkItem, WorkReport, WorkReportWorker } from "./work-report.ts";
 export { Versions } from "./versions.ts";
 export type { Version } from "./versions.ts";
 export { Watcher } from "./watch.ts";

@@ -103,7 +103,7 @@ function isHttpServer(server: Server | null): server is HttpServer {
 }
 
 /** Of http or https: both have this of their options (lib/_http_server.js, storeHTTPOptions). */
-function speaksHttp(server: Server | null): boolean {
+function speaksHttp(server: Server | null): server is HttpServer {
   return server !== null && "keepAliveTimeout" in server;
 }
 
@@ -142,11 +142,20 @@ export class Listeners {
   #isAsking = false;
   #countsUnaccounted = false;
   #sequence = 0;
+  readonly #onHttpServer: (server: HttpServer) => void;
   #onListening: () => void;
 
-  /** `onListening` is called when the first server listens. */
-  constructor(context: WorkerContext, onListening: () => void) {
+  /**
+   * `onHttpServer` is called for each http or https server that is about to listen, `onListening`
+   * when the first server listens.
+   */
+  constructor(
+    context: WorkerContext,
+    onHttpServer: (server: HttpServer) => void,
+    onListening: () => void,
+  ) {
     this.#context = context;
+    this.#onHttpServer = onHttpServer;
     this.#onListening = onListening;
   }
 
@@ -160,6 +169,7 @@ export class Listeners {
     used.add(index);
     const spec = specOf(query, index, server);
     const accounted = spec.kind === "tcp" && isHttpServer(server);
+    if (speaksHttp(server)) this.#onHttpServer(server);
     if (!accounted && !this.#countsUnaccounted && speaksHttp(server)) {
       this.#countsUnaccounted = true;
       countUnaccounted(this.#context.latency, () => this.#context.nowMs());

@@ -16,6 +16,7 @@ import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
 import { startAgent } from "./agent-thread.ts";
 import { FastifyRoutes } from "./latency-channels.ts";
 import { AsyncOrigin } from "./async-origin.ts";
+import { FlowHost } from "./flow-host.ts";
 import { Listeners } from "./listeners.ts";
 import type { ClusterModule, ServerCallback, ServerQuery } from "./node-internals.ts";
 import { Vitals } from "./vitals.ts";
@@ -38,6 +39,8 @@ interface WorkerEnvironment {
   readonly index: number;
   readonly generation: number;
   readonly journalLimitBytes: number;
+  /** What `--gate` says. */
+  readonly gate: string;
   /** 1: stdout, 2: stderr; what the keeper writes to a file or terminal. */
   readonly synchronous: number;
   /** Null: started by something else than a reactor. */
@@ -55,14 +58,20 @@ function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
     index: take("INDEX"),
     generation: take("GENERATION"),
     journalLimitBytes: take("JOURNAL_LIMIT"),
+    gate: takeText(env, "GATE") ?? "off",
     synchronous: take("SYNCHRONOUS"),
     origins: takeOrders(env),
   };
 }
 
+function takeText(env: NodeJS.ProcessEnv, name: string): string | undefined {
+  const text = env[`HOLDFAST_WORKER_${name}`];
+  delete env[`HOLDFAST_WORKER_${name}`];
+  return text;
+}
+
 function takeOrders(env: NodeJS.ProcessEnv): AsyncOrders | null {
-  const text = env["HOLDFAST_WORKER_ORIGINS"];
-  delete env["HOLDFAST_WORKER_ORIGINS"];
+  const text = takeText(env, "ORIGINS");
   return text === undefined ? null : (JSON.parse(text) as AsyncOrders); // the reactor's
 }
 
@@ -81,7 +90,7 @@ function writeAtOnce(streams: number): void {
   }
 }
 
-function startHeartbeat(context: WorkerContext): void {
+function startHeartbeat(context: WorkerContext, flow: FlowHost): void {
   const { ledger, row } = context;
   const vitals = new Vitals(ledger.workers, row);
   const fastify = new FastifyRoutes(context.latency);
@@ -95,6 +104,7 @@ function startHeartbeat(context: WorkerContext): void {
     last = now;
     vitals.beat();
     fastify.beat();
+    flow.beat();
     context.checkFlushed();
   };
   vitals.beat();
@@ -235,14 +245,16 @@ export function startWorker(): void {
   const channel = new PacketChannel(CHANNEL_DESCRIPTOR);
   channel.unref();
   const context = new WorkerContext(ledger, row, channel, identity.journalLimitBytes);
-  const listeners = new Listeners(context, () => context.send({ type: "ready" }));
+  const flow = new FlowHost(context, identity.gate);
+  const ready = (): void => context.send({ type: "ready" });
+  const listeners = new Listeners(context, (server) => flow.guard(server), ready);
   listenToReactor(channel, context, listeners, new TracePort(channel, identity.index));
   channel.onClose(() => endAsOrphan(context));
   // koffi must not find it open when the environment ends
   process.on("exit", () => channel.close());
   hookCluster(listeners, identity);
   subscribe("tracing:net.server.listen:asyncEnd", () => listeners.sayListening());
-  startHeartbeat(context);
+  startHeartbeat(context, flow);
   if (identity.origins !== null) {
     // not by the context: it would clear an immediate, which makes Node loop for ever where another
     // immediate has just failed (lib/internal/timers.js, `prevImmediate._idleNext`)

@@ -124,6 +124,8 @@ export interface HeldStreamHandle extends StreamHandle {
 
 /** What a handle tells the account of its connection. */
 export interface Account {
+  /** Of the connection, in the ledger. */
+  readonly slot: number;
   beforeWrite(text: string | null, chunks: readonly unknown[] | null, allBuffers: boolean): void;
   /** The write of `request` has returned, with 0 or libuv's error. */
   afterWrite(errno: number, request: object): void;

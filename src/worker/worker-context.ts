@@ -55,6 +55,9 @@ export class WorkerContext implements AccountHost {
   readonly latency: Latency;
   readonly streamWords: StreamWords | null = streamWords();
   readonly accounts: Map<number, ConnectionAccount> = new Map();
+  /** More requests in flight than this are told to `onPressed`. */
+  gateLimit: number = Number.POSITIVE_INFINITY;
+  onPressed: (inFlight: number) => void = () => undefined;
   /** Accounts with a response that the kernel did not take at once. */
   readonly #unflushed: Set<ConnectionAccount> = new Set();
   readonly #words: Int32Array;
@@ -126,8 +129,20 @@ export class WorkerContext implements AccountHost {
     this.#words[WORKER_WORD.inboxSlot] = value;
   }
 
+  get executing(): number {
+    return this.#words[WORKER_WORD.executing] ?? 0;
+  }
+
   setExecuting(value: number): void {
     this.#words[WORKER_WORD.executing] = value;
+  }
+
+  /** Requests in flight now, and all that came. */
+  get requestCounts(): { readonly inFlight: number; readonly requests: number } {
+    return {
+      inFlight: this.#words[WORKER_WORD.inFlight] ?? 0,
+      requests: this.#numbers[WORKER_NUMBER.requests] ?? 0,
+    };
   }
 
   countJournalFull(): void {
@@ -142,7 +157,9 @@ export class WorkerContext implements AccountHost {
   }
 
   requestBegan(): void {
-    this.#words[WORKER_WORD.inFlight] = (this.#words[WORKER_WORD.inFlight] ?? 0) + 1;
+    const inFlight = (this.#words[WORKER_WORD.inFlight] ?? 0) + 1;
+    this.#words[WORKER_WORD.inFlight] = inFlight;
+    if (inFlight > this.gateLimit) this.onPressed(inFlight);
     this.#numbers[WORKER_NUMBER.requests] = (this.#numbers[WORKER_NUMBER.requests] ?? 0) + 1;
   }
 

@@ -1,0 +1,283 @@
+import assert from "node:assert/strict";
+import { afterEach, describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { alarmsSet } from "./alarm.ts";
+import { withContext } from "./context.ts";
+import { Deadline, deadline } from "./deadline.ts";
+import { nowMs } from "./clock.ts";
+import { DeadlineExceeded, Overloaded } from "./errors.ts";
+import { Gate, Permit } from "./gate.ts";
+import type { GateOptions } from "./gate.ts";
+import { account, inFlight } from "./work.ts";
+
+function fixed(max: number, more: Partial<GateOptions> = {}): Gate {
+  return new Gate({ name: "test", limit: { kind: "fixed", max }, ...more });
+}
+
+/** The permit of a gate that has room. */
+function now(gate: Gate): Permit {
+  const permit = gate.enter();
+  assert.ok(permit instanceof Permit);
+  return permit;
+}
+
+async function refusalOf(entry: Promise<Permit> | Permit): Promise<Overloaded> {
+  try {
+    await entry;
+  } catch (error) {
+    assert.ok(error instanceof Overloaded, String(error));
+    return error;
+  }
+  return assert.fail("it was let in");
+}
+
+afterEach(() => {
+  assert.deepEqual(inFlight(), [], "accounts return to zero");
+});
+
+describe("a gate", () => {
+  it("lets in what there is room for, and the next when one leaves", async () => {
+    const gate = fixed(2);
+    const first = now(gate);
+    const second = now(gate);
+    const third = gate.enter();
+    assert.ok(third instanceof Promise);
+    assert.equal(gate.queued, 1);
+    assert.equal(inFlight().filter(({ state }) => state === "queued").length, 1);
+    first.release();
+    const permit = await third;
+    assert.equal(gate.inFlight, 2);
+    permit.release();
+    second.release();
+    second.release();
+    assert.equal(gate.inFlight, 0);
+    assert.equal(account("gate").inFlight, 0);
+  });
+
+  it("serves oldest first while the queue is no standing one", async () => {
+    const gate = fixed(1);
+    const order: number[] = [];
+    const first = now(gate);
+    const waiting = [1, 2, 3].map(async (each) => {
+      const permit = await gate.enter();
+      order.push(each);
+      permit.release();
+    });
+    first.release();
+    await Promise.all(waiting);
+    assert.deepEqual(order, [1, 2, 3]);
+  });
+
+  it("serves newest first, and gives up the oldest, when the queue stands", async () => {
+    const gate = fixed(1, { queue: { targetMs: 5, intervalMs: 10, maxWaitMs: 60_000 } });
+    const order: string[] = [];
+    const enter = async (name: string): Promise<void> => {
+      try {
+        const permit = await gate.enter();
+        order.push(name);
+        setTimeout(() => permit.release(), 15);
+      } catch (error) {
+        assert.ok(error instanceof Overloaded && error.reason === "wait");
+        order.push(`${name} refused`);
+      }
+    };
+    const entries: Promise<void>[] = [];
+    for (let count = 0; count < 12; count += 1) {
+      entries.push(enter(`${count}`));
+      await delay(5);
+    }
+    await Promise.all(entries);
+    assert.ok(
+      order.some((each) => each.endsWith("refused")),
+      order.join(", "),
+    );
+    const served = order.filter((each) => !each.endsWith("refused")).map(Number);
+    assert.ok(served.includes(11), order.join(", "));
+    await delay(20);
+  });
+
+  it("refuses at once when its queue is full, with the time to come back", async () => {
+    const gate = fixed(1, { queue: { max: 1 } });
+    const first = now(gate);
+    const second = gate.enter();
+    assert.throws(
+      () => gate.enter(),
+      (error) => {
+        assert.ok(error instanceof Overloaded);
+        assert.equal(error.code, "ERR_HOLDFAST_OVERLOADED");
+        assert.equal(error.reason, "queue-full");
+        assert.ok(error.retryAfterMs >= 1);
+        return true;
+      },
+    );
+    first.release();
+    (await second).release();
+    assert.equal(gate.stats().refused["queue-full"], 1);
+  });
+
+  it("gives up what matters least when something that matters comes to a full queue", async () => {
+    const gate = fixed(1, { queue: { max: 1 } });
+    const first = now(gate);
+    const least = gate.enter({ criticality: "sheddable" });
+    const most = gate.enter({ criticality: "critical-plus" });
+    assert.equal((await refusalOf(least)).reason, "queue-full");
+    first.release();
+    (await most).release();
+  });
+
+  it("takes an entry out of the queue at once when it is aborted", async () => {
+    const gate = fixed(1);
+    const first = now(gate);
+    const controller = new AbortController();
+    const second = gate.enter({ signal: controller.signal });
+    assert.equal(gate.queued, 1);
+    controller.abort();
+    assert.equal(gate.queued, 0);
+    assert.equal((await refusalOf(second)).reason, "aborted");
+    assert.throws(() => gate.enter({ signal: controller.signal }), Overloaded);
+    first.release();
+  });
+
+  it("takes it out when its deadline passes, and never starts what is late", async () => {
+    const gate = fixed(1);
+    const first = now(gate);
+    const second = await refusalOf(deadline.run(20, () => gate.enter()));
+    assert.equal(second.reason, "expired");
+    assert.ok(second.cause instanceof DeadlineExceeded);
+    assert.throws(() => gate.enter({ deadline: new Deadline(nowMs() - 1) }), /deadline passes/);
+    first.release();
+    assert.equal(alarmsSet() >= 0, true);
+  });
+
+  it("never starts what its caller has left", async () => {
+    const gate = fixed(1);
+    const first = now(gate);
+    const reasons: string[] = [];
+    gate.offer({
+      admit: () => reasons.push("admitted"),
+      refuse: ({ reason }) => reasons.push(reason),
+      isGone: () => true,
+    });
+    first.release();
+    assert.deepEqual(reasons, ["client-gone"]);
+  });
+
+  it("gives up what has waited for too long although nothing comes or goes", async () => {
+    const gate = fixed(1, { queue: { maxWaitMs: 20 } });
+    const first = now(gate);
+    assert.equal((await refusalOf(gate.enter())).reason, "wait");
+    first.release();
+  });
+
+  it("observes without refusing", () => {
+    const gate = fixed(1, { mode: "observe", queue: { max: 1 } });
+    const permits = [now(gate), now(gate), now(gate)];
+    assert.equal(gate.stats().refused["queue-full"], 1);
+    assert.equal(gate.inFlight, 3);
+    for (const permit of permits) permit.release();
+  });
+
+  it("says when its queue is high, and when it is low again", async () => {
+    const gate = fixed(1, { highWater: 2, lowWater: 0 });
+    const events: string[] = [];
+    const off = gate.on("high", () => events.push("high"));
+    gate.on("low", () => events.push("low"));
+    const first = now(gate);
+    const waiting = [gate.enter(), gate.enter(), gate.enter()];
+    first.release();
+    for (const each of waiting) (await each).release();
+    assert.deepEqual(events, ["high", "low"]);
+    off();
+  });
+
+  it("runs a function, and accounts for how it ended", async () => {
+    const gate = fixed(1, { account: "gate.run" });
+    assert.equal(await gate.run(() => 7), 7);
+    await assert.rejects(
+      gate.run(() => Promise.reject(new Error("broken"))),
+      /broken/,
+    );
+    await assert.rejects(
+      withContext({ deadline: deadline.after(5) }, () =>
+        gate.run(async () => {
+          await delay(10);
+          throw deadline.current()?.reason ?? new Error("no deadline");
+        }),
+      ),
+      DeadlineExceeded,
+    );
+    const { outcomes } = account("gate.run").totals();
+    assert.deepEqual([outcomes.ok, outcomes.error, outcomes.expired], [1, 1, 1]);
+  });
+
+  it("refuses what waits and what comes when it is closed", async () => {
+    const gate = fixed(1);
+    const first = now(gate);
+    const second = gate.enter();
+    gate.close();
+    assert.equal((await refusalOf(second)).reason, "closed");
+    assert.throws(() => gate.enter(), /closed/);
+    first.release();
+  });
+
+  it("bears a million entries", async () => {
+    const gate = fixed(1, { queue: { max: 1_000_000 } });
+    const first = now(gate);
+    let refused = 0;
+    for (let count = 0; count < 1_000_000; count += 1) {
+      gate.offer({ admit: (permit) => permit.release(), refuse: () => (refused += 1) });
+    }
+    assert.equal(gate.queued, 1_000_000);
+    gate.close();
+    assert.equal(refused, 1_000_000);
+    assert.equal(gate.queued, 0);
+    first.release();
+  });
+});
+
+describe("limits", () => {
+  const wrong: readonly [string, () => unknown][] = [
+    ["limit.max", () => fixed(0)],
+    ["limit.max", () => fixed(Number.NaN)],
+    ["limit.max", () => fixed(-1)],
+    ["queue.max", () => fixed(1, { queue: { max: -1 } })],
+    ["queue.targetMs", () => fixed(1, { queue: { targetMs: Number.NaN } })],
+    ["limit.min", () => new Gate({ name: "x", limit: { kind: "gradient", min: 0 } })],
+    ["limit.initial", () => new Gate({ name: "x", limit: { kind: "loop", initial: 9, max: 3 } })],
+    ["limit.kind", () => new Gate({ name: "x", limit: { kind: "magic" } as never })],
+    ["name", () => new Gate({ name: "", limit: { kind: "fixed", max: 1 } })],
+  ];
+  for (const [option, make] of wrong) {
+    it(`${option}: says what is wrong in ${String(make).slice(6)}`, () => {
+      assert.throws(make, (error) => {
+        assert.ok(error instanceof Error);
+        assert.equal((error as { code?: string }).code, "ERR_HOLDFAST_FLOW_OPTION");
+        assert.ok(error.message.includes(option), error.message);
+        return true;
+      });
+    });
+  }
+
+  it("a gradient goes down with timeouts to its floor, and up again", () => {
+    const gate = new Gate({ name: "up", limit: { kind: "gradient", initial: 16, max: 64 } });
+    const one = (sample: "ok" | "drop"): void => {
+      const permits = Array.from({ length: gate.limit }, () => now(gate));
+      for (const permit of permits) permit.release(sample);
+    };
+    one("drop");
+    assert.equal(gate.limit, 8);
+    for (let count = 0; count < 400; count += 1) one("ok");
+    assert.ok(gate.limit > 8, String(gate.limit));
+  });
+
+  it("a loop's limit grows while the loop is idle and something waits", async () => {
+    const gate = new Gate({ name: "loop", limit: { kind: "loop", initial: 1, max: 50 } });
+    const entries = Array.from({ length: 20 }, () => gate.enter());
+    const permits: Permit[] = [];
+    const gathered = Promise.all(entries.map(async (entry) => permits.push(await entry)));
+    for (let count = 0; gate.queued > 0 && count < 500; count += 1) await delay(10);
+    await gathered;
+    assert.ok(gate.limit >= 20, String(gate.limit));
+    for (const permit of permits) permit.release();
+  });
+});
