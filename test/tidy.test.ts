@@ -9,6 +9,7 @@ import * as rules from "./support/tidy/rules.ts";
 /** Every program that Holdfast starts from a file of its own, and what it loads late. */
 const SPAWN_EDGES: readonly string[] = [
   "src/supervision/admin-process.ts -> src/admin/main.ts",
+  "src/agent/patch-twin.ts -> src/agent/patch-twin-main.ts",
   "src/base/config-file.ts -> src/base/config-evaluate.ts",
   "src/keeper/reactor-process.ts -> src/reactor/main.ts",
   "src/keeper/worker-process.ts -> src/worker/preload.cts",

@@ -4,6 +4,7 @@ import type { Runtime } from "node:inspector";
 import type { AgentRequest, AgentToReactor, HeapFigures, ReactorToAgent } from "../base/mod.ts";
 import { DebuggerSession } from "./debug.ts";
 import { MainSession } from "./main-session.ts";
+import { Patches } from "./patch.ts";
 import { Profiles } from "./profile.ts";
 import { rescue } from "./rescue.ts";
 import { SourceMaps } from "./source-maps.ts";
@@ -33,6 +34,7 @@ export class Asks {
   readonly #session: MainSession = new MainSession();
   readonly #maps: SourceMaps = new SourceMaps();
   readonly #profiles: Profiles = new Profiles(this.#session);
+  readonly #patches: Patches = new Patches(this.#session);
   readonly #open = new Map<number, Ask>();
 
   constructor(send: (message: AgentToReactor) => void) {
@@ -106,6 +108,10 @@ export class Asks {
         onReceive((value) => debuggerSession.receive(value));
         return ended.finally(() => debuggerSession.close());
       }
+      case "script":
+        return this.#patches.script(request.path);
+      case "patch":
+        return this.#patches.apply(request);
       case "rescue":
         return rescue(this.#session);
     }

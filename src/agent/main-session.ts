@@ -35,6 +35,7 @@ type Post = (
 export interface Script {
   readonly url: string;
   readonly sourceMapUrl: string;
+  readonly isModule: boolean;
 }
 
 /** The main thread while it is held. */
@@ -87,6 +88,22 @@ export class MainSession {
     return turn;
   }
 
+  /** Calls `look` with the scripts of the main thread, which goes on meanwhile. One at a time. */
+  enabled<T>(look: (scripts: Held["scripts"]) => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(async () => {
+      await this.#released;
+      this.#scripts = new Map();
+      try {
+        await this.post("Debugger.enable");
+        return await look(this.#scripts);
+      } finally {
+        this.#released = settled(this.post("Debugger.disable"));
+      }
+    });
+    this.#queue = turn.catch(() => null); // who asked hears of it
+    return turn;
+  }
+
   /** Waits for the next pause; for a step that was asked for. Null: it did not come in time. */
   nextPause(limitMs: number): Promise<Debugger.PausedEventDataType | null> {
     const { promise, resolve } = Promise.withResolvers<Debugger.PausedEventDataType | null>();
@@ -135,8 +152,8 @@ export class MainSession {
     if (method === "Debugger.scriptParsed") {
       // the event of that name carries these (Chrome DevTools Protocol)
       const parsed = params as Debugger.ScriptParsedEventDataType;
-      const { scriptId, url, sourceMapURL = "" } = parsed;
-      this.#scripts.set(scriptId, { url, sourceMapUrl: sourceMapURL });
+      const { scriptId, url, sourceMapURL = "", isModule = false } = parsed;
+      this.#scripts.set(scriptId, { url, sourceMapUrl: sourceMapURL, isModule });
     } else if (method === "Debugger.paused") {
       this.#onPaused?.(params as Debugger.PausedEventDataType); // as above
     }

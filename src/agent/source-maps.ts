@@ -3,7 +3,9 @@ import { readFileSync, statSync } from "node:fs";
 import { SourceMap } from "node:module";
 import type { SourceMapPayload } from "node:module";
 import { fileURLToPath } from "node:url";
-import type { Script } from "./main-session.ts";
+import type { Script as LoadedScript } from "./main-session.ts";
+
+type Script = Pick<LoadedScript, "url" | "sourceMapUrl">;
 
 /** Maps are read in the agent's thread, whose heap is small. */
 const MAP_BYTES_MAX: number = 8 * 1024 * 1024;
@@ -94,3 +96,6 @@ export function pathOf(url: string): string {
     return url; // no path of this machine's
   }
 }
+
+/** Holdfast's own folder: its frames are shown, their variables are nobody's business. */
+export const OURS: string = pathOf(new URL("..", import.meta.url).href);

@@ -12,12 +12,10 @@ import type { Debugger, Runtime } from "node:inspector";
 import { maskTarget } from "../base/mod.ts";
 import type { MainStack, StackFrame } from "../base/mod.ts";
 import type { Held, MainSession } from "./main-session.ts";
-import { pathOf } from "./source-maps.ts";
+import { OURS } from "./source-maps.ts";
 import type { SourceMaps } from "./source-maps.ts";
 import { describe } from "./values.ts";
 
-/** Holdfast's own folder: its frames are shown, their variables are nobody's business. */
-const OURS = pathOf(new URL("..", import.meta.url).href);
 const FRAMES_MAX = 64;
 /** Innermost frames of the application whose variables are shown. */
 const FRAMES_WITH_VARIABLES = 4;

@@ -57,6 +57,27 @@ export interface RescueResult {
   readonly how: string;
 }
 
+/** A file that the worker has loaded, or those that it has. */
+export type LoadedScript =
+  | { readonly source: string; readonly isModule: boolean }
+  /** Not this one; files that are neither Node's nor of a package. */
+  | { readonly source: null; readonly others: readonly string[] };
+
+/** A function whose text is to change; the texts are ends of what `toString` gives. */
+export interface PatchedText {
+  readonly before: string;
+  readonly after: string;
+}
+
+export type PatchResult =
+  /** For each function that was asked for: how many closures have the new code, and the old. */
+  | {
+      readonly refused: null;
+      readonly counts: readonly { readonly renewed: number; readonly kept: number }[];
+      readonly heldMs: number;
+    }
+  | { readonly refused: string };
+
 export type AgentRequest =
   /** Answer: MainStack. `silentMs`: for how long the main thread has shown no progress. */
   | { readonly kind: "stack"; readonly variables: boolean; readonly silentMs: number }
@@ -76,6 +97,20 @@ export type AgentRequest =
   | { readonly kind: "snapshot"; readonly path: string }
   /** A debugger: parts and tells are messages of the Chrome DevTools Protocol. */
   | { readonly kind: "debug" }
+  /** Answer: LoadedScript. */
+  | { readonly kind: "script"; readonly path: string }
+  /** Replaces the code of a file's functions. Answer: PatchResult. */
+  | {
+      readonly kind: "patch";
+      readonly path: string;
+      readonly isModule: boolean;
+      /** SHA-256 of what the file must be now, in hexadecimal digits. */
+      readonly beforeSha256: string;
+      /** What it shall be; the first that V8 takes. */
+      readonly sources: readonly string[];
+      readonly functions: readonly PatchedText[];
+      readonly isDryRun: boolean;
+    }
   /** Raises an exception in the function that spins. Answer: RescueResult. */
   | { readonly kind: "rescue" };
 

@@ -79,8 +79,14 @@ export function isListening(socketPath: string): Promise<boolean> {
 }
 
 /** One JSON answer. */
-export async function ask(service: Service, method: string, target: string): Promise<unknown> {
-  const response = await send(service, method, target, undefined, ANSWER_TIMEOUT_MS);
+export async function ask(
+  service: Service,
+  method: string,
+  target: string,
+  body?: unknown,
+  timeoutMs: number = ANSWER_TIMEOUT_MS,
+): Promise<unknown> {
+  const response = await send(service, method, target, body, timeoutMs);
   return parse(service, await readAll(service, response));
 }
 

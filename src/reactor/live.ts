@@ -3,15 +3,24 @@
  * snapshots, debuggers. Answers go to the control socket as they come.
  */
 import { formatSize } from "../base/mod.ts";
-import type { HeapFigures, MainStack, ResolvedConfig } from "../base/mod.ts";
+import type {
+  HeapFigures,
+  LoadedScript,
+  MainStack,
+  PatchResult,
+  ResolvedConfig,
+} from "../base/mod.ts";
 import { machineNowMs, readProcessMemory } from "../os/mod.ts";
 import { LineQueue } from "../supervision/mod.ts";
 import type {
   AttachedDebugger,
   ControlledLive,
   LogFields,
+  PatchOrder,
   ProfileLine,
   ProfileOrder,
+  WorkerPatch,
+  WorkerScript,
   WorkerStack,
 } from "../supervision/mod.ts";
 import type { WorkerLink } from "./worker-link.ts";
@@ -22,6 +31,9 @@ const STACK_LIMIT_MS = 3000;
 const PROFILE_LATE_MS = 60_000;
 const HEAP_LIMIT_MS = 3000;
 const SNAPSHOT_LIMIT_MS = 600_000;
+const SCRIPT_LIMIT_MS = 5000;
+/** A large heap is walked twice. */
+const PATCH_LIMIT_MS = 300_000;
 /**
  * Of a heap snapshot: memory beyond the heap for each of its bytes, and how many of them are done
  * in a millisecond. Measured with `bench/live/snapshot-cost.ts` on Node 22, 24 and 26 with small
@@ -62,8 +74,7 @@ export class Live implements ControlledLive {
   }
 
   stacks(worker: number | null, variables: boolean): Promise<readonly WorkerStack[]> {
-    const chosen = this.#links().filter(({ index }) => worker === null || index === worker);
-    return Promise.all(chosen.map((link) => this.#stack(link, variables)));
+    return Promise.all(this.#chosen(worker).map((link) => this.#stack(link, variables)));
   }
 
   async *profile(
@@ -146,6 +157,49 @@ export class Live implements ControlledLive {
         onEnd();
       });
     return { receive: (message) => ask.tell(message), close: () => ask.cancel() };
+  }
+
+  scripts(worker: number | null, path: string): Promise<readonly WorkerScript[]> {
+    return Promise.all(
+      this.#chosen(worker).map(async (link) => {
+        const { index, pid } = link;
+        try {
+          const script = await link.agent.ask({ kind: "script", path }, SCRIPT_LIMIT_MS);
+          // by agent-messages.ts
+          return { worker: index, pid, script: script as LoadedScript, error: null };
+        } catch (error) {
+          return { worker: index, pid, script: null, error: failure(error).message };
+        }
+      }),
+    );
+  }
+
+  patch(worker: number | null, order: PatchOrder): Promise<readonly WorkerPatch[]> {
+    return Promise.all(
+      this.#chosen(worker).map(async (link) => {
+        const { index, pid } = link;
+        link.holds += 1;
+        let result: PatchResult;
+        try {
+          const answer = await link.agent.ask({ kind: "patch", ...order }, PATCH_LIMIT_MS);
+          result = answer as PatchResult; // by agent-messages.ts
+        } catch (error) {
+          result = { refused: failure(error).message };
+        } finally {
+          link.holds -= 1;
+        }
+        if (result.refused === null && !order.isDryRun) {
+          const count = order.functions.length;
+          const what = `${count} function${count === 1 ? "" : "s"} of ${order.path} replaced`;
+          this.#ports.log("warn", `${what} in worker ${index}`, { worker: index, pid });
+        }
+        return { worker: index, pid, result };
+      }),
+    );
+  }
+
+  #chosen(worker: number | null): readonly WorkerLink[] {
+    return this.#links().filter(({ index }) => worker === null || index === worker);
   }
 
   async #stack(link: WorkerLink, variables: boolean): Promise<WorkerStack> {

@@ -32,6 +32,14 @@ function called(): Called {
       calls.push(["snapshot", worker, path, isForced]);
       return lines();
     },
+    scripts: (worker, path) => {
+      calls.push(["scripts", worker, path]);
+      return Promise.resolve([]);
+    },
+    patch: (worker, order) => {
+      calls.push(["patch", worker, order]);
+      return Promise.resolve([]);
+    },
     debug: (worker, onMessage, onEnd) => {
       calls.push(["debug", worker]);
       attached.send = onMessage;
@@ -51,6 +59,15 @@ function request(body: unknown, query = "") {
 
 const PROFILE = { worker: 0, what: "cpu", durationMs: 10, interval: 100 };
 
+const PATCH = {
+  path: "/a.js",
+  isModule: false,
+  beforeSha256: "00",
+  sources: ["1"],
+  functions: [{ before: "a", after: "b" }],
+  isDryRun: false,
+};
+
 test("what is asked for reaches the workers", async () => {
   const { live, calls } = called();
   const routes = liveRoutes(live);
@@ -58,11 +75,15 @@ test("what is asked for reaches the workers", async () => {
   await routes["GET /v1/stacks"]?.(request(undefined));
   await routes["POST /v1/profile"]?.(request(PROFILE));
   await routes["POST /v1/snapshot"]?.(request({ worker: 1, path: "/a/b", force: true }));
+  await routes["POST /v1/scripts"]?.(request({ path: "/a.js" }));
+  await routes["POST /v1/patch"]?.(request({ worker: 0, ...PATCH }));
   assert.deepEqual(calls, [
     ["stacks", 1, true],
     ["stacks", null, false],
     ["profile", 0, { what: "cpu", durationMs: 10, interval: 100 }],
     ["snapshot", 1, "/a/b", true],
+    ["scripts", null, "/a.js"],
+    ["patch", 0, PATCH],
   ]);
 });
 
@@ -81,6 +102,12 @@ test("what makes no sense is refused before anybody is asked", async () => {
     ["POST /v1/snapshot", { worker: 0, path: "relative" }, "", /absolute/],
     ["POST /v1/snapshot", { worker: 0, path: "/a\0" }, "", /absolute/],
     ["POST /v1/snapshot", { worker: 0, path: "/a", force: "yes" }, "", /force must be/],
+    ["POST /v1/scripts", { worker: 0, path: "a.js" }, "", /absolute/],
+    ["POST /v1/patch", { ...PATCH, worker: 3 }, "", /there is no worker 3/],
+    ["POST /v1/patch", { ...PATCH, path: 1 }, "", /absolute/],
+    ["POST /v1/patch", { ...PATCH, sources: [] }, "", /sources must be/],
+    ["POST /v1/patch", { ...PATCH, functions: [{ before: "" }] }, "", /before and after/],
+    ["POST /v1/patch", { ...PATCH, isDryRun: 1 }, "", /isDryRun must be/],
     ["POST /v1/debug", { worker: 2 }, "", /there is no worker 2/],
   ];
   for (const [route, body, query, expected] of wrong) {

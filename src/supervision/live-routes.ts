@@ -7,12 +7,14 @@
  * | GET /v1/stacks | `worker=0&variables=1` | `{stacks}`: one for each worker |
  * | POST /v1/profile | `{worker, what, durationMs, interval}` | lines of ProfileLine |
  * | POST /v1/snapshot | `{worker, path, force}` | lines of ProfileLine |
+ * | POST /v1/scripts | `{worker, path}` | `{scripts}`: the file as each worker has loaded it |
+ * | POST /v1/patch | `{worker, path, ...}`, see PatchOrder | `{patches}`: one for each worker |
  * | POST /v1/debug | `{worker}` | 101, then lines of the Chrome DevTools Protocol both ways |
  */
 import type { Socket } from "node:net";
 import { isAbsolute } from "node:path";
 import { JsonLines } from "../base/mod.ts";
-import type { AgentRequest, MainStack } from "../base/mod.ts";
+import type { AgentRequest, LoadedScript, MainStack, PatchResult } from "../base/mod.ts";
 import { ControlRequestError } from "./control-http.ts";
 import type { ControlAnswer, ControlRequest, ControlRoutes } from "./control.ts";
 
@@ -46,6 +48,22 @@ export type ProfileLine =
 
 export type ProfileOrder = Omit<Extract<AgentRequest, { kind: "profile" }>, "kind">;
 
+export type PatchOrder = Omit<Extract<AgentRequest, { kind: "patch" }>, "kind">;
+
+/** A file as a worker has loaded it, or why that is not known. */
+export interface WorkerScript {
+  readonly worker: number;
+  readonly pid: number;
+  readonly script: LoadedScript | null;
+  readonly error: string | null;
+}
+
+export interface WorkerPatch {
+  readonly worker: number;
+  readonly pid: number;
+  readonly result: PatchResult;
+}
+
 /** A debugger that is attached to a worker. */
 export interface AttachedDebugger {
   receive(message: unknown): void;
@@ -59,6 +77,8 @@ export interface ControlledLive {
   stacks(worker: number | null, variables: boolean): Promise<readonly WorkerStack[]>;
   profile(worker: number, order: ProfileOrder, signal: AbortSignal): AsyncIterable<ProfileLine>;
   snapshot(worker: number, path: string, isForced: boolean): AsyncIterable<ProfileLine>;
+  scripts(worker: number | null, path: string): Promise<readonly WorkerScript[]>;
+  patch(worker: number | null, order: PatchOrder): Promise<readonly WorkerPatch[]>;
   /** `onEnd` is called once, when the worker or its agent has ended. */
   debug(worker: number, onMessage: (message: unknown) => void, onEnd: () => void): AttachedDebugger;
 }
@@ -94,12 +114,19 @@ export function liveRoutes(live: ControlledLive | null): ControlRoutes {
     },
     "POST /v1/snapshot": ({ body }) => {
       const { worker, path, force = false } = membersOf(body);
-      if (typeof path !== "string" || !isAbsolute(path) || path.includes("\0")) {
-        throw refused("path must be an absolute path");
-      }
       if (typeof force !== "boolean") throw refused("force must be true or false");
       const index = workerOf(present(live), worker);
-      return { lines: present(live).snapshot(index, path, force), isEndless: false };
+      return { lines: present(live).snapshot(index, pathOf(path), force), isEndless: false };
+    },
+    "POST /v1/scripts": async ({ body }) => {
+      const { worker = null, path } = membersOf(body);
+      const index = worker === null ? null : workerOf(present(live), worker);
+      return { status: 200, json: { scripts: await present(live).scripts(index, pathOf(path)) } };
+    },
+    "POST /v1/patch": async ({ body }) => {
+      const { worker = null, ...order } = membersOf(body);
+      const index = worker === null ? null : workerOf(present(live), worker);
+      return { status: 200, json: { patches: await present(live).patch(index, patchOf(order)) } };
     },
     "POST /v1/debug": (request) => debug(present(live), request),
   };
@@ -135,6 +162,29 @@ function workerOf(live: ControlledLive, worker: unknown): number {
   if (isWhole(worker) && live.workers.includes(worker)) return worker;
   const known = live.workers.join(", ");
   throw refused(`there is no worker ${JSON.stringify(worker)}; there is ${known}`);
+}
+
+function patchOf(order: Readonly<Record<string, unknown>>): PatchOrder {
+  const { path, isModule, beforeSha256, sources, functions, isDryRun } = order;
+  if (typeof isModule !== "boolean") throw refused("isModule must be true or false");
+  if (typeof isDryRun !== "boolean") throw refused("isDryRun must be true or false");
+  if (typeof beforeSha256 !== "string") throw refused("beforeSha256 must be a text");
+  const isText = (value: unknown): value is string => typeof value === "string";
+  if (!Array.isArray(sources) || !sources.every(isText) || sources.length === 0) {
+    throw refused("sources must be texts");
+  }
+  if (!Array.isArray(functions)) throw refused("functions must be a list");
+  const texts = functions.map((each) => {
+    const { before: from, after: to } = membersOf(each);
+    if (!isText(from) || !isText(to)) throw refused("a function must have before and after");
+    return { before: from, after: to };
+  });
+  return { path: pathOf(path), isModule, beforeSha256, sources, functions: texts, isDryRun };
+}
+
+function pathOf(path: unknown): string {
+  if (typeof path === "string" && isAbsolute(path) && !path.includes("\0")) return path;
+  throw refused("path must be an absolute path");
 }
 
 function membersOf(body: unknown): Readonly<Record<string, unknown>> {

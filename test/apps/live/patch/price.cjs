@@ -1,0 +1,16 @@
+"use strict";
+const factor = 2;
+const spare = 7;
+function price(n) { return n * factor; }
+class Shop { sell(n) { return price(n) * 10; } }
+function makeCounter() {
+  let count = 0;
+  return { next: () => { count += 1; return `old ${count}`; } };
+}
+async function slow(waited) { await waited; return "slow old"; }
+function spin(ms) {
+  const until = performance.now() + ms;
+  while (performance.now() < until);
+  return "spun";
+}
+Object.assign(exports, { price, Shop, makeCounter, slow, spin });
