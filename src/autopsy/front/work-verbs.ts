@@ -5,9 +5,6 @@ import type { CellValue, Result } from "./result.ts";
 import { LIMIT, limitOf } from "./verb.ts";
 import type { AutopsyVerb } from "./verb.ts";
 
-/** JSGeneratorObject (js-generator.tq): the function; where it goes on, negative: nowhere. */
-const GENERATOR_FUNCTION = 24;
-const GENERATOR_CONTINUATION = 64;
 const REQUESTS_MAX = 100_000;
 const WAITERS_SHOWN = 4;
 
@@ -28,11 +25,12 @@ const asyncs: AutopsyVerb = {
   async run(session, args): Promise<Result> {
     const { v8 } = session;
     const chains = new AsyncChainReader(v8.heap, v8.functions);
+    const { generatorContinuation, generatorFunction } = v8.layout.stated;
     const byPlace = new Map<string, Waiting>();
     await session.walk((address) => {
       if (!chains.isAsyncGenerator(address)) return;
-      if ((v8.heap.smi(address, GENERATOR_CONTINUATION) ?? -1) < 0) return;
-      const shared = v8.functions.sharedOf(v8.heap.tagged(address, GENERATOR_FUNCTION));
+      if ((v8.heap.smi(address, generatorContinuation) ?? -1) < 0) return;
+      const shared = v8.functions.sharedOf(v8.heap.tagged(address, generatorFunction));
       const position = chains.positionOf(address, shared);
       const key = `${shared}:${position}`;
       const known = byPlace.get(key);

@@ -6,7 +6,6 @@ import type { Tagged } from "../v8/tagged.ts";
 import type { ValueReader } from "../v8/values.ts";
 
 const KEY_CHARS = 40;
-const CONTEXT = { scopeInfo: 16, previous: 24, locals: 32 } as const;
 /** The words of JSObject that lead to its own stores. */
 const STORES_AT = [8, 16, 24] as const;
 const PROPERTY_NAME = /^[A-Za-z_$][\w$]*$/;
@@ -73,11 +72,12 @@ export class EdgeNames {
 
   #variable(context: Tagged, to: Tagged): string | null {
     const { heap } = this.#objects;
-    if (heap.tagged(context, CONTEXT.previous) === to) return " (outer scope)";
-    const scope = readScopeInfo(heap, heap.tagged(context, CONTEXT.scopeInfo));
+    const { stated } = heap.layout;
+    if (heap.tagged(context, stated.contextPrevious) === to) return " (outer scope)";
+    const scope = readScopeInfo(heap, heap.tagged(context, stated.contextScopeInfo));
     const names = scope?.contextLocals ?? [];
     for (const [index, name] of names.entries()) {
-      const slot = heap.tagged(context, CONTEXT.locals + 8 * index);
+      const slot = heap.tagged(context, stated.contextLocals + 8 * index);
       if (slot === to || this.#values.variable(slot).value === to) return ` ${name}`;
     }
     return null;

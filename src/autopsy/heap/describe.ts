@@ -25,9 +25,6 @@ export const DEFAULT_LIMITS: DescribeLimits = { depth: 2, members: 100, chars: 1
 const BYTES_SHOWN_MAX = 50;
 /** Contexts around a closure. */
 const CONTEXTS_MAX = 50;
-/** JSGeneratorObject (js-generator.tq). */
-const GENERATOR_FUNCTION_AT = 24;
-const CONTEXT = { length: 8, scopeInfo: 16, previous: 24, locals: 32 } as const;
 
 /** One value. `address` is what `print`, `refs` and `why` take. */
 export type Described =
@@ -139,7 +136,7 @@ export class Describer {
     if (heap.isOfType(value, "JS_PROXY_TYPE")) return "Proxy";
     const type = heap.layout.typeName(heap.instanceTypeOf(value));
     if (type !== null && /^JS_(ASYNC_)?(FUNCTION|GENERATOR)_OBJECT_TYPE$/.test(type)) {
-      const name = this.#functionName(heap.tagged(value, GENERATOR_FUNCTION_AT));
+      const name = this.#functionName(heap.tagged(value, heap.layout.stated.generatorFunction));
       return `${type.includes("ASYNC") ? "suspended async" : "generator of"} ${name}`;
     }
     const name = this.#objects.className(value);
@@ -269,13 +266,14 @@ export class Describer {
   /** Variables that a closure holds, from the innermost scope on. */
   *#closureMembers(first: Tagged): Generator<(inner: (value: Tagged) => Described) => Member> {
     const heap = this.#heap;
+    const { stated } = heap.layout;
     let context = first;
     for (let count = 0; count < CONTEXTS_MAX && heap.isContext(context); count += 1) {
-      const scope = readScopeInfo(heap, heap.tagged(context, CONTEXT.scopeInfo));
-      const isFunctionScope = heap.smi(context, CONTEXT.length) !== null && scope !== null;
+      const scope = readScopeInfo(heap, heap.tagged(context, stated.contextScopeInfo));
+      const isFunctionScope = heap.smi(context, stated.contextLength) !== null && scope !== null;
       const names = isFunctionScope && !this.#isNative(context) ? (scope.contextLocals ?? []) : [];
       for (const [index, name] of names.entries()) {
-        const slot = heap.tagged(context, CONTEXT.locals + 8 * index);
+        const slot = heap.tagged(context, stated.contextLocals + 8 * index);
         const { value, number } = this.#values.variable(slot);
         yield (inner) =>
           member(
@@ -283,14 +281,14 @@ export class Describer {
             number === null ? inner(value) : primitive("number", numberText(number)),
           );
       }
-      const previous = heap.tagged(context, CONTEXT.previous);
+      const previous = heap.tagged(context, stated.contextPrevious);
       if (isSmi(previous)) return;
       context = previous;
     }
   }
 
   #isNative(context: Tagged): boolean {
-    return (this.#heap.smi(context, CONTEXT.length) ?? 0) > 200;
+    return (this.#heap.smi(context, this.#heap.layout.stated.contextLength) ?? 0) > 200;
   }
 
   *#internalMembers(value: Tagged): Generator<(inner: (value: Tagged) => Described) => Member> {

@@ -24,8 +24,6 @@ const CALL_SITE = { code: 8, function: 24, offset: 32, flags: 40 } as const;
 const FLAT = { words: 6, code: 0, function: 2, offset: 3, flags: 5 } as const;
 const WRAPPED_CODE_AT = 8;
 const STACK_DATA_FRAMES_AT = 8;
-/** BytecodeArray: the table of source positions (bytecode-array.tq). */
-const POSITIONS_AT = 24;
 /**
  * Flags up to `is_async` say what the frame is; above them stands, among others, that the offset
  * is a position already. Such a frame is told without its place.
@@ -111,7 +109,7 @@ function frameText(
   const script = functions.scriptOf(shared);
   const isKnown = isSmi(flags) && (smiValue(flags) & ~FLAGS_KNOWN) === 0 && isSmi(offset);
   const isBytecode = heap.isOfType(code, "BYTECODE_ARRAY_TYPE");
-  const table = isBytecode ? heap.tagged(code, POSITIONS_AT) : CLEARED;
+  const table = isBytecode ? heap.tagged(code, heap.layout.stated.bytecodePositions) : CLEARED;
   const position = isKnown ? positionOf(heap.byteArray(table), smiValue(offset)) : null;
   if (script === null) return name === "" ? "at <anonymous>" : `at ${name} (<anonymous>)`;
   const found = position === null ? null : functions.lineColumn(script, position);

@@ -10,6 +10,7 @@
  */
 import type { Target } from "../target/target.ts";
 import type { HeapView } from "../v8/heap-view.ts";
+import type { Stated } from "../v8/layout-table.ts";
 
 /** Half of the alignment of any version so far, so that a change of it is noticed, not missed. */
 const PROBE_BYTES = 64 * 1024;
@@ -19,11 +20,8 @@ const AREA_BYTES_MAX = 64 * 2 ** 30;
 /** `MemoryChunk::FROM_PAGE`: the half of the young generation that is empty. */
 const FROM_PAGE = 8;
 const HEADER_BYTES = 96;
-const METADATA_BYTES = 80;
-/** Inline headers: where the words are (12.4, basic-memory-chunk.h). */
-const INLINE = { self: 8, heap: 0x18, areaStart: 0x20, areaEnd: 0x28 } as const;
-/** Metadata beside the page (13.6, 14.6: memory-chunk-metadata.h, mutable-page-metadata.h). */
-const BESIDE = { areaEnd: 56, heap: 64, areaStart: 72 } as const;
+/** The second word of a page: its own address, or where its metadata is. */
+const SECOND_WORD = 8;
 
 export interface HeapPage {
   /** The page itself, aligned. */
@@ -46,7 +44,7 @@ export function findPages(target: Target, view: HeapView): readonly HeapPage[] {
     // of a core, the beginning of a mapping is there; what its header says may be absurd
     const end = Math.min(mapping.end, mapping.start + mapping.presentBytes);
     for (let at = first; at + HEADER_BYTES <= end;) {
-      const page = pageAt(target, at, mapping.isExecutable);
+      const page = pageAt(target, view.layout.stated, at, mapping.isExecutable);
       if (page !== null && hasObject(view, page)) pages.push(page);
       at = page === null ? at + PROBE_BYTES : nextProbe(page);
     }
@@ -58,24 +56,27 @@ function nextProbe({ start, areaEnd }: HeapPage): number {
   return Math.max(start + PROBE_BYTES, Math.ceil(areaEnd / PROBE_BYTES) * PROBE_BYTES);
 }
 
-function pageAt(target: Target, start: number, isExecutable: boolean): HeapPage | null {
+function pageAt(
+  target: Target,
+  stated: Stated,
+  start: number,
+  isExecutable: boolean,
+): HeapPage | null {
   const header = target.memory.read(start, HEADER_BYTES);
   if (header === null) return null;
-  const second = unsigned64(header, INLINE.self);
+  const second = unsigned64(header, SECOND_WORD);
   if ((header.readUInt32LE(0) & FROM_PAGE) !== 0) return null;
-  let [areaStart, areaEnd, heap] = [0, 0, 0];
-  if (second === start) {
-    areaStart = unsigned64(header, INLINE.areaStart);
-    areaEnd = unsigned64(header, INLINE.areaEnd);
-    heap = unsigned64(header, INLINE.heap);
+  let words: Buffer | null = header;
+  if (stated.isPageInline === 1) {
+    if (second !== start) return null;
   } else {
     if (second < PROBE_BYTES || second % 8 !== 0) return null;
-    const metadata = target.memory.read(second, METADATA_BYTES);
-    if (metadata === null) return null;
-    areaStart = unsigned64(metadata, BESIDE.areaStart);
-    areaEnd = unsigned64(metadata, BESIDE.areaEnd);
-    heap = unsigned64(metadata, BESIDE.heap);
+    words = target.memory.read(second, HEADER_BYTES);
+    if (words === null) return null;
   }
+  const areaStart = unsigned64(words, stated.pageAreaStart);
+  const areaEnd = unsigned64(words, stated.pageAreaEnd);
+  const heap = unsigned64(words, stated.pageHeap);
   const isSane =
     areaStart > start &&
     areaStart < start + PAGE_BYTES &&

@@ -124,8 +124,7 @@ export class SizeTable {
     this.#sized.set(bigint, { ...sized("u32", 8, 16, 4), lengthMask: 0x7fff_fffe });
     // FreeSpace, behind FeedbackVector and Filler: bytes in 12.4, words since
     const freeSpace = layout.type("FEEDBACK_VECTOR_TYPE") + 2;
-    const unit = layout.version.startsWith("12.") ? 1 : 8;
-    this.#sized.set(freeSpace, sized("smi", 8, 0, unit));
+    this.#sized.set(freeSpace, sized("smi", 8, 0, layout.stated.freeSpaceUnit));
   }
 
   #set(layout: Layout, name: string, rule: Sized): void {

@@ -19,16 +19,8 @@ import type { PositionFormat } from "./source-positions.ts";
 
 const FRAMES_MAX = 64;
 const STEPS_MAX = 256;
-/** JSGeneratorObject (js-generator.tq): function, context, receiver, input, mode, continuation. */
-const GENERATOR_FUNCTION = 24;
-const GENERATOR_INPUT = 48;
-const GENERATOR_CONTINUATION = 64;
-const GENERATOR_WORDS = [72, 80, 88, 96, 104];
-/** JSPromise and PromiseReaction (js-promise.tq, promise.tq). */
-const PROMISE_REACTIONS = 24;
-const REACTION_HANDLERS = [16, 24];
-const REACTION_PROMISE = 32;
-const CAPABILITY_PROMISE = 8;
+/** Words behind the continuation of a generator, of which one is its promise (js-generator.tq). */
+const GENERATOR_WORDS = [8, 16, 24, 32, 40];
 /** Slots of a context behind scope info and previous. */
 const CONTEXT_SLOTS = [2, 3, 4, 5];
 
@@ -66,15 +58,18 @@ export class AsyncChainReader {
 
   /** The functions that wait for a promise, nearest first; one way only where several wait. */
   waitingFor(start: Tagged): readonly AsyncFrame[] {
+    const { stated } = this.#heap.layout;
     const frames: AsyncFrame[] = [];
     const seen = new Set<Tagged>();
     let promise = start;
     for (let step = 0; step < STEPS_MAX && frames.length < FRAMES_MAX; step += 1) {
       if (promise === CLEARED || seen.has(promise)) break;
       seen.add(promise);
-      const reaction = this.#heap.tagged(promise, PROMISE_REACTIONS);
+      const reaction = this.#heap.tagged(promise, stated.promiseReactionsOrResult);
       if (!this.#heap.isOfType(reaction, "PROMISE_REACTION_TYPE")) break;
-      const handlers = REACTION_HANDLERS.map((offset) => this.#heap.tagged(reaction, offset));
+      const handlers = [stated.reactionFulfill, stated.reactionReject].map((offset) =>
+        this.#heap.tagged(reaction, offset),
+      );
       const generator = this.#firstGenerator(handlers);
       if (generator === CLEARED) {
         promise = this.#nextPromise(reaction, handlers);
@@ -123,8 +118,9 @@ export class AsyncChainReader {
   }
 
   #promiseOf(generator: Tagged): Tagged {
+    const { generatorContinuation } = this.#heap.layout.stated;
     for (const offset of GENERATOR_WORDS) {
-      const value = this.#heap.tagged(generator, offset);
+      const value = this.#heap.tagged(generator, generatorContinuation + offset);
       if (this.#heap.isOfType(value, "JS_PROMISE_TYPE")) return value;
     }
     return CLEARED;
@@ -132,22 +128,23 @@ export class AsyncChainReader {
 
   /** Through `then`, `Promise.all` and their like: the promise that this one settles. */
   #nextPromise(reaction: Tagged, handlers: readonly Tagged[]): Tagged {
+    const { stated } = this.#heap.layout;
     for (const handler of handlers) {
       for (const value of this.#slotsOf(handler)) {
         if (this.#heap.isOfType(value, "PROMISE_CAPABILITY_TYPE")) {
-          return this.#heap.tagged(value, CAPABILITY_PROMISE);
+          return this.#heap.tagged(value, stated.capabilityPromise);
         }
         if (this.#heap.isOfType(value, "JS_PROMISE_TYPE")) return value;
       }
     }
-    const target = this.#heap.tagged(reaction, REACTION_PROMISE);
+    const target = this.#heap.tagged(reaction, stated.reactionPromise);
     if (this.#heap.isOfType(target, "JS_PROMISE_TYPE")) return target;
     if (!this.#heap.isOfType(target, "PROMISE_CAPABILITY_TYPE")) return CLEARED;
-    return this.#heap.tagged(target, CAPABILITY_PROMISE);
+    return this.#heap.tagged(target, stated.capabilityPromise);
   }
 
   #frameOf(generator: Tagged): AsyncFrame {
-    const closure = this.#heap.tagged(generator, GENERATOR_FUNCTION);
+    const closure = this.#heap.tagged(generator, this.#heap.layout.stated.generatorFunction);
     const shared = this.#functions.sharedOf(closure);
     return { shared, generator, position: this.positionOf(generator, shared) };
   }
@@ -156,12 +153,12 @@ export class AsyncChainReader {
   positionOf(generator: Tagged, shared: Tagged): number | null {
     const heap = this.#heap;
     const { layout } = heap;
-    const continuation = heap.smi(generator, GENERATOR_CONTINUATION) ?? -1;
-    const input = heap.tagged(generator, GENERATOR_INPUT);
+    const continuation = heap.smi(generator, layout.stated.generatorContinuation) ?? -1;
+    const input = heap.tagged(generator, layout.stated.generatorInput);
     if (continuation < 0 || !isSmi(input)) return null;
     const offset = smiValue(input) - (layout.field("BytecodeArray", "data") - 1);
     const bytecode = this.#functions.bytecodeOf(shared);
-    const table = heap.byteArray(heap.tagged(bytecode, 24));
+    const table = heap.byteArray(heap.tagged(bytecode, layout.stated.bytecodePositions));
     return positionAt(table, this.#format, offset)?.scriptOffset ?? null;
   }
 }

@@ -12,10 +12,7 @@ const STRING_CHARS_MAX = 60;
 const PROPERTIES_MAX = 5;
 const BACK_POINTERS_MAX = 1000;
 const DEPTH_MAX = 1;
-/** Fields of JSArray and of the tables behind Map and Set: after properties and elements. */
-const ARRAY_LENGTH = 24;
 const PROPERTY_ARRAY_DATA = 16;
-const PROPERTIES = 8;
 const PROPERTY_CHARS_MAX = 2000;
 
 /** What the oddballs are, by their kind (src/objects/oddball.h). */
@@ -119,7 +116,7 @@ export class BriefPrinter {
     const { layout } = this.#heap;
     const name = this.className(value);
     if (type === layout.type("JS_ARRAY_TYPE")) {
-      const length = this.#heap.smi(value, ARRAY_LENGTH);
+      const length = this.#heap.smi(value, this.#heap.layout.stated.arrayLength);
       return `${name}(${length ?? "?"})`;
     }
     if (type === layout.type("JS_ERROR_TYPE") || depth >= DEPTH_MAX) {
@@ -145,7 +142,7 @@ export class BriefPrinter {
     const size = heap.layout.field("Map", "instance_size_in_words");
     const inObject = Math.max(0, heap.unsigned(map, size, 1) - start);
     if (index < inObject) return heap.tagged(object, 8 * (start + index));
-    const array = heap.tagged(object, PROPERTIES);
+    const array = heap.tagged(object, heap.layout.stated.objectProperties);
     return heap.tagged(array, PROPERTY_ARRAY_DATA + 8 * (index - inObject));
   }
 

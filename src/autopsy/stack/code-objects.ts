@@ -20,9 +20,6 @@ import type { Mapping, Target } from "../target/target.ts";
 const STEP_BYTES = 32;
 /** The largest optimised function that V8 makes is some 100 kB. */
 const SCAN_BYTES_MAX = 2 * 1024 * 1024;
-/** Fields of Code behind its size, each an int (src/objects/code.h). */
-const METADATA_SIZE = 4;
-const HANDLER_TABLE_OFFSET = 16;
 
 export type CodeKind = "baseline" | "maglev" | "turbofan" | "regexp" | "other";
 
@@ -101,7 +98,7 @@ export class CodeFinder {
     const kind = flags & layout.get("CodeKindFieldMask");
     const baseline = layout.get("CodeKindBaseline");
     const kinds: readonly CodeKind[] = ["baseline", "maglev", "turbofan"];
-    const metadataBytes = heap.unsigned(address, size + METADATA_SIZE, 4);
+    const metadataBytes = heap.unsigned(address, size + layout.stated.codeMetadataSize, 4);
     return {
       address,
       kind: kinds[kind - baseline] ?? (kind === 0 ? "other" : "regexp"),
@@ -110,7 +107,7 @@ export class CodeFinder {
       deoptimizationData: heap.tagged(address, layout.stated.codeDeoptimizationData),
       positionTable: heap.tagged(address, layout.stated.codePositionTable),
       metadataBytes,
-      handlerTableOffset: heap.unsigned(address, size + HANDLER_TABLE_OFFSET, 4),
+      handlerTableOffset: heap.unsigned(address, size + layout.stated.codeHandlerTable, 4),
     };
   }
 }
@@ -180,7 +177,7 @@ export class DeoptimizationData {
   get exits(): { readonly start: number; readonly eagerCount: number } {
     const { stated } = this.#heap.layout;
     const item = (index: number): number =>
-      smiOr(this.#heap.arrayItem(this.#array, stated.deoptDeoptExitStart + index), 0);
+      smiOr(this.#heap.arrayItem(this.#array, stated.deoptExitStart + index), 0);
     return { start: item(0), eagerCount: item(1) };
   }
 }

@@ -61,7 +61,6 @@ const ARGUMENT_COUNT = -24;
 const BYTECODE_ARRAY = -32;
 const BYTECODE_OFFSET = -40;
 /** BytecodeArray: source positions, behind length and wrapper (bytecode-array.tq). */
-const BYTECODE_SOURCE_POSITIONS = 24;
 const ARGUMENTS_MAX = 64;
 const PARAMETERS_MAX = 32;
 const INLINING_DEPTH_MAX = 100;
@@ -191,7 +190,7 @@ export class JavaScriptFrameReader {
 
   #bytecodePosition(shared: Tagged, bytecode: Tagged, offset: number): number | null {
     const heap = this.#heap;
-    const table = heap.byteArray(heap.tagged(bytecode, BYTECODE_SOURCE_POSITIONS));
+    const table = heap.byteArray(heap.tagged(bytecode, heap.layout.stated.bytecodePositions));
     const found = positionAt(table, this.#format, offset);
     if (found !== null) return found.scriptOffset;
     return offset < 0 ? (this.#functions.scopeInfoOf(shared)?.range?.start ?? null) : null;
@@ -264,7 +263,7 @@ export class JavaScriptFrameReader {
   }
 
   #safepoint(code: CodeObject, data: DeoptimizationData, pcOffset: number) {
-    const { hasStackSlots } = this.#heap.layout.stated;
+    const hasStackSlots = this.#heap.layout.stated.hasStackSlots === 1;
     const length = Math.min(code.handlerTableOffset, code.metadataBytes);
     if (length > METADATA_BYTES_MAX) return undefined;
     const bytes = this.#heap.memory.read(code.start + code.bytes, length);

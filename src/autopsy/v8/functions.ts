@@ -18,11 +18,6 @@ import type { Tagged } from "./tagged.ts";
 const SOURCE_CHARS_MAX = 128 * 1024 * 1024;
 /** Sources that are kept at a time, with their lines. */
 const SCRIPTS_KEPT_MAX = 64;
-/**
- * Script: line and column at which its source begins, between `name` and `line_ends` (script.tq).
- */
-const SCRIPT_LINE_OFFSET = 24;
-const SCRIPT_COLUMN_OFFSET = 32;
 const WRAPPED_PARAMETERS_MAX = 64;
 /** What ends a line of a script: ECMA-262 12.3. */
 const LINE_TERMINATOR = /\r\n|[\n\r\u2028\u2029]/gu;
@@ -88,7 +83,7 @@ export class FunctionReader {
     const known = this.scopeInfoOf(shared)?.range ?? null;
     if (known !== null) return known;
     for (const place of [layout.stated.sfiFunctionData, layout.stated.sfiUntrustedData]) {
-      const data = place === null ? CLEARED : heap.tagged(shared, place);
+      const data = place < 0 ? CLEARED : heap.tagged(shared, place);
       const type = layout.typeName(heap.instanceTypeOf(data));
       if (type === null || !type.startsWith("UNCOMPILED_DATA")) continue;
       const start = heap.unsigned(data, layout.field("UncompiledData", "start_position"), 4);
@@ -177,8 +172,9 @@ export class FunctionReader {
       else high = middle;
     }
     const heap = this.#heap;
-    const lineOffset = heap.smi(script.address, SCRIPT_LINE_OFFSET) ?? 0;
-    const columnOffset = low === 1 ? (heap.smi(script.address, SCRIPT_COLUMN_OFFSET) ?? 0) : 0;
+    const { scriptLineOffset, scriptColumnOffset } = heap.layout.stated;
+    const lineOffset = heap.smi(script.address, scriptLineOffset) ?? 0;
+    const columnOffset = low === 1 ? (heap.smi(script.address, scriptColumnOffset) ?? 0) : 0;
     const column = position - (starts[low - 1] ?? 0) + 1 + columnOffset;
     return { line: low + lineOffset, column };
   }
@@ -189,7 +185,7 @@ export class FunctionReader {
     const { stated } = heap.layout;
     const places = [stated.sfiFunctionData, stated.sfiUntrustedData];
     for (const place of places) {
-      if (place === null) continue;
+      if (place < 0) continue;
       const found = this.#bytecodeFrom(heap.tagged(shared, place), 0);
       if (found !== CLEARED) return found;
     }

@@ -5,12 +5,15 @@
  * | --- | --- |
  * | the binary's own metadata (`v8dbg_*`) | fields of String, Script; instance types |
  * | machine code of the binary (isolates.ts) | offsets in IsolateData |
- * | stated here for each V8 version, with a check at load | what the metadata leaves out |
+ * | the table of this V8 version (layouts/), with checks at load (self-test.ts) | the rest |
  *
  * Versions: Node 22 is V8 12.4, Node 24 is 13.6, Node 26 is 14.6; within a major of Node they are
  * frozen.
  */
 import { HoldfastError } from "../../base/mod.ts";
+import { valuesOf } from "./layout-table.ts";
+import type { LayoutTable, Stated } from "./layout-table.ts";
+import { LAYOUTS } from "./layouts/all.ts";
 import type { Metadata } from "./metadata.ts";
 
 /** Frame types of V8 (`StackFrame::Type`), as far as they are told apart here. */
@@ -37,104 +40,68 @@ export type FrameTypeName =
   | "Irregexp"
   | "Native";
 
-/** What the metadata of a version leaves out; each line with where the figure is from. */
-interface Stated {
-  /** SharedFunctionInfo: trusted function data (`%DebugPrint` of a function; V8 headers). */
-  readonly sfiFunctionData: number;
-  /** SharedFunctionInfo: untrusted function data; null where there is one field for both. */
-  readonly sfiUntrustedData: number | null;
-  /** SharedFunctionInfo: unique id aside, `formal_parameter_count`: from metadata. */
-  /** Code: deoptimisation data or interpreter data, and the position or offset table. */
-  readonly codeDeoptimizationData: number;
-  readonly codePositionTable: number;
-  /** DeoptimizationData: rows begin here, and have so many words (deoptimization-data.h). */
-  readonly deoptFirstEntry: number;
-  readonly deoptDeoptExitStart: number;
-  /** Safepoint tables begin with the number of stack slots. */
-  readonly hasStackSlots: boolean;
-  /** Symbol flags: bits of what no program can see (symbol.h; two of them since 14.x). */
-  readonly symbolPrivateMask: number;
-  /** Interpreter frames: register r0 from the frame pointer. */
-  readonly interpreterRegisters: number;
-  /**
-   * From the Isolate: the allocation areas of the young and of the old generation, each
-   * (start, top, limit) (isolate-data.h, `new_allocation_info` and `old_allocation_info`;
-   * linear-allocation-area.h). Found in cores: top moves, limit is the end of a page.
-   */
-  readonly allocationAreas: readonly number[];
+/** Which table is read with, and how that was decided. */
+export interface LayoutChoice {
+  readonly table: LayoutTable;
+  readonly stated: Stated;
+  /** True: made for this very version; false: for the one nearest to it. */
+  readonly isExact: boolean;
 }
 
-const STATED: ReadonlyMap<string, Stated> = new Map([
-  [
-    "12.4",
-    {
-      sfiFunctionData: 8,
-      sfiUntrustedData: null,
-      codeDeoptimizationData: 8,
-      codePositionTable: 16,
-      deoptFirstEntry: 11,
-      deoptDeoptExitStart: 8,
-      hasStackSlots: false,
-      symbolPrivateMask: 1,
-      interpreterRegisters: -56,
-      allocationAreas: [0xc0, 0xd8],
-    },
-  ],
-  [
-    "13.6",
-    {
-      sfiFunctionData: 8,
-      sfiUntrustedData: 16,
-      codeDeoptimizationData: 8,
-      codePositionTable: 16,
-      deoptFirstEntry: 12,
-      deoptDeoptExitStart: 9,
-      hasStackSlots: true,
-      symbolPrivateMask: 1,
-      interpreterRegisters: -56,
-      allocationAreas: [0xc8, 0xe0],
-    },
-  ],
-  [
-    "14.6",
-    {
-      sfiFunctionData: 8,
-      sfiUntrustedData: 16,
-      codeDeoptimizationData: 8,
-      codePositionTable: 16,
-      deoptFirstEntry: 12,
-      deoptDeoptExitStart: 9,
-      hasStackSlots: true,
-      symbolPrivateMask: 3,
-      interpreterRegisters: -56,
-      allocationAreas: [0xc8, 0xe0],
-    },
-  ],
-]);
+/**
+ * The table for a version of V8: its own, else the nearest one, which then must pass every check
+ * (self-test.ts) before anything is said.
+ *
+ * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_VERSION when it is no V8, or older than all tables.
+ */
+export function chooseLayout(
+  { version }: Pick<Metadata, "version">,
+  tables: readonly LayoutTable[] = LAYOUTS,
+): LayoutChoice {
+  const [major, minor] = version.split(".").map(Number);
+  const order = (text: string): number => {
+    const [one = 0, two = 0] = text.split(".").map(Number);
+    return one * 100 + two;
+  };
+  const wanted = order(`${major}.${minor}`);
+  const sorted = tables.toSorted(
+    (a, b) => Math.abs(order(a.version) - wanted) - Math.abs(order(b.version) - wanted),
+  );
+  const [nearest] = sorted;
+  const oldest = Math.min(...LAYOUTS.map((table) => order(table.version)));
+  if (nearest === undefined || !Number.isFinite(wanted) || wanted < oldest) {
+    const found = version === "" ? "no V8 version in it" : `V8 ${version}`;
+    throw new HoldfastError(
+      "ERR_HOLDFAST_AUTOPSY_VERSION",
+      `Cannot read the JavaScript of this process: its binary has ${found}. ` +
+        `Known are Node 22 (V8 12.4), Node 24 (13.6) and Node 26 (14.6).`,
+    );
+  }
+  const isExact = order(nearest.version) === wanted;
+  return { table: nearest, stated: valuesOf(nearest), isExact };
+}
 
 /** See the file's docstring. */
 export class Layout {
   readonly version: string;
   readonly metadata: Metadata;
   readonly stated: Stated;
+  readonly choice: LayoutChoice;
+  /** Constants of the table's own binary that this binary lacks or has otherwise. */
+  readonly differences: readonly string[];
   readonly #frameTypes = new Map<number, FrameTypeName>();
   readonly #byPrefix = new Map<string, number | null>();
   readonly #typeNames = new Map<number, string>();
 
   /** @throws HoldfastError ERR_HOLDFAST_AUTOPSY_VERSION when this V8 is not known. */
-  constructor(metadata: Metadata) {
+  constructor(metadata: Metadata, choice: LayoutChoice = chooseLayout(metadata)) {
     this.metadata = metadata;
     this.version = metadata.version;
-    const stated = STATED.get(metadata.version.split(".").slice(0, 2).join("."));
-    if (stated === undefined) {
-      const found = metadata.version === "" ? "no V8 version in it" : `V8 ${metadata.version}`;
-      throw new HoldfastError(
-        "ERR_HOLDFAST_AUTOPSY_VERSION",
-        `Cannot read the JavaScript of this process: its binary has ${found}. ` +
-          `Known are Node 22 (V8 12.4), Node 24 (13.6) and Node 26 (14.6).`,
-      );
-    }
-    this.stated = stated;
+    this.choice = choice;
+    this.stated = choice.stated;
+    this.differences = Object.entries(choice.table.metadata).flatMap(([name, value]) =>
+      metadata.constants.get(name) === value ? [] : [name],
+    );
     for (const [name, value] of metadata.constants) {
       const match = /^frametype_(\w+)Frame$/u.exec(name);
       // The metadata has more types than this file tells apart: those are shown by their number.

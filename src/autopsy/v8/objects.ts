@@ -20,29 +20,9 @@ import type { Tagged } from "./tagged.ts";
 const BACK_POINTERS_MAX = 4_096;
 const PROTOTYPES_MAX = 1_000;
 const PROPERTIES_MAX = 200_000;
-const PROPERTIES_AT = 8;
-const ELEMENTS_AT = 16;
-const ARRAY_LENGTH_AT = 24;
-/** JSProxy: target and handler, behind the map and the properties. */
-const PROXY = { target: 16, handler: 24 } as const;
-/** PropertyCell: name, details, value. */
-const CELL = { name: 8, details: 16, value: 24 } as const;
-const PAIR = { getter: 8, setter: 16 } as const;
-/** Symbol: the flags, behind the hash (symbol.h). */
-const SYMBOL_FLAGS_AT = 12;
 const HOLE_NAN_HIGH = 0xfff7_ffff;
 /** Characters of a property's name. */
 const NAME_CHARS_MAX = 1_000;
-
-/** Elements kinds (elements-kind.h): the same in 12.4, 13.6 and 14.6. */
-const PACKED_DOUBLE = 4;
-const HOLEY_DOUBLE = 5;
-const LAST_FAST = 11;
-const DICTIONARY = 13;
-const FAST_ARGUMENTS = 14;
-const SLOW_ARGUMENTS = 15;
-const FAST_STRING_WRAPPER = 16;
-const SLOW_STRING_WRAPPER = 17;
 
 export interface Property {
   /** A string or a symbol. */
@@ -132,12 +112,12 @@ export class ObjectReader {
     const { layout } = heap;
     const map = heap.mapOf(object);
     if (heap.instanceTypeOf(object) === layout.type("JS_GLOBAL_OBJECT_TYPE")) {
-      yield* this.#globalProperties(heap.tagged(object, PROPERTIES_AT));
+      yield* this.#globalProperties(heap.tagged(object, layout.stated.objectProperties));
       return;
     }
     const bits = heap.unsigned(map, layout.field("Map", "bit_field3"), 4);
     if (((bits >>> layout.get("bit_field3_is_dictionary_map_shift")) & 1) === 1) {
-      yield* this.#dictionaryProperties(heap.tagged(object, PROPERTIES_AT));
+      yield* this.#dictionaryProperties(heap.tagged(object, layout.stated.objectProperties));
       return;
     }
     yield* this.#fastProperties(object, map, bits);
@@ -164,7 +144,7 @@ export class ObjectReader {
   /** `length` of an array; null for everything else. */
   arrayLength(object: Tagged): number | null {
     if (!this.heap.isOfType(object, "JS_ARRAY_TYPE")) return null;
-    return this.number(this.heap.tagged(object, ARRAY_LENGTH_AT));
+    return this.number(this.heap.tagged(object, this.heap.layout.stated.arrayLength));
   }
 
   /** A Smi or a HeapNumber; null for everything else. */
@@ -183,24 +163,29 @@ export class ObjectReader {
     const kind =
       (bits & layout.get("bit_field2_elements_kind_mask")) >>>
       layout.get("bit_field2_elements_kind_shift");
-    const store = heap.tagged(object, ELEMENTS_AT);
+    const { stated } = layout;
+    const store = heap.tagged(object, stated.objectElements);
     const limit = this.arrayLength(object) ?? Number.MAX_SAFE_INTEGER;
-    if (kind === PACKED_DOUBLE || kind === HOLEY_DOUBLE) yield* this.#doubles(store, limit);
-    else if (kind <= LAST_FAST || kind === FAST_STRING_WRAPPER) yield* this.#tagged(store, limit);
-    else if (kind === DICTIONARY || kind === SLOW_STRING_WRAPPER) yield* this.#sparse(store);
-    else if (kind === FAST_ARGUMENTS || kind === SLOW_ARGUMENTS) {
+    if (kind === stated.elementsPackedDouble || kind === stated.elementsHoleyDouble)
+      yield* this.#doubles(store, limit);
+    else if (kind <= stated.elementsLastFast || kind === stated.elementsFastStringWrapper)
+      yield* this.#tagged(store, limit);
+    else if (kind === stated.elementsDictionary || kind === stated.elementsSlowStringWrapper)
+      yield* this.#sparse(store);
+    else if (kind === stated.elementsFastArguments || kind === stated.elementsSlowArguments) {
       // context, then the arguments that no variable stands for
       const rest = heap.tagged(store, layout.field("FixedArray", "data") + 8);
-      if (kind === FAST_ARGUMENTS) yield* this.#tagged(rest, limit);
+      if (kind === stated.elementsFastArguments) yield* this.#tagged(rest, limit);
       else yield* this.#sparse(rest);
     }
   }
 
   proxy(object: Tagged): { readonly target: Tagged; readonly handler: Tagged } {
     const { heap } = this;
+    const { proxyTarget, proxyHandler } = heap.layout.stated;
     return {
-      target: heap.tagged(object, PROXY.target),
-      handler: heap.tagged(object, PROXY.handler),
+      target: heap.tagged(object, proxyTarget),
+      handler: heap.tagged(object, proxyHandler),
     };
   }
 
@@ -301,7 +286,7 @@ export class ObjectReader {
     const start = heap.unsigned(map, layout.field("Map", startField), 1);
     const words = heap.unsigned(map, layout.field("Map", "instance_size_in_words"), 1);
     const inObject = Math.max(0, words - start);
-    const array = heap.tagged(object, PROPERTIES_AT);
+    const array = heap.tagged(object, layout.stated.objectProperties);
     const data = layout.field("FixedArray", "data");
     for (let index = 0; index < count; index += 1) {
       const at = header + 24 * index;
@@ -345,13 +330,14 @@ export class ObjectReader {
 
   *#globalProperties(dictionary: Tagged): Generator<Property> {
     const { heap } = this;
+    const { stated } = heap.layout;
     const length = Math.min(heap.arrayLength(dictionary), PROPERTIES_MAX);
     for (let index = 0; index < length; index += 1) {
       const cell = heap.arrayItem(dictionary, index);
       if (isSmi(cell) || heap.instanceTypeOf(cell) !== this.#propertyCellType) continue;
-      const details = heap.smi(cell, CELL.details) ?? 0;
-      const key = heap.tagged(cell, CELL.name);
-      const property = this.#property(key, heap.tagged(cell, CELL.value), details);
+      const details = heap.smi(cell, stated.cellDetails) ?? 0;
+      const key = heap.tagged(cell, stated.cellName);
+      const property = this.#property(key, heap.tagged(cell, stated.cellValue), details);
       if (property !== null) yield property;
     }
   }
@@ -359,9 +345,10 @@ export class ObjectReader {
   #property(key: Tagged, value: Tagged, details: number): Property | null {
     const { heap } = this;
     const { layout } = heap;
+    const { stated } = layout;
     const isSymbol = heap.isOfType(key, "SYMBOL_TYPE");
     const isHidden =
-      isSymbol && (heap.unsigned(key, SYMBOL_FLAGS_AT, 4) & layout.stated.symbolPrivateMask) !== 0;
+      isSymbol && (heap.unsigned(key, stated.symbolFlags, 4) & stated.symbolPrivateMask) !== 0;
     const text = isSymbol ? heap.tagged(key, layout.field("Symbol", "name")) : key;
     const name = heap.string(text, NAME_CHARS_MAX);
     if (name === null && !isSymbol) return null;
@@ -380,8 +367,8 @@ export class ObjectReader {
       value: isAccessor ? CLEARED : value,
       accessor: isAccessor
         ? {
-            getter: isPair ? heap.tagged(value, PAIR.getter) : CLEARED,
-            setter: isPair ? heap.tagged(value, PAIR.setter) : CLEARED,
+            getter: isPair ? heap.tagged(value, stated.pairGetter) : CLEARED,
+            setter: isPair ? heap.tagged(value, stated.pairSetter) : CLEARED,
           }
         : null,
     };

@@ -2,43 +2,22 @@
  * What V8 keeps inside the objects of the language's own classes: entries of Map and Set, the state
  * of a promise, bytes of a buffer, time of a date. One function for each, by the object's address.
  *
- * Offsets that the metadata does not have are stated here with their source; they are the same in
- * 12.4, 13.6 and 14.6 unless a table says otherwise.
+ * Offsets that the metadata does not have are in the table of the version (layout-table.ts).
  */
 import type { HeapView } from "./heap-view.ts";
 import type { ObjectReader } from "./objects.ts";
 import { CLEARED, isSmi, smiValue } from "./tagged.ts";
 import type { Tagged } from "./tagged.ts";
 
-/** js-collection.tq, js-weak-refs.tq, js-promise.tq, js-primitive-wrapper: the first own field. */
-const FIRST_FIELD = 24;
-const PROMISE = { reactionsOrResult: 24, flags: 32 } as const;
 const PROMISE_STATUS_MASK = 3;
-const BOUND = { target: 24, receiver: 32, args: 40 } as const;
-const REGEXP = { source: 32, flags: 40 } as const;
-/** js-regexp.h: `JSRegExp::Flag`. */
-const REGEXP_FLAGS: readonly (readonly [number, string])[] = [
-  [1 << 7, "d"],
-  [1, "g"],
-  [1 << 1, "i"],
-  [1 << 2, "m"],
-  [1 << 5, "s"],
-  [1 << 4, "u"],
-  [1 << 8, "v"],
-  [1 << 3, "y"],
-];
+/** In the order of `regExpBits`. */
+const REGEXP_LETTERS = ["d", "g", "i", "m", "s", "u", "v", "y"];
 const SYMBOL_TYPE_TO_BIGINT = 1;
-const BIGINT = { bits: 8, digits: 16 } as const;
 const BIGINT_DIGITS_MAX = 1_024;
-/** ordered-hash-table.h: elements, deleted, buckets, then the chains. */
-const ORDERED_HEADER = 3;
-/** ContextCell: value, dependent code, state, number. */
-const CELL = { value: 8, state: 24, number: 32 } as const;
+/** `ContextCell::State`: what stands beside the value. */
 const CELL_INT32 = 2;
 const CELL_FLOAT64 = 3;
 const ENTRIES_MAX = 1_000_000;
-/** hash-table.h: elements, deleted, capacity. */
-const HASH_HEADER = 3;
 
 export type PromiseState = "pending" | "fulfilled" | "rejected";
 
@@ -76,9 +55,10 @@ export class ValueReader {
   /** Entries of a WeakMap or WeakSet whose keys still live. */
   *weakEntries(collection: Tagged): Generator<Entry> {
     const heap = this.#heap;
-    const table = heap.tagged(collection, FIRST_FIELD);
+    const { collectionTable, hashHeader } = heap.layout.stated;
+    const table = heap.tagged(collection, collectionTable);
     const length = Math.min(heap.arrayLength(table), ENTRIES_MAX);
-    for (let index = HASH_HEADER; index + 1 < length; index += 2) {
+    for (let index = hashHeader; index + 1 < length; index += 2) {
       const key = heap.arrayItem(table, index);
       if (isSmi(key) || !this.#objects.isReceiver(key)) continue;
       yield { key, value: heap.arrayItem(table, index + 1) };
@@ -87,13 +67,14 @@ export class ValueReader {
 
   /** What a WeakRef refers to; CLEARED when it is gone. */
   weakTarget(weakRef: Tagged): Tagged {
-    return this.#heap.tagged(weakRef, FIRST_FIELD);
+    return this.#heap.tagged(weakRef, this.#heap.layout.stated.weakRefTarget);
   }
 
   promise(promise: Tagged): { readonly state: PromiseState; readonly value: Tagged } {
-    const status = (this.#heap.smi(promise, PROMISE.flags) ?? 0) & PROMISE_STATUS_MASK;
+    const { promiseFlags, promiseReactionsOrResult } = this.#heap.layout.stated;
+    const status = (this.#heap.smi(promise, promiseFlags) ?? 0) & PROMISE_STATUS_MASK;
     const state = status === 1 ? "fulfilled" : status === 2 ? "rejected" : "pending";
-    return { state, value: this.#heap.tagged(promise, PROMISE.reactionsOrResult) };
+    return { state, value: this.#heap.tagged(promise, promiseReactionsOrResult) };
   }
 
   arrayBuffer(buffer: Tagged): ByteRange {
@@ -123,31 +104,32 @@ export class ValueReader {
   dataView(view: Tagged): ByteRange {
     const heap = this.#heap;
     const { layout } = heap;
-    const buffer = this.arrayBuffer(heap.tagged(view, FIRST_FIELD));
+    const buffer = this.arrayBuffer(heap.tagged(view, layout.stated.dataViewBuffer));
     const offset = heap.word(view, layout.field("JSArrayBufferView", "byte_offset"));
     const bytes = heap.word(view, layout.field("JSArrayBufferView", "byte_length"));
     return { address: buffer.address + offset, bytes };
   }
 
-  /** Milliseconds since 1970, or NaN. A tagged number in 12.4, a raw double since. */
+  /** Milliseconds since 1970, or NaN. */
   date(date: Tagged): number {
     const heap = this.#heap;
     const at = heap.layout.field("JSDate", "value");
-    if (!heap.layout.version.startsWith("12.")) return heap.double(date, at);
+    if (heap.layout.stated.isDateDouble === 1) return heap.double(date, at);
     return this.#objects.number(heap.tagged(date, at)) ?? Number.NaN;
   }
 
   regExp(regExp: Tagged): string {
     const heap = this.#heap;
-    const source = heap.string(heap.tagged(regExp, REGEXP.source)) ?? "?";
-    const bits = heap.smi(regExp, REGEXP.flags) ?? 0;
-    const flags = REGEXP_FLAGS.filter(([bit]) => (bits & bit) !== 0).map(([, letter]) => letter);
+    const { regExpSource, regExpFlags, regExpBits } = heap.layout.stated;
+    const source = heap.string(heap.tagged(regExp, regExpSource)) ?? "?";
+    const bits = heap.smi(regExp, regExpFlags) ?? 0;
+    const flags = REGEXP_LETTERS.filter((_, index) => (bits & (regExpBits[index] ?? 0)) !== 0);
     return `/${source}/${flags.join("")}`;
   }
 
   /** The value in a Number, String, Boolean, Symbol or BigInt object. */
   wrapped(wrapper: Tagged): Tagged {
-    return this.#heap.tagged(wrapper, FIRST_FIELD);
+    return this.#heap.tagged(wrapper, this.#heap.layout.stated.wrappedValue);
   }
 
   bound(boundFunction: Tagged): {
@@ -156,11 +138,12 @@ export class ValueReader {
     readonly args: readonly Tagged[];
   } {
     const heap = this.#heap;
-    const args = heap.tagged(boundFunction, BOUND.args);
+    const { boundTarget, boundReceiver, boundArgs } = heap.layout.stated;
+    const args = heap.tagged(boundFunction, boundArgs);
     const count = Math.min(heap.arrayLength(args), 1_000);
     return {
-      target: heap.tagged(boundFunction, BOUND.target),
-      receiver: heap.tagged(boundFunction, BOUND.receiver),
+      target: heap.tagged(boundFunction, boundTarget),
+      receiver: heap.tagged(boundFunction, boundReceiver),
       args: Array.from({ length: count }, (_, index) => heap.arrayItem(args, index)),
     };
   }
@@ -173,12 +156,12 @@ export class ValueReader {
   /** Null when it has more digits than anybody reads. */
   bigint(value: Tagged): bigint | null {
     const heap = this.#heap;
-    const bits = heap.unsigned(value, BIGINT.bits, 4);
+    const bits = heap.unsigned(value, heap.layout.stated.bigintBits, 4);
     const digits = (bits & 0x7fff_fffe) >>> 1;
     if (digits > BIGINT_DIGITS_MAX) return null;
     let result = 0n;
     for (let index = digits - 1; index >= 0; index -= 1) {
-      const digit = heap.bigWord(value, BIGINT.digits + 8 * index);
+      const digit = heap.bigWord(value, heap.layout.stated.bigintDigits + 8 * index);
       result = (result << 64n) | digit;
     }
     return (bits & 1) === 1 ? -result : result;
@@ -194,10 +177,13 @@ export class ValueReader {
     if (type === null || isSmi(slot) || heap.instanceTypeOf(slot) !== type) {
       return { value: slot, number: null };
     }
-    const state = heap.unsigned(slot, CELL.state, 4);
-    const value = heap.tagged(slot, CELL.value);
-    if (state === CELL_INT32) return { value, number: heap.unsigned(slot, CELL.number, 4) | 0 };
-    if (state === CELL_FLOAT64) return { value, number: heap.double(slot, CELL.number) };
+    const { contextCellValue, contextCellState, contextCellNumber } = heap.layout.stated;
+    const state = heap.unsigned(slot, contextCellState, 4);
+    const value = heap.tagged(slot, contextCellValue);
+    if (state === CELL_INT32) {
+      return { value, number: heap.unsigned(slot, contextCellNumber, 4) | 0 };
+    }
+    if (state === CELL_FLOAT64) return { value, number: heap.double(slot, contextCellNumber) };
     return { value, number: null };
   }
 
@@ -210,14 +196,15 @@ export class ValueReader {
   /** Rows of an ordered hash table; `width`: fields of one, the chain among them. */
   *#ordered(collection: Tagged, width: number): Generator<readonly [Tagged, Tagged]> {
     const heap = this.#heap;
-    const table = heap.tagged(collection, FIRST_FIELD);
+    const { collectionTable, orderedHeader } = heap.layout.stated;
+    const table = heap.tagged(collection, collectionTable);
     const length = heap.arrayLength(table);
     const number = (index: number): number => {
       const value = heap.arrayItem(table, index);
       return isSmi(value) ? smiValue(value) : 0;
     };
     const rows = Math.min(number(0) + number(1), ENTRIES_MAX);
-    const first = ORDERED_HEADER + number(2);
+    const first = orderedHeader + number(orderedHeader - 1);
     for (let row = 0; row < rows; row += 1) {
       const at = first + row * width;
       if (at + width > length) return;
