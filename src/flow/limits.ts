@@ -99,12 +99,13 @@ function smooth(former: number, value: number): number {
 }
 
 /** How often a loop's limit is looked at while something waits. */
-const LOOP_CHECK_MS = 20;
-/** Below the first the loop has time left and more may come in; above the second less will do. */
-const LOOP_IDLE = 0.95;
-const LOOP_FULL = 0.98;
-const LOOP_GROWTH = 1.25;
-const LOOP_SHRINKAGE = 0.95;
+const LOOP_CHECK_MS = 40;
+/** Below this the loop has time left, and more may come in. */
+const LOOP_IDLE = 0.98;
+const LOOP_GROWTH = 1.1;
+/** What is in may take so much longer than it would alone; beyond, less must be in. */
+const LOOP_EXCESS_MS = 20;
+const LOOP_SHRINKAGE = 0.9;
 
 /**
  * An event loop serves best when it is never idle while something waits, and not more than that:
@@ -117,6 +118,7 @@ class LoopLimit implements Limit {
   #checkedAtMs = 0;
   #former = performance.eventLoopUtilization();
   #utilization = 0;
+  readonly #base = new Base();
   typicalMs = 0;
 
   constructor(given: Bounds) {
@@ -144,18 +146,37 @@ class LoopLimit implements Limit {
     this.#utilization = utilization;
     const { min, max } = this.#bounds;
     if (utilization < LOOP_IDLE) this.#value = Math.min(max, this.#value * LOOP_GROWTH + 1);
-    else if (utilization > LOOP_FULL) this.#value = Math.max(min, this.#value * LOOP_SHRINKAGE);
+    else if (this.typicalMs - this.#base.ms > LOOP_EXCESS_MS) {
+      this.#value = Math.max(min, this.#value * LOOP_SHRINKAGE);
+    }
   }
 
-  ended(sample: Sample, durationMs: number): void {
-    if (sample === "ok") this.typicalMs = smooth(this.typicalMs, durationMs);
+  ended(sample: Sample, durationMs: number, _inFlight: number, nowMs: number): void {
+    if (sample !== "ok") return;
+    this.typicalMs = smooth(this.typicalMs, durationMs);
+    this.#base.note(durationMs, this.typicalMs, nowMs);
+  }
+}
+
+/** The least that one takes, forgotten slowly: by this part a second. */
+const BASE_RISE_PER_SECOND = 0.02;
+
+class Base {
+  ms = 0;
+  #atMs = 0;
+
+  note(durationMs: number, typicalMs: number, nowMs: number): void {
+    if (this.ms === 0 || durationMs < this.ms) this.ms = Math.max(durationMs, 0.01);
+    else {
+      const seconds = Math.min(1, (nowMs - this.#atMs) / 1000);
+      this.ms = Math.min(this.ms * (1 + BASE_RISE_PER_SECOND * seconds), typicalMs);
+    }
+    this.#atMs = nowMs;
   }
 }
 
 /** Halved by a drop no more often than this: a burst of timeouts is one message. */
 const DROP_INTERVAL_MS = 100;
-/** The least latency is forgotten slowly: by this part a second. */
-const BASE_RISE_PER_SECOND = 0.02;
 const STEP = 0.2;
 
 /**
@@ -167,8 +188,7 @@ class GradientLimit implements Limit {
   readonly #bounds: Bounds;
   readonly #tolerance: number;
   #value: number;
-  #baseMs = 0;
-  #baseAtMs = 0;
+  readonly #base = new Base();
   #shortMs = 0;
   #droppedAtMs = 0;
   readonly isSaturated = true;
@@ -200,23 +220,12 @@ class GradientLimit implements Limit {
       return;
     }
     this.#shortMs = smooth(this.#shortMs, durationMs);
-    this.#noteBase(durationMs, nowMs);
+    this.#base.note(durationMs, this.#shortMs, nowMs);
     // who uses less than half of it learns nothing about the rest
     if (inFlight * 2 < this.#value) return;
-    const gradient = (this.#tolerance * this.#baseMs) / Math.max(this.#shortMs, 0.01);
+    const gradient = (this.#tolerance * this.#base.ms) / Math.max(this.#shortMs, 0.01);
     const wanted = this.#value * Math.max(0.5, Math.min(1, gradient)) + Math.sqrt(this.#value);
     const next = this.#value + (STEP * (wanted - this.#value)) / Math.max(1, this.#value);
     this.#value = Math.max(this.#bounds.min, Math.min(this.#bounds.max, next));
-  }
-
-  #noteBase(durationMs: number, nowMs: number): void {
-    if (this.#baseMs === 0 || durationMs < this.#baseMs) {
-      this.#baseMs = Math.max(durationMs, 0.01);
-    } else {
-      const seconds = (nowMs - this.#baseAtMs) / 1000;
-      const risen = this.#baseMs * (1 + BASE_RISE_PER_SECOND * Math.min(1, seconds));
-      this.#baseMs = Math.min(risen, this.#shortMs);
-    }
-    this.#baseAtMs = nowMs;
   }
 }

@@ -10,5 +10,8 @@ export type { Account, Work } from "./work.ts";
 export { Gate, Permit, gate } from "./gate.ts";
 export type { EnterOptions, GateOptions, GateStats, QueueOptions, Visitor } from "./gate.ts";
 export type { LimitOptions, Sample } from "./limits.ts";
+export { forwardDeadlines } from "./outbound-deadline.ts";
+export { SlowPeers } from "./slow-peers.ts";
+export type { SlowPeerOptions, SlowReason } from "./slow-peers.ts";
 export { guardServer } from "./server-guard.ts";
 export type { ServerGuard, ServerGuardOptions } from "./server-guard.ts";

@@ -10,6 +10,7 @@
  * Requests are as old as the kernel says. Health checks pass.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { withContext } from "./context.ts";
 import type { Criticality } from "./context.ts";
 import { Deadline } from "./deadline.ts";
@@ -21,6 +22,8 @@ import { nowMs } from "./clock.ts";
 import { hasPeerLeft, kernelAgeMs } from "./kernel-age.ts";
 import type { LimitOptions } from "./limits.ts";
 import { deadlineOfHeaders } from "./request-deadline.ts";
+import { SlowPeers } from "./slow-peers.ts";
+import type { SlowPeerOptions } from "./slow-peers.ts";
 import { account } from "./work.ts";
 import type { Work } from "./work.ts";
 
@@ -37,6 +40,8 @@ export interface ServerGuardOptions {
   readonly criticality?: (request: IncomingMessage) => Criticality;
   /** What is never refused; default: the usual paths and senders of health checks. */
   readonly passes?: (request: IncomingMessage) => boolean;
+  /** Connections of clients that are too slow; default: bounded as `SlowPeerOptions` says. */
+  readonly slowPeers?: SlowPeerOptions | false;
   /** Called instead of the application's turn, which is what it is to call. */
   readonly around?: (request: IncomingMessage, turn: () => void) => void;
   /** Whether requests stand in the accounts as `http.in`; default: yes. */
@@ -53,6 +58,7 @@ type Emit = Server["emit"];
 const HEALTH_PATH =
   /^\/_?(?:health(?:z|-?check)?|live(?:z|ness)?|ready(?:z|ness)?|ping|status)(?:[/?]|$)/i;
 const HEALTH_SENDER = /^(?:kube-probe|ELB-HealthChecker|GoogleHC|Consul Health Check)/;
+const LOOK_MS = 1000;
 /** A body that is longer is not read only to be thrown away. */
 const DUMPED_BYTES_MAX = 65_536;
 /** A queue in front of an event loop: what has waited longer is late for most callers. */
@@ -213,6 +219,26 @@ function refuse(request: IncomingMessage, response: ServerResponse, error: Overl
   response.end(body);
 }
 
+/** Looks at the server's connections each second. Returns what ends that. */
+function watchPeers(
+  server: Server,
+  { mode = "enforce", slowPeers }: ServerGuardOptions,
+): () => void {
+  const peers = new SlowPeers({ mode, ...(slowPeers === false ? {} : slowPeers) });
+  const sockets = new Set<Socket>();
+  const onConnection = (socket: Socket): void => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  };
+  server.on("connection", onConnection);
+  const timer = setInterval(() => peers.look(sockets, nowMs()), LOOK_MS);
+  timer.unref();
+  return () => {
+    clearInterval(timer);
+    server.off("connection", onConnection);
+  };
+}
+
 /**
  * Puts a gate in front of an http or https server, until it is disposed of.
  * @throws FlowError ERR_HOLDFAST_FLOW_OPTION
@@ -231,6 +257,7 @@ export function guardServer(server: Server, options: ServerGuardOptions = {}): S
     guard.came(request, response, () => void Reflect.apply(emit, this, [event, ...args]));
     return true;
   };
+  const watch = options.slowPeers === false ? null : watchPeers(server, options);
   const hadOwn = Object.hasOwn(server, "emit");
   Object.defineProperty(server, "emit", {
     value: guarded,
@@ -242,6 +269,7 @@ export function guardServer(server: Server, options: ServerGuardOptions = {}): S
     gate: guard.gate,
     [Symbol.dispose]: () => {
       isDisposed = true;
+      watch?.();
       // somebody else may have wrapped it meanwhile: then ours stays, and lets everything through
       if (server.emit === (guarded as Emit)) {
         if (hadOwn) server.emit = emit;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
+import { connect as openClient } from "node:net";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { connect, listen } from "../../test/support/loopback.ts";
@@ -37,6 +38,31 @@ function request(change: Partial<SocketRequest>): SocketRequest {
 function unix(address: string): SocketRequest {
   return request({ kind: "unix", address: { address, family: 0, port: 0 }, reuseAddress: false });
 }
+
+describe("a connection that was accepted", () => {
+  it("is given up after a minute without an answer, and holds little that was not sent", (t) => {
+    const fd = openSocket(request({}));
+    t.after(() => closeDescriptor(fd));
+    const port = localAddress(fd)?.port ?? 0;
+    const client = openClient(port);
+    t.after(() => client.destroy());
+    return waitUntil("the connection to be accepted", () => {
+      const accepted = acceptConnection(fd);
+      if (accepted < 0) return false;
+      const value = stableBuffer(4);
+      const length = stableBuffer(4);
+      const read = (option: number): number => {
+        length.writeInt32LE(4, 0);
+        assert.equal(libc().getsockopt(accepted, 6, option, value, length), 0);
+        return value.readInt32LE(0);
+      };
+      assert.equal(read(18), 60_000); // TCP_USER_TIMEOUT
+      assert.equal(read(25), 131_072); // TCP_NOTSENT_LOWAT
+      closeDescriptor(accepted);
+      return true;
+    });
+  });
+});
 
 describe("ending a connection of which somebody else holds a duplicate", () => {
   it("shutdownBoth: the peer has its FIN at once", async (t) => {

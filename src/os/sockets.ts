@@ -18,6 +18,11 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_REUSEPORT = 15;
+const IPPROTO_TCP = 6;
+const TCP_USER_TIMEOUT = 18;
+const TCP_NOTSENT_LOWAT = 25;
+const PEER_SILENT_MS = 60_000;
+const UNSENT_BYTES = 131_072;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const MSG_NOSIGNAL = 0x4000;
@@ -40,9 +45,22 @@ function enable(fd: number, level: number, option: number): boolean {
   return libc().setsockopt(fd, level, option, intBuffer(1), 4) === 0;
 }
 
+/**
+ * Connections inherit these. A peer that takes nothing for a minute is given up by the kernel (by
+ * default nobody ever would); and what a slow one has not been sent waits in the application, where
+ * it is counted, instead of megabytes for each in the kernel. Older kernels know neither: then it
+ * is as it was, so the answers are not looked at.
+ */
+function boundSlowPeers(fd: number): void {
+  const c = libc();
+  c.setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, intBuffer(PEER_SILENT_MS), 4);
+  c.setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, intBuffer(UNSENT_BYTES), 4);
+}
+
 function prepare(fd: number, request: SocketRequest): boolean {
   if (request.reuseAddress && !enable(fd, SOL_SOCKET, SO_REUSEADDR)) return false;
   if (request.reusePort && !enable(fd, SOL_SOCKET, SO_REUSEPORT)) return false;
+  if (request.kind === "tcp") boundSlowPeers(fd);
   if (request.ipv6Only && !enable(fd, IPPROTO_IPV6, IPV6_V6ONLY)) return false;
   const encoded = encodeAddress(request.address);
   if (encoded === null) return libc().bind(fd, stableBuffer(2), 0) === 0; // the kernel says EINVAL

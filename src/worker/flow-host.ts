@@ -10,10 +10,11 @@
 import { channel } from "node:diagnostics_channel";
 import type { IncomingMessage, Server } from "node:http";
 import { createRequire } from "node:module";
+import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { entryUrl } from "../base/mod.ts";
 import type * as FlowModule from "../flow/mod.ts";
-import type { Gate } from "../flow/mod.ts";
+import type { Gate, SlowPeers } from "../flow/mod.ts";
 import type { HeldStreamHandle } from "./node-internals.ts";
 import type { WorkerContext } from "./worker-context.ts";
 
@@ -23,6 +24,8 @@ type Flow = typeof FlowModule;
 const OBSERVED_FROM = 16;
 /** Of the application's requests, in `holdfast work`. */
 const GATE_NAME = "http.in";
+/** Slow clients are looked at once a second. */
+const BEATS_PER_LOOK = 10;
 const FLOW_CHANNEL = "holdfast:flow";
 
 interface HeldSocket {
@@ -37,6 +40,9 @@ export class FlowHost {
   #answer: ((question: unknown) => void) | null = null;
   #flow: Flow | null = null;
   #observer: Gate | null = null;
+  #peers: SlowPeers | null = null;
+  #beats = 0;
+  #forwarding: Disposable | null = null;
 
   /** `order`: `observe`, `auto`, `off`, or a number. */
   constructor(context: WorkerContext, order: string) {
@@ -61,9 +67,11 @@ export class FlowHost {
     if (this.#order === "off" || this.#order === "observe" || this.#guarded.has(server)) return;
     this.#guarded.add(server);
     const max = Number(this.#order);
+    if (this.#forwarding === null) this.#forwarding = this.#load().forwardDeadlines();
     this.#load().guardServer(server, {
       name: GATE_NAME,
       limit: this.#order === "auto" ? { kind: "loop" } : { kind: "fixed", max },
+      slowPeers: false, // looked at below
       isAccounted: false, // connections and their requests are in the ledger already
       around: (request, turn) => this.#execute(request, turn),
     });
@@ -88,6 +96,9 @@ export class FlowHost {
 
   /** Called with each heartbeat. */
   beat(): void {
+    if (this.#order === "off") return;
+    this.#beats += 1;
+    if (this.#flow !== null && this.#beats % BEATS_PER_LOOK === 0) this.#lookAtPeers(this.#flow);
     if (this.#order !== "observe") return;
     const { inFlight, requests } = this.#context.requestCounts;
     if (this.#observer === null) {
@@ -96,6 +107,17 @@ export class FlowHost {
     }
     this.#observer.seen(inFlight, requests, false);
     this.#context.gateLimit = this.#observer.limit;
+  }
+
+  /** Clients that are too slow, of connections that have something to do. */
+  #lookAtPeers(flow: Flow): void {
+    this.#peers ??= new flow.SlowPeers({ mode: this.#order === "observe" ? "observe" : "enforce" });
+    const busy: Socket[] = [];
+    for (const account of this.#context.accounts.values()) {
+      const { owner } = account.handle;
+      if (!account.isIdle && owner !== undefined) busy.push(owner);
+    }
+    this.#peers.look(busy, this.#context.nowMs());
   }
 
   #observe(): Gate {
