@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import fc from "fast-check";
 import { alarmsSet } from "./alarm.ts";
+import { Codel } from "./codel.ts";
 import { withContext } from "./context.ts";
 import { Deadline, deadline } from "./deadline.ts";
 import { nowMs } from "./clock.ts";
 import { DeadlineExceeded, Overloaded } from "./errors.ts";
+import { GateQueue } from "./gate-queue.ts";
+import type { Waiting } from "./gate-queue.ts";
 import { Gate, Permit } from "./gate.ts";
 import type { GateOptions } from "./gate.ts";
 import { account, inFlight } from "./work.ts";
@@ -66,34 +70,6 @@ describe("a gate", () => {
     first.release();
     await Promise.all(waiting);
     assert.deepEqual(order, [1, 2, 3]);
-  });
-
-  it("serves newest first, and gives up the oldest, when the queue stands", async () => {
-    const gate = fixed(1, { queue: { targetMs: 5, intervalMs: 10, maxWaitMs: 60_000 } });
-    const order: string[] = [];
-    const enter = async (name: string): Promise<void> => {
-      try {
-        const permit = await gate.enter();
-        order.push(name);
-        setTimeout(() => permit.release(), 15);
-      } catch (error) {
-        assert.ok(error instanceof Overloaded && error.reason === "wait");
-        order.push(`${name} refused`);
-      }
-    };
-    const entries: Promise<void>[] = [];
-    for (let count = 0; count < 12; count += 1) {
-      entries.push(enter(`${count}`));
-      await delay(5);
-    }
-    await Promise.all(entries);
-    assert.ok(
-      order.some((each) => each.endsWith("refused")),
-      order.join(", "),
-    );
-    const served = order.filter((each) => !each.endsWith("refused")).map(Number);
-    assert.ok(served.includes(11), order.join(", "));
-    await delay(20);
   });
 
   it("refuses at once when its queue is full, with the time to come back", async () => {
@@ -232,6 +208,80 @@ describe("a gate", () => {
     assert.equal(refused, 1_000_000);
     assert.equal(gate.queued, 0);
     first.release();
+  });
+});
+
+describe("a standing queue", () => {
+  const options = { targetMs: 20, intervalMs: 100, maxWaitMs: 1000 };
+
+  it("is one when even the least wait of an interval was too long", () => {
+    const codel = new Codel(options);
+    codel.judge(1000, 1, false);
+    codel.left(50);
+    codel.left(30);
+    codel.judge(1050, 5, false);
+    assert.equal(codel.isOverloaded, false, "the interval is not over");
+    codel.judge(1101, 5, false);
+    assert.equal(codel.isOverloaded, true);
+    assert.equal(codel.patienceMs, 20);
+    codel.judge(1202, 5, false);
+    assert.equal(codel.isOverloaded, true, "it still stands");
+    codel.judge(1250, 0, false);
+    codel.judge(1303, 5, false);
+    assert.equal(codel.isOverloaded, false, "it was empty once");
+    assert.equal(codel.patienceMs, 1000);
+  });
+
+  it("is none after one short wait, after a pause, or when the limit is about to rise", () => {
+    const short = new Codel(options);
+    short.judge(1000, 1, false);
+    short.left(50);
+    short.left(5);
+    short.judge(1101, 5, false);
+    assert.equal(short.isOverloaded, false);
+    const growing = new Codel(options);
+    growing.judge(1000, 1, true);
+    growing.left(50);
+    growing.judge(1101, 5, true);
+    assert.equal(growing.isOverloaded, false);
+    const paused = new Codel(options);
+    paused.judge(1000, 1, false);
+    paused.left(50);
+    paused.judge(9000, 1, false);
+    assert.equal(paused.isOverloaded, false);
+  });
+});
+
+describe("what waits before a gate", () => {
+  function entry(arrivedMs: number, rank: number): Waiting {
+    return { arrivedMs, rank, older: null, newer: null, isQueued: false };
+  }
+
+  it("is taken out from any place, in any order (property)", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ rank: fc.nat(3), remove: fc.boolean() }), { maxLength: 40 }),
+        (steps) => {
+          const queue = new GateQueue();
+          const entries = steps.map(({ rank }, index) => entry(index, rank));
+          for (const each of entries) queue.add(each);
+          const kept = entries.filter((each, index) => {
+            if (steps[index]?.remove !== true) return true;
+            queue.remove(each);
+            queue.remove(each);
+            return false;
+          });
+          assert.equal(queue.size, kept.length);
+          assert.equal(queue.oldest(), kept[0] ?? null);
+          const least = Math.min(...kept.map(({ rank }) => rank));
+          const lane = kept.filter(({ rank }) => rank === least);
+          assert.equal(queue.next(false), lane[0] ?? null);
+          assert.equal(queue.next(true), lane.at(-1) ?? null);
+          const most = Math.max(...kept.map(({ rank }) => rank));
+          assert.equal(queue.worst(-1), kept.find(({ rank }) => rank === most) ?? null);
+        },
+      ),
+    );
   });
 });
 

@@ -49,7 +49,7 @@ export interface GateOptions {
   /** Entries that wait, for the events `high` and `low`; default 80 % and 50 % of the queue. */
   readonly highWater?: number;
   readonly lowWater?: number;
-  /** Kind of its accounts, default `gate`; null: its user accounts for the work. */
+  /** Kind of its accounts, default `gate`; null: its user accounts for what is in. */
   readonly account?: string | null;
 }
 
@@ -117,6 +117,8 @@ type WaterEvent = "high" | "low";
 
 /** Entries whose age is looked at although nothing comes or goes. */
 const LOOK_MS = 10;
+/** For so long a paced gate lets in what comes in one turn of the loop. */
+const TURN_MS = 8;
 
 /** See the file's docstring. */
 export class Gate {
@@ -128,6 +130,8 @@ export class Gate {
   readonly #codel: Codel;
   readonly #queue = new GateQueue<Entry>();
   readonly #account: Account | null;
+  /** Of what waits, where its user accounts for what is in. */
+  readonly #queueAccount: Account | null;
   readonly #row: GateRow | null;
   readonly #refused = new Map<Refusal, number>();
   readonly #listeners: Readonly<Record<WaterEvent, Set<() => void>>> = {
@@ -144,13 +148,14 @@ export class Gate {
   #isClosed = false;
   #pumpsSoon = false;
   #looksSoon = false;
-  #startedThisTurn = false;
+  /** When the first was let in of this turn of the loop; 0: none was. */
+  #turnSinceMs = 0;
   /** Observing: since when more are in than the limit; 0: no more than that. */
   #overSinceMs = 0;
   readonly #pump = (): void => {
     this.#pumpsSoon = false;
-    this.#startedThisTurn = false;
-    this.#serve();
+    this.#turnSinceMs = 0;
+    if (this.#queue.size > 0) this.#serve();
   };
 
   constructor(options: GateOptions) {
@@ -183,6 +188,7 @@ export class Gate {
     });
     const kind = options.account === undefined ? "gate" : options.account;
     this.#account = kind === null ? null : account(kind);
+    this.#queueAccount = kind === null ? account("queue") : null;
     this.#row = processFlow().table.gate(name);
     this.#row?.setObserves(mode === "observe");
     this.#row?.setLimit(this.#limit.value);
@@ -259,7 +265,7 @@ export class Gate {
       this.#admit(visitor, this.#begin(), now);
       return;
     }
-    if (this.#hasRoom()) {
+    if (this.#hasRoom(now)) {
       this.#admit(visitor, this.#begin(), now);
       return;
     }
@@ -279,10 +285,10 @@ export class Gate {
     return deadline?.isOver === true ? "expired" : null;
   }
 
-  #hasRoom(): boolean {
+  #hasRoom(now: number): boolean {
     if (this.#queue.size > 0 || this.#inFlight >= this.#limit.value) return false;
-    // while the loop is full, one a turn: the others are read and sorted first
-    return !this.#isPaced || !this.#startedThisTurn || !this.#limit.isSaturated;
+    // a turn that takes longer goes on with reading: what comes is sorted before it is started
+    return !this.#isPaced || this.#turnSinceMs === 0 || now - this.#turnSinceMs < TURN_MS;
   }
 
   #begin(): Work {
@@ -294,8 +300,8 @@ export class Gate {
     this.#admitted += 1;
     this.#row?.set(this.#inFlight, this.#queue.size);
     this.#row?.admitted();
-    if (this.#isPaced && this.#limit.isSaturated) {
-      this.#startedThisTurn = true;
+    if (this.#isPaced && this.#turnSinceMs === 0) {
+      this.#turnSinceMs = now;
       this.#pumpSoon();
     }
     visitor.admit(new Permit(this, work, now));
@@ -312,7 +318,7 @@ export class Gate {
     const entry: Entry = {
       visitor,
       deadline,
-      work: this.#begin(),
+      work: (this.#queueAccount ?? this.#account)?.begin(this.name) ?? 0,
       arrivedMs: visitor.arrivedMs ?? now,
       rank: rank < 0 ? 1 : rank,
       older: null,
@@ -320,7 +326,7 @@ export class Gate {
       isQueued: false,
       unlisten: null,
     };
-    this.#account?.state(entry.work, "queued");
+    (this.#queueAccount ?? this.#account)?.state(entry.work, "queued");
     const isNewestFirst = this.#isLifo && this.#codel.isOverloaded;
     const waitMs = this.#estimatedWaitMs(isNewestFirst);
     if (deadline !== null && deadline.remainingMs() < waitMs + this.#limit.typicalMs) {
@@ -380,7 +386,8 @@ export class Gate {
 
   #drop(entry: Entry, reason: Refusal): void {
     const outcome = reason === "expired" ? "expired" : "refused";
-    this.#account?.end(entry.work, reason === "aborted" ? "cancelled" : outcome);
+    const used = this.#queueAccount ?? this.#account;
+    used?.end(entry.work, reason === "aborted" ? "cancelled" : outcome);
     this.#refuse(entry.visitor, reason, entry.deadline?.reason);
   }
 
@@ -437,8 +444,9 @@ export class Gate {
         continue;
       }
       this.#codel.left(now - entry.arrivedMs);
+      this.#queueAccount?.end(entry.work, "ok");
       this.#account?.state(entry.work, "running");
-      this.#admit(entry.visitor, entry.work, now);
+      this.#admit(entry.visitor, this.#account === null ? 0 : entry.work, now);
       if (this.#isPaced) {
         if (this.#queue.size > 0) this.#pumpSoon();
         break;
@@ -495,6 +503,15 @@ export class Gate {
     if (inFlight <= this.#limit.value) this.#overSinceMs = 0;
     this.#row?.setAdmitted(admitted);
     this.#row?.set(inFlight, 0);
+  }
+
+  /** For an observer: a request comes that has waited so long in the kernel. */
+  waited(ms: number): void {
+    const now = nowMs();
+    this.#codel.left(ms);
+    const overloadedMs = this.#codel.judge(now, ms > 0 ? 1 : 0, false);
+    if (overloadedMs > 0) this.#row?.overloaded(overloadedMs);
+    if (ms > this.#codel.patienceMs) this.#count("wait");
   }
 
   /** What would have happened to one that comes now. */

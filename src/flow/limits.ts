@@ -100,6 +100,7 @@ function smooth(former: number, value: number): number {
 
 /** How often a loop's limit is looked at while something waits. */
 const LOOP_CHECK_MS = 40;
+const LOOP_FORGET_MS = 1000;
 /** Below this the loop has time left, and more may come in. */
 const LOOP_IDLE = 0.98;
 const LOOP_GROWTH = 1.1;
@@ -142,7 +143,7 @@ class LoopLimit implements Limit {
     this.#former = now;
     this.#checkedAtMs = nowMs;
     // what was measured over a long time says nothing about the last moment
-    if (sinceMs > 10 * LOOP_CHECK_MS) return;
+    if (sinceMs > LOOP_FORGET_MS) return;
     this.#utilization = utilization;
     const { min, max } = this.#bounds;
     if (utilization < LOOP_IDLE) this.#value = Math.min(max, this.#value * LOOP_GROWTH + 1);

@@ -40,6 +40,11 @@ export class Ledger {
     this.#f64 = new Float64Array(memory, 0, HEADER_BYTES >> 3);
   }
 
+  /** How large it is; V8 counts that much as memory outside of its heap. */
+  get bytes(): number {
+    return this.#memory.byteLength;
+  }
+
   /** Makes a memory file for a new ledger and writes its header. Returns the descriptor. */
   static create(shape: LedgerShape): number {
     const bytes = ledgerBytes(shape);

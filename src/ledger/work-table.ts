@@ -20,6 +20,8 @@ import type { Refusal, WorkOutcome, WorkState } from "./work-layout.ts";
 const ROW_BITS = 13;
 const ROW_MASK: number = layout.WORK_ROWS_MAX - 1;
 const USE_MASK: number = 2 ** (31 - ROW_BITS) - 1;
+/** The row before it stays free, so that no piece of work is 0. */
+const FIRST_ROW = 1;
 /** Less than this is counted and not listed; the kind is what is below. */
 const UNLISTED = -1;
 const OTHER_KIND = "(other)";
@@ -156,7 +158,7 @@ export class WorkTable {
     let row = this.#free;
     if (row >= 0) this.#free = this.#next[row] ?? -1;
     else {
-      row = i32[WORK_HEADER.rowsTop >> 2] ?? 0;
+      row = Math.max(FIRST_ROW, i32[WORK_HEADER.rowsTop >> 2] ?? 0);
       if (row >= layout.WORK_ROWS_MAX) {
         const unlisted = kindAt + (WORK_KIND.unlisted >> 2);
         i32[unlisted] = (i32[unlisted] ?? 0) + 1;

@@ -22,6 +22,7 @@ type Flow = typeof FlowModule;
 
 /** Fewer requests in flight than this are no reason to load anything. */
 const OBSERVED_FROM = 16;
+const OBSERVED_WAIT_MS = 20;
 /** Of the application's requests, in `holdfast work`. */
 const GATE_NAME = "http.in";
 /** Slow clients are looked at once a second. */
@@ -42,12 +43,18 @@ export class FlowHost {
   #observer: Gate | null = null;
   #peers: SlowPeers | null = null;
   #beats = 0;
+  /** A request has waited for so long that an observer is worth its memory. */
+  #isLate = false;
   #forwarding: Disposable | null = null;
 
   /** `order`: `observe`, `auto`, `off`, or a number. */
   constructor(context: WorkerContext, order: string) {
     this.#context = context;
     this.#order = order;
+    if (order === "observe") {
+      context.lateMs = OBSERVED_WAIT_MS;
+      context.onWaited = () => (this.#isLate = true);
+    }
     channel(FLOW_CHANNEL).subscribe((question) => {
       this.#answer ??= this.#load().tableOffer(context.ledger.work(context.row, "writer"));
       this.#answer(question);
@@ -102,7 +109,7 @@ export class FlowHost {
     if (this.#order !== "observe") return;
     const { inFlight, requests } = this.#context.requestCounts;
     if (this.#observer === null) {
-      if (inFlight < OBSERVED_FROM) return;
+      if (inFlight < OBSERVED_FROM && !this.#isLate) return;
       this.#observer = this.#observe();
     }
     this.#observer.seen(inFlight, requests, false);
@@ -130,6 +137,8 @@ export class FlowHost {
     this.#context.onPressed = (inFlight) => {
       observer.seen(inFlight, this.#context.requestCounts.requests, true);
     };
+    this.#context.lateMs = -1;
+    this.#context.onWaited = (ms) => observer.waited(ms);
     return observer;
   }
 }

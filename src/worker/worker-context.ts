@@ -58,6 +58,9 @@ export class WorkerContext implements AccountHost {
   /** More requests in flight than this are told to `onPressed`. */
   gateLimit: number = Number.POSITIVE_INFINITY;
   onPressed: (inFlight: number) => void = () => undefined;
+  /** Bytes that have waited longer in the kernel are told to `onWaited`. */
+  lateMs: number = Number.POSITIVE_INFINITY;
+  onWaited: (waitedMs: number) => void = () => undefined;
   /** Accounts with a response that the kernel did not take at once. */
   readonly #unflushed: Set<ConnectionAccount> = new Set();
   readonly #words: Int32Array;
@@ -106,7 +109,9 @@ export class WorkerContext implements AccountHost {
       setImmediate(this.#endPause).unref();
     }
     if (!this.#isAfterPause && !this.#isBusy && !isFirst) return 0;
-    return this.#arrivals.waitedMs(handle.fd);
+    const waitedMs = this.#arrivals.waitedMs(handle.fd);
+    if (waitedMs > this.lateMs) this.onWaited(waitedMs);
+    return waitedMs;
   }
 
   /** How late the event loop was at the last heartbeat. */

@@ -1,0 +1,159 @@
+/** Overload of unmodified applications, and the work in flight as it is seen from outside. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { WorkReport } from "../../src/supervision/mod.ts";
+import { get } from "./support/load.ts";
+import { app } from "./support/paths.ts";
+
+import { RawConnection } from "./support/raw-client.ts";
+import type { Response } from "./support/raw-client.ts";
+import { startService } from "./support/service.ts";
+import type { Service, Target } from "./support/service.ts";
+import { controlRequest } from "./support/status.ts";
+import { waitFor } from "./support/wait.ts";
+
+const entry = app("flow/work.cjs");
+
+async function report(service: Service): Promise<WorkReport> {
+  const { body } = await controlRequest(service.socketPath, "GET", "/v1/work");
+  return JSON.parse(body) as WorkReport; // what is tested
+}
+
+/** One request with headers of its own. */
+async function ask(
+  target: Target,
+  path: string,
+  headers: Record<string, string>,
+): Promise<Response> {
+  const connection = await RawConnection.open(target);
+  try {
+    return await connection.request("GET", path, { headers });
+  } finally {
+    connection.close();
+  }
+}
+
+/** One request on each of `count` new connections, all at once. */
+async function together(target: Target, count: number, path: string): Promise<Response[]> {
+  const all = await Promise.all(Array.from({ length: count }, () => RawConnection.open(target)));
+  try {
+    return await Promise.all(all.map((each) => each.request("GET", path)));
+  } finally {
+    for (const each of all) each.close();
+  }
+}
+
+async function counts(target: Target): Promise<{ entered: number; aborted: number }> {
+  const { body } = await get(target, "/counts");
+  return JSON.parse(body.toString()) as { entered: number; aborted: number }; // the application's
+}
+
+describe("run --gate", () => {
+  it("refuses what waits for too long before the application sees it, and health passes", async (t) => {
+    const service = await startService(t, { entry, workers: 1, flags: ["--gate", "2"] });
+    const target = await service.target();
+    const slow = together(target, 12, "/wait?ms=1500");
+    await waitFor("the queue", async () => {
+      const [gate] = (await report(service)).workers.flatMap(({ gates }) => gates);
+      return gate?.inFlight === 2 && gate.queued === 10;
+    });
+    assert.equal((await get(target, "/healthz")).status, 200);
+    const responses = await slow;
+    const refused = responses.filter(({ status }) => status === 503);
+    assert.equal(responses.filter(({ status }) => status === 200).length, 2);
+    assert.equal(refused.length, 10);
+    for (const { headers, body } of refused) {
+      assert.match(headers["retry-after"] ?? "", /^[1-9]\d*$/);
+      assert.match(body.toString(), /^Too much to do \(wait\)/);
+    }
+    assert.equal((await counts(target)).entered, 2);
+    const page = (await service.control("work")).stdout.toString();
+    assert.match(page, /^http\.in +0 +2 +0 +0 +\d+ +10 wait$/m);
+  });
+
+  it("auto: an overloaded loop answers the newest in time and refuses the rest", async (t) => {
+    const service = await startService(t, { entry, workers: 1, flags: ["--gate", "auto"] });
+    const target = await service.target();
+    const statuses: number[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      const responses = await together(target, 150, "/block?ms=10");
+      statuses.push(...responses.map(({ status }) => status));
+    }
+    const served = statuses.filter((status) => status === 200).length;
+    assert.ok(served > 10, `${served} served`);
+    assert.ok(served < statuses.length, "none was refused");
+    assert.deepEqual([...new Set(statuses)].toSorted((a, b) => a - b), [200, 503]);
+    assert.equal((await counts(target)).entered, served);
+  });
+
+  it("observe, the default: refuses nothing, and counts what it would have refused", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const target = await service.target();
+    for (let round = 0; round < 3; round += 1) {
+      const responses = await together(target, 150, "/block?ms=8");
+      assert.ok(responses.every(({ status }) => status === 200));
+    }
+    await waitFor("the gate's row", async () => {
+      const [gate] = (await report(service)).workers.flatMap(({ gates }) => gates);
+      return gate !== undefined && gate.observes && gate.admitted >= 450;
+    });
+  });
+
+  for (const node of [22, 26] as const) {
+    it(`a limit on Node ${node}`, async (t) => {
+      const service = await startService(t, { entry, workers: 1, flags: ["--gate", "1"], node });
+      const responses = await together(await service.target(), 4, "/wait?ms=1300");
+      const statuses = responses.map(({ status }) => status);
+      assert.deepEqual(statuses.toSorted((a, b) => a - b), [200, 503, 503, 503]);
+    });
+  }
+
+  it("a deadline travels to what the request waits for, and on to others", async (t) => {
+    const service = await startService(t, { entry, workers: 1, flags: ["--gate", "100"] });
+    const target = await service.target();
+    const { body } = await ask(target, "/deadline", { "X-Request-Deadline-Ms": "30000" });
+    const told = JSON.parse(body.toString()) as { leftMs: number; byFetch: string; byHttp: string };
+    assert.ok(told.leftMs > 0 && told.leftMs <= 30_000);
+    for (const ms of [Number(told.byFetch), Number(told.byHttp)]) {
+      assert.ok(ms > 0 && ms < told.leftMs + 1, JSON.stringify(told));
+    }
+    await ask(target, "/wait?ms=400", { "grpc-timeout": "100m" });
+    assert.deepEqual(await counts(target), { entered: 1, aborted: 1 });
+    const late = await ask(target, "/wait?ms=1", { "X-Request-Deadline-Ms": "0" });
+    assert.equal(late.status, 503);
+    assert.equal((await counts(target)).entered, 1);
+  });
+});
+
+describe("holdfast work", () => {
+  it("lists what is in flight while the worker spins, oldest first", async (t) => {
+    const service = await startService(t, { entry, workers: 1, flags: ["--stall-limit", "0"] });
+    const target = await service.target();
+    const waiting = together(target, 2, "/wait?ms=3000");
+    await waitFor("both queries", async () => {
+      const { items } = await report(service);
+      return items.filter(({ kind }) => kind === "sql").length === 2;
+    });
+    const blocking = get(target, "/block?ms=3000");
+    await waitFor("the block", async () => {
+      const { items } = await report(service);
+      return items.some(
+        ({ state, name }) => state === "executing" && name.startsWith("GET /block"),
+      );
+    });
+    const { items } = await report(service);
+    assert.deepEqual(
+      items.map(({ ageMs }) => ageMs),
+      items.map(({ ageMs }) => ageMs).toSorted((a, b) => b - a),
+    );
+    const page = (await service.control("work", "--kind", "sql", "--limit", "1")).stdout.toString();
+    assert.match(page, /^ *[\d.]+m?s +sql +orders by customer +running/m);
+    assert.match(page, /^\.\.\. and 1 more: --limit 0$/m);
+    assert.match(page, /^sql +2 +[\d.]+m?s +0 +0/m);
+    await Promise.all([waiting, blocking]);
+    await waitFor("nothing in flight", async () => (await report(service)).items.length === 0);
+    const after = (await report(service)).workers[0]?.kinds.find(({ kind }) => kind === "sql");
+    assert.equal(after?.outcomes.ok, 2);
+    assert.equal((await service.control("work", "--limit", "some")).code, 64);
+  });
+});
