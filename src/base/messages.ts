@@ -194,6 +194,8 @@ export type ReactorToWorker =
   | { readonly type: "resync" }
   /** Answered by `{error}`: null, or why it did not start. */
   | { readonly type: "trace-start"; readonly id: number; readonly order: TraceOrder }
+  /** A callback has failed in another worker: write down from now on who sets it. */
+  | { readonly type: "async-failure"; readonly failure: AsyncFailure }
   /** Answered by `{snapshot}`; that of `trace-stop` is the last one. */
   | { readonly type: "trace-pull"; readonly id: number }
   | { readonly type: "trace-stop"; readonly id: number }

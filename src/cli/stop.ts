@@ -20,7 +20,7 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
 
 /** The reactor may end before it could say that it does. */
 function outcome(said: Outcome | null, isGone: boolean, name: string): Outcome {
-  if (isGone) return { ok: true, message: said?.message || `${name} has stopped`, output: "" };
+  if (isGone) return { ok: true, message: `${name} has stopped`, output: "" };
   if (said?.ok === false) return said;
   return { ok: false, message: `${name} still listens on its control socket`, output: "" };
 }

@@ -1,5 +1,6 @@
-/** Callbacks that have failed, remembered for the workers to come (src/worker/async-origin.ts). */
+/** Callbacks that have failed, told to all workers, also those to come (worker/async-origin.ts). */
 import type { AsyncFailure, ResolvedConfig } from "../base/mod.ts";
+import type { WorkerLink } from "./worker-link.ts";
 
 /** They travel in a variable of the environment; each has some hundred bytes. */
 const FAILURES_MAX = 16;
@@ -7,7 +8,9 @@ const FAILURES_MAX = 16;
 export class Origins {
   readonly #failures: Map<string, AsyncFailure> = new Map();
 
-  note(failure: AsyncFailure): void {
+  /** Of a callback that has failed in the worker `from`. */
+  note(failure: AsyncFailure, from: WorkerLink, links: Iterable<WorkerLink>): void {
+    for (const link of links) if (link !== from) link.send({ type: "async-failure", failure });
     const key = JSON.stringify(failure);
     this.#failures.delete(key);
     this.#failures.set(key, failure);

@@ -479,7 +479,7 @@ export class Service {
         link.isResyncing = false;
         break;
       case "async-failure":
-        this.#origins.note(message.failure);
+        this.#origins.note(message.failure, link, this.links.values());
         break;
       case "attached":
         break;

@@ -4,7 +4,8 @@
  *
  * ```
  *   adaptive: an uncaught error --> what kind of callback it was, and which --> the reactor
- *             the next worker (and this one, if it lives) writes down who sets those, and no others
+ *             all other workers, those to come, and this one, if it lives, write down from then on
+ *             who sets those, and no others
  *   always:   everything is written down from the start: 1 to 4 us for each timer, tick, file
  *   off:      nothing is looked at
  * ```
@@ -39,7 +40,7 @@ export class AsyncOrigin {
   #current: string | null = null;
   #isReplaced = false;
 
-  /** @param told tells the reactor, for the workers to come */
+  /** @param told tells the reactor, for all other workers */
   constructor(orders: AsyncOrders, told: (failure: AsyncFailure) => void) {
     this.#orders = orders;
     this.#told = told;
@@ -47,6 +48,18 @@ export class AsyncOrigin {
     if (orders.mode === "off") return;
     process.on("uncaughtExceptionMonitor", (_error, source) => this.#failed(source));
     if (orders.mode === "always" || this.#armed.length > 0) this.#replace();
+  }
+
+  /** A callback has failed in another worker. */
+  arm(failure: AsyncFailure): void {
+    if (this.#orders.mode === "off" || this.#armed.length >= ARMED_MAX) return;
+    const { kind, name, length, head } = failure;
+    const isKnown = this.#armed.some((each) => {
+      const isAlike = each.kind === kind && each.name === name;
+      return isAlike && each.length === length && each.head === head;
+    });
+    if (!isKnown) this.#armed.push(failure);
+    this.#replace();
   }
 
   /** Before Node reports the error, and before the application hears of it. */
@@ -61,8 +74,7 @@ export class AsyncOrigin {
     }
     const failure = source === "uncaughtException" ? describe(resource) : null;
     if (failure === null || this.#armed.length >= ARMED_MAX) return;
-    this.#armed.push(failure);
-    this.#replace();
+    this.arm(failure);
     this.#told(failure);
   }
 

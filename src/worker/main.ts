@@ -10,7 +10,7 @@
  */
 import { subscribe } from "node:diagnostics_channel";
 import { HoldfastError, PACKET_CONNECTIONS, PACKET_JOURNAL, PACKET_JSON } from "../base/mod.ts";
-import type { AsyncFailure, AsyncOrders, ReactorToWorker } from "../base/mod.ts";
+import type { AsyncOrders, ReactorToWorker } from "../base/mod.ts";
 import { Ledger } from "../ledger/mod.ts";
 import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
 import { startAgent } from "./agent-thread.ts";
@@ -92,7 +92,7 @@ function writeAtOnce(streams: number): void {
 
 function startHeartbeat(context: WorkerContext, flow: FlowHost): void {
   const { ledger, row } = context;
-  const vitals = new Vitals(ledger.workers, row);
+  const vitals = new Vitals(ledger, row);
   const fastify = new FastifyRoutes(context.latency);
   let last = context.nowMs();
   const beat = (): void => {
@@ -135,6 +135,7 @@ function listenToReactor(
   context: WorkerContext,
   listeners: Listeners,
   traces: TracePort,
+  origin: AsyncOrigin | null,
 ): void {
   const parts = new Map<number, Buffer[]>();
   channel.onPacket((kind, payload, descriptors) => {
@@ -171,6 +172,7 @@ function listenToReactor(
           context,
           listeners,
           traces,
+          origin,
         );
         break;
       default:
@@ -185,6 +187,7 @@ function onMessage(
   context: WorkerContext,
   listeners: Listeners,
   traces: TracePort,
+  origin: AsyncOrigin | null,
 ): void {
   switch (message.type) {
     case "listening":
@@ -206,6 +209,9 @@ function onMessage(
     case "trace-probes":
       traces.receive(message);
       break;
+    case "async-failure":
+      origin?.arm(message.failure);
+      break;
   }
 }
 
@@ -221,6 +227,15 @@ function endAsOrphan(context: WorkerContext): void {
     setTimeout(() => process.exit(1), ORPHAN_EXIT_MS).unref();
     process.kill(process.pid, "SIGTERM");
   }, HEARTBEAT_MS);
+}
+
+function asyncOrigin(orders: AsyncOrders | null, channel: PacketChannel): AsyncOrigin | null {
+  if (orders === null) return null;
+  // not by the context: it would clear an immediate, which makes Node loop for ever where another
+  // immediate has just failed (lib/internal/timers.js, `prevImmediate._idleNext`)
+  return new AsyncOrigin(orders, (failure) => {
+    channel.sendJson({ type: "async-failure", failure });
+  });
 }
 
 /**
@@ -248,21 +263,14 @@ export function startWorker(): void {
   const flow = new FlowHost(context, identity.gate);
   const ready = (): void => context.send({ type: "ready" });
   const listeners = new Listeners(context, (server) => flow.guard(server), ready);
-  listenToReactor(channel, context, listeners, new TracePort(channel, identity.index));
   channel.onClose(() => endAsOrphan(context));
   // koffi must not find it open when the environment ends
   process.on("exit", () => channel.close());
   hookCluster(listeners, identity);
   subscribe("tracing:net.server.listen:asyncEnd", () => listeners.sayListening());
   startHeartbeat(context, flow);
-  if (identity.origins !== null) {
-    // not by the context: it would clear an immediate, which makes Node loop for ever where another
-    // immediate has just failed (lib/internal/timers.js, `prevImmediate._idleNext`)
-    const told = (failure: AsyncFailure): void => {
-      channel.sendJson({ type: "async-failure", failure });
-    };
-    void new AsyncOrigin(identity.origins, told);
-  }
+  const origin = asyncOrigin(identity.origins, channel);
+  listenToReactor(channel, context, listeners, new TracePort(channel, identity.index), origin);
   startAgent();
   context.send({ type: "attached", pid: process.pid, version: process.version });
 }
