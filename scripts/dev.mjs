@@ -183,7 +183,18 @@ const commands = {
     return unitsCode === 0 ? systemCode : unitsCode;
   },
   faults: (args) => benchmark("faults", args),
-  bench: (args) => benchmark("cost", args),
+  bench: (args) =>
+    args[0] === "overload" ? benchmark("overload", args.slice(1)) : benchmark("cost", args),
+  /** What a situation looks like without Holdfast, and with it. */
+  example([name, ...rest]) {
+    build({ always: false });
+    const names = readdirSync("examples/flow")
+      .filter((file) => file.endsWith(".mjs"))
+      .map((file) => file.slice(0, -4));
+    if (names.includes(name)) return run(NODE, [`examples/flow/${name}.mjs`, ...rest]);
+    process.stderr.write(`Which example? There is ${names.join(", ")}.\n`);
+    return 64;
+  },
 };
 
 function benchmark(name, args) {

@@ -11,7 +11,7 @@ import { setTimeout as delay } from "node:timers/promises";
 export interface LoadOrder {
   readonly port: number;
   readonly path: string;
-  /** Requests a second. */
+  /** Requests a second; 0: a closed loop, each connection asks again when it has its answer. */
   readonly rate: number;
   readonly connections: number;
   readonly deadlineMs: number;
@@ -83,8 +83,7 @@ class Client {
   }
 
   /** Sends one request, when there is a connection for it. */
-  send(): void {
-    const isCounted = this.isCounting;
+  send(isCounted = this.isCounting): void {
     const socket = this.#idle.shift();
     if (isCounted) this.counts.sent += 1;
     if (socket === undefined) {
@@ -105,6 +104,7 @@ class Client {
       finish();
       if (/^connection: close/im.test(text)) socket.end();
       else this.#idle.push(socket);
+      if (this.#order.rate === 0 && !this.#isOver) this.send(this.isCounting);
       if (!isCounted) return;
       const ms = performance.now() - startMs;
       if (status === 503) this.refusedMs.push(ms);
@@ -158,6 +158,10 @@ async function run(order: LoadOrder): Promise<LoadResult> {
   let dueMs = 0;
   for (let nowMs = 0; nowMs < endMs; nowMs = performance.now() - startMs) {
     client.isCounting = nowMs >= order.warmUpMs;
+    if (order.rate === 0) {
+      if (dueMs === 0) for (let count = 0; count < order.connections; count += 1) client.send();
+      dueMs = Number.POSITIVE_INFINITY;
+    }
     while (dueMs <= nowMs) {
       client.send();
       dueMs += (-Math.log(1 - next()) * 1000) / order.rate;

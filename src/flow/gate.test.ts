@@ -196,6 +196,23 @@ describe("a gate", () => {
     first.release();
   });
 
+  it("serves a long queue of what is done at once", () => {
+    const gate = fixed(1, { queue: { max: 100_000 } });
+    const first = now(gate);
+    let served = 0;
+    for (let count = 0; count < 50_000; count += 1) {
+      gate.offer({
+        admit: (permit) => {
+          served += 1;
+          permit.release();
+        },
+        refuse: (error) => assert.fail(error),
+      });
+    }
+    first.release();
+    assert.equal(served, 50_000);
+  });
+
   it("bears a million entries", async () => {
     const gate = fixed(1, { queue: { max: 1_000_000 } });
     const first = now(gate);

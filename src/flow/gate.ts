@@ -117,7 +117,10 @@ type WaterEvent = "high" | "low";
 
 /** Entries whose age is looked at although nothing comes or goes. */
 const LOOK_MS = 10;
-/** For so long a paced gate lets in what comes in one turn of the loop. */
+/**
+ * When those that a paced gate lets in have kept the loop for so long, the next one waits for a
+ * turn of the loop: what came meanwhile is read and sorted first.
+ */
 const TURN_MS = 8;
 
 /** See the file's docstring. */
@@ -147,14 +150,15 @@ export class Gate {
   #isHigh = false;
   #isClosed = false;
   #pumpsSoon = false;
+  #isServing = false;
   #looksSoon = false;
-  /** When the first was let in of this turn of the loop; 0: none was. */
-  #turnSinceMs = 0;
+  /** What those that were let in have taken before they waited, since the last pump. */
+  #spentMs = 0;
   /** Observing: since when more are in than the limit; 0: no more than that. */
   #overSinceMs = 0;
   readonly #pump = (): void => {
     this.#pumpsSoon = false;
-    this.#turnSinceMs = 0;
+    this.#spentMs = 0;
     if (this.#queue.size > 0) this.#serve();
   };
 
@@ -265,7 +269,7 @@ export class Gate {
       this.#admit(visitor, this.#begin(), now);
       return;
     }
-    if (this.#hasRoom(now)) {
+    if (this.#hasRoom()) {
       this.#admit(visitor, this.#begin(), now);
       return;
     }
@@ -285,10 +289,9 @@ export class Gate {
     return deadline?.isOver === true ? "expired" : null;
   }
 
-  #hasRoom(now: number): boolean {
+  #hasRoom(): boolean {
     if (this.#queue.size > 0 || this.#inFlight >= this.#limit.value) return false;
-    // a turn that takes longer goes on with reading: what comes is sorted before it is started
-    return !this.#isPaced || this.#turnSinceMs === 0 || now - this.#turnSinceMs < TURN_MS;
+    return this.#spentMs < TURN_MS;
   }
 
   #begin(): Work {
@@ -300,11 +303,10 @@ export class Gate {
     this.#admitted += 1;
     this.#row?.set(this.#inFlight, this.#queue.size);
     this.#row?.admitted();
-    if (this.#isPaced && this.#turnSinceMs === 0) {
-      this.#turnSinceMs = now;
-      this.#pumpSoon();
-    }
     visitor.admit(new Permit(this, work, now));
+    if (!this.#isPaced) return;
+    this.#spentMs += nowMs() - now;
+    if (this.#spentMs >= TURN_MS) this.#pumpSoon();
   }
 
   #enqueue(
@@ -423,8 +425,8 @@ export class Gate {
     if (this.#limit.value !== former) this.#row?.setLimit(this.#limit.value);
     if (this.#inFlight <= this.#limit.value) this.#overSinceMs = 0;
     if (this.#queue.size === 0) return;
-    if (this.#isPaced) this.#pumpSoon();
-    else this.#serve();
+    // one that ends before its admission returns is followed by the loop in #serve
+    if (this.#spentMs < TURN_MS && !this.#isServing) this.#serve();
   }
 
   /** Lets in what there is room for, and gives up what has waited for too long. */
@@ -434,6 +436,18 @@ export class Gate {
     this.#row?.setLimit(this.#limit.value);
     this.#judge(now);
     this.#expire(now);
+    this.#isServing = true;
+    try {
+      this.#admitWaiting(now);
+    } finally {
+      this.#isServing = false;
+    }
+    const oldest = this.#queue.oldest();
+    this.#row?.setOldest(oldest?.arrivedMs ?? 0);
+    if (this.#queue.size > 0) this.#lookSoon();
+  }
+
+  #admitWaiting(now: number): void {
     while (this.#queue.size > 0 && this.#inFlight < this.#limit.value) {
       const entry = this.#queue.next(this.#isLifo && this.#codel.isOverloaded);
       if (entry === null) break;
@@ -447,14 +461,8 @@ export class Gate {
       this.#queueAccount?.end(entry.work, "ok");
       this.#account?.state(entry.work, "running");
       this.#admit(entry.visitor, this.#account === null ? 0 : entry.work, now);
-      if (this.#isPaced) {
-        if (this.#queue.size > 0) this.#pumpSoon();
-        break;
-      }
+      if (this.#spentMs >= TURN_MS) break; // the pump was asked for
     }
-    const oldest = this.#queue.oldest();
-    this.#row?.setOldest(oldest?.arrivedMs ?? 0);
-    if (this.#queue.size > 0) this.#lookSoon();
   }
 
   #tooLate(entry: Entry): Refusal | null {

@@ -105,7 +105,7 @@ const LOOP_FORGET_MS = 1000;
 const LOOP_IDLE = 0.98;
 const LOOP_GROWTH = 1.1;
 /** What is in may take so much longer than it would alone; beyond, less must be in. */
-const LOOP_EXCESS_MS = 20;
+const LOOP_EXCESS_MS = 30;
 const LOOP_SHRINKAGE = 0.9;
 
 /**
