@@ -1,8 +1,16 @@
 /** What the reactor asks of the agent, carried out; what it means is in base/agent-messages.ts. */
 import { existsSync } from "node:fs";
 import type { Runtime } from "node:inspector";
-import type { AgentRequest, AgentToReactor, HeapFigures, ReactorToAgent } from "../base/mod.ts";
+import { TRACE_CHANNEL } from "../base/mod.ts";
+import type {
+  AgentRequest,
+  AgentToReactor,
+  HeapFigures,
+  ReactorToAgent,
+  TraceMessage,
+} from "../base/mod.ts";
 import { DebuggerSession } from "./debug.ts";
+import { Lines, channelOf } from "./lines.ts";
 import { MainSession } from "./main-session.ts";
 import { Patches } from "./patch.ts";
 import { Profiles } from "./profile.ts";
@@ -35,6 +43,7 @@ export class Asks {
   readonly #maps: SourceMaps = new SourceMaps();
   readonly #profiles: Profiles = new Profiles(this.#session);
   readonly #patches: Patches = new Patches(this.#session);
+  readonly #lines: Lines = new Lines();
   readonly #open = new Map<number, Ask>();
 
   constructor(send: (message: AgentToReactor) => void) {
@@ -112,6 +121,10 @@ export class Asks {
         return this.#patches.script(request.path);
       case "patch":
         return this.#patches.apply(request);
+      case "trace":
+        return this.#trace(request.message);
+      case "lines":
+        return this.#lines.watch(request.lines, ended);
       case "rescue":
         return rescue(this.#session);
     }
@@ -120,6 +133,15 @@ export class Asks {
   async #heap(): Promise<HeapFigures> {
     // the expression above makes one
     return (await this.#evaluate(HEAP, false)) as HeapFigures;
+  }
+
+  /** Carried out in the main thread by our own code there, in the middle of whatever it does. */
+  async #trace(asked: TraceMessage): Promise<unknown> {
+    const publish = `${channelOf(TRACE_CHANNEL)}.publish(message)`;
+    const call = `((message) => { ${publish}; return message.answer; })`;
+    const text = await this.#evaluate(`${call}({ asked: ${JSON.stringify(asked)} })`, false);
+    if (typeof text !== "string") throw new Error("the worker does not listen yet");
+    return JSON.parse(text) as unknown;
   }
 
   async #snapshot(path: string): Promise<{ readonly path: string }> {

@@ -9,6 +9,17 @@
  * one begins with an empty line and `reset`, after which the agent has nothing under way.
  */
 
+import type { ReactorToWorker, WatchedLine } from "./messages.ts";
+
+export type TraceMessage = Extract<ReactorToWorker, { type: `trace-${string}` }>;
+
+/**
+ * Diagnostics channels in the main thread on which the agent speaks to our own code there. A
+ * message is answered by its member `answer`, or `isWanted`.
+ */
+export const TRACE_CHANNEL = "holdfast:trace";
+export const LINE_CHANNEL = "holdfast:line";
+
 /** A frame of the main thread's stack. */
 export interface StackFrame {
   /** Empty for code that is in no function, or in one without a name. */
@@ -111,6 +122,10 @@ export type AgentRequest =
       readonly functions: readonly PatchedText[];
       readonly isDryRun: boolean;
     }
+  /** What a worker would be asked by its channel, carried out though it spins. Answer: the same. */
+  | { readonly kind: "trace"; readonly message: TraceMessage }
+  /** Watches places for a trace until it is cancelled. */
+  | { readonly kind: "lines"; readonly lines: readonly WatchedLine[] }
   /** Raises an exception in the function that spins. Answer: RescueResult. */
   | { readonly kind: "rescue" };
 

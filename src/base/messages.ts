@@ -31,6 +31,18 @@ export const PACKET_JOURNAL = 7;
  */
 export const PACKET_TRACE = 8;
 
+/** A place in the application's code that the agent watches for a trace. */
+export interface WatchedLine {
+  /** Of this worker's process. */
+  readonly id: number;
+  /** End of the file's path, with or without extension. */
+  readonly file: string;
+  /** From 1; or the function that is called. */
+  readonly at: number | string;
+  /** Variables that are read there. */
+  readonly variables: readonly string[];
+}
+
 /** What a trace is asked to be, in each worker. */
 export interface TraceOrder {
   readonly program: string;
@@ -192,10 +204,18 @@ export type ReactorToWorker =
   | { readonly type: "drain"; readonly move: boolean }
   /** A new reactor: send every retained descriptor again (`PACKET_RETAIN`), then `resynced`. */
   | { readonly type: "resync" }
-  /** Answered by `{error}`: null, or why it did not start. */
-  | { readonly type: "trace-start"; readonly id: number; readonly order: TraceOrder }
   /** A callback has failed in another worker: write down from now on who sets it. */
   | { readonly type: "async-failure"; readonly failure: AsyncFailure }
+  /**
+   * Answered by `{error, lines}`: null, or why it did not start; and what the agent has to watch
+   * for it. One with the token of the last one of its id has been carried out already.
+   */
+  | {
+      readonly type: "trace-start";
+      readonly id: number;
+      readonly order: TraceOrder;
+      readonly token: string;
+    }
   /** Answered by `{snapshot}`; that of `trace-stop` is the last one. */
   | { readonly type: "trace-pull"; readonly id: number }
   | { readonly type: "trace-stop"; readonly id: number }

@@ -1,4 +1,5 @@
 /** What everything stands on: errors, units, messages, configuration. Imports nothing of ours. */
+export { LINE_CHANNEL, TRACE_CHANNEL } from "./agent-messages.ts";
 export type * from "./agent-messages.ts";
 export { monotonicNowMs } from "./clock.ts";
 export type { Clock } from "./clock.ts";

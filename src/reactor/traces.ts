@@ -8,17 +8,23 @@
  *                        |  \--client gone--> ended (nobody is left to tell)
  *                        +--each second: trace-pull to every worker
  * ```
- * A worker that becomes ready later gets the trace too. If this process dies, the workers end their
+ * A worker that does not answer, as it spins, is asked by its agent, who takes the question into
+ * the main thread. The agent also watches lines for a trace. A worker that becomes ready later gets
+ * the trace too. If this process dies, the workers end their
  * traces by themselves when nobody has asked for a while.
  */
-import type { TraceOrder } from "../base/mod.ts";
+import { randomUUID } from "node:crypto";
+import type { TraceMessage, TraceOrder, WatchedLine } from "../base/mod.ts";
 import type { ControlledTraces, TraceLine } from "../supervision/mod.ts";
+import type { AgentAsk } from "./agent-link.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
 const PULL_MS = 1000;
 /** The first figures come sooner: `begin` prints, or a program that ends at once. */
 const FIRST_PULL_MS = 200;
-/** A worker that spins cannot tell its last figures. */
+/** By its agent; it answers within milliseconds where it answers at all. */
+const AGENT_LIMIT_MS = 1500;
+/** A worker that spins in native code cannot tell its last figures. */
 const LAST_FIGURES_MS = 2000;
 const PROBES_TIMEOUT_MS = 2000;
 /** As many as one worker takes. */
@@ -29,6 +35,8 @@ const HEADER_BYTES = 8;
 
 interface Trace {
   readonly id: number;
+  /** The ids of a former reactor were the same. */
+  readonly token: string;
   readonly order: TraceOrder;
   readonly worker: number | null;
   readonly lines: Lines;
@@ -36,6 +44,10 @@ interface Trace {
   readonly holders: Map<number, number>;
   /** Of those, the ones that have not answered the last question. */
   readonly silent: Set<number>;
+  /** Of the silent ones, those whose agents have been asked, and not answered. */
+  readonly interrupted: Set<number>;
+  /** What agents watch for it, by worker. */
+  readonly watches: Map<number, AgentAsk>;
   readonly expiry: NodeJS.Timeout;
   state: "running" | "ending" | "ended";
   reason: string;
@@ -71,11 +83,14 @@ export class Traces implements ControlledTraces {
     const expiry = setTimeout(() => this.#end(trace, "its time is over"), order.expiryMs);
     const trace: Trace = {
       id,
+      token: randomUUID(),
       order,
       worker,
       lines,
       holders: new Map(),
       silent: new Set(),
+      interrupted: new Set(),
+      watches: new Map(),
       expiry,
       state: "running",
       reason: "",
@@ -135,6 +150,7 @@ export class Traces implements ControlledTraces {
     for (const trace of this.#traces.values()) {
       if (!trace.holders.delete(link.id)) continue;
       trace.silent.delete(link.id);
+      trace.watches.delete(link.id);
       trace.lines.push({ type: "gone", worker: link.index, id: link.id });
       this.#checkEnded(trace);
     }
@@ -165,7 +181,37 @@ export class Traces implements ControlledTraces {
 
   #give(trace: Trace, link: WorkerLink): void {
     trace.holders.set(link.id, link.index);
-    link.send({ type: "trace-start", id: trace.id, order: trace.order });
+    link.send(startOf(trace));
+  }
+
+  /** Carries a question into a worker that does not read its channel. */
+  async #interrupt(trace: Trace, id: number, messages: readonly TraceMessage[]): Promise<void> {
+    const link = this.#links.get(id);
+    if (link === undefined || trace.interrupted.has(id)) return;
+    trace.interrupted.add(id);
+    try {
+      for (const message of messages) {
+        const answer = await link.agent.ask({ kind: "trace", message }, AGENT_LIMIT_MS);
+        // our own worker's, of the same version
+        if (trace.holders.has(id)) this.#answered(trace, link, answer as Answer);
+      }
+    } catch {
+      // nothing can ask it now: the view shows that it is silent
+    } finally {
+      trace.interrupted.delete(id);
+    }
+  }
+
+  #watch(trace: Trace, link: WorkerLink, lines: readonly WatchedLine[]): void {
+    if (trace.watches.has(link.id) || trace.state !== "running") return;
+    const ask = link.agent.open({ kind: "lines", lines }, { limitMs: null });
+    trace.watches.set(link.id, ask);
+    const { index: worker } = link;
+    ask.answer.catch((error: unknown) => {
+      if (trace.state !== "running" || !trace.holders.has(link.id)) return;
+      const message = error instanceof Error ? error.message : String(error);
+      trace.lines.push({ type: "refused", worker, message: `its lines: ${message}` });
+    });
   }
 
   #pull(): void {
@@ -181,7 +227,10 @@ export class Traces implements ControlledTraces {
     if (trace.lines.unread > UNREAD_PER_WORKER_MAX * (trace.holders.size + 1)) return;
     for (const id of trace.holders.keys()) {
       // one question at a time: a worker that spins would find hundreds of them
-      if (trace.silent.has(id)) continue;
+      if (trace.silent.has(id)) {
+        void this.#interrupt(trace, id, [startOf(trace), { type: "trace-pull", id: trace.id }]);
+        continue;
+      }
       trace.silent.add(id);
       this.#links.get(id)?.send({ type: "trace-pull", id: trace.id });
     }
@@ -197,7 +246,8 @@ export class Traces implements ControlledTraces {
       this.#checkEnded(trace);
       return;
     }
-    const { snapshot } = answer;
+    const { snapshot, lines = [] } = answer;
+    if (lines.length > 0) this.#watch(trace, link, lines);
     if (snapshot === undefined || snapshot === null) return; // it has started
     trace.silent.delete(link.id);
     trace.lines.push({ type: "snapshot", worker, id: link.id, snapshot });
@@ -215,8 +265,10 @@ export class Traces implements ControlledTraces {
     trace.state = "ending";
     trace.reason = reason;
     clearTimeout(trace.expiry);
+    const stop = { type: "trace-stop", id: trace.id } as const;
     for (const id of trace.holders.keys()) {
-      this.#links.get(id)?.send({ type: "trace-stop", id: trace.id });
+      this.#links.get(id)?.send(stop);
+      if (trace.silent.has(id)) void this.#interrupt(trace, id, [stop]);
     }
     setTimeout(() => this.#finish(trace), LAST_FIGURES_MS).unref();
     this.#checkEnded(trace);
@@ -245,6 +297,7 @@ export class Traces implements ControlledTraces {
   #forget(trace: Trace): void {
     trace.state = "ended";
     trace.lines.end();
+    for (const watch of trace.watches.values()) watch.cancel();
     clearTimeout(trace.expiry);
     this.#traces.delete(trace.id);
     if (this.#traces.size > 0 || this.#pulls === null) return;
@@ -253,9 +306,14 @@ export class Traces implements ControlledTraces {
   }
 }
 
+function startOf({ id, order, token }: Trace): TraceMessage {
+  return { type: "trace-start", id, order, token };
+}
+
 /** What a worker answers; one of these members. */
 interface Answer {
   readonly error?: string | null;
+  readonly lines?: readonly WatchedLine[];
   readonly snapshot?: { readonly ended: string | null } | null;
   readonly probes?: readonly unknown[];
 }

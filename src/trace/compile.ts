@@ -35,6 +35,8 @@ export interface Needs {
   duration: boolean;
   /** Asks for the request at a probe that is not one of a request: its context is followed. */
   request: boolean;
+  /** Variables of the application that it reads at a line: `local.x`. */
+  readonly variables: string[];
 }
 
 export interface CompiledClause {
@@ -160,7 +162,7 @@ class Compiler {
   clause(clause: Clause): readonly CompiledClause[] {
     return clause.probes.flatMap((probe) =>
       this.#points(probe).map((point) => {
-        const needs: Needs = { duration: false, request: false };
+        const needs: Needs = { duration: false, request: false, variables: [] };
         const scope: Scope = { point, needs, host: this.#host, source: this.#source };
         const predicate =
           clause.predicate === null ? null : compileExpression(clause.predicate, scope);
@@ -195,6 +197,10 @@ class Compiler {
     if (point?.provider === "fn" && !/^fn:[^:]*[^.:]\.[^.:][^:]*:\w+$/.test(written)) {
       const hint = "Write fn:module.path:return, for example fn:JSON.stringify:return.";
       this.#fail(offset, `${cut(written, 60)} names no function`, hint);
+    }
+    if (point?.provider === "line" && !/^line:[^:]+:[1-9]\d{0,6}$/.test(written)) {
+      const hint = "Write line:file:number, for example line:src/price.js:12.";
+      this.#fail(offset, `${cut(written, 60)} names no line`, hint);
     }
     return points;
   }

@@ -29,7 +29,7 @@ export type Evaluate = (firing: Firing) => unknown;
 export interface Scope {
   readonly point: Point;
   /** Collected: what the provider must find out. */
-  readonly needs: { duration: boolean; request: boolean };
+  readonly needs: { duration: boolean; request: boolean; readonly variables: string[] };
   readonly host: TraceHost;
   readonly source: string;
 }
@@ -162,6 +162,9 @@ function access(
       const value = message(firing);
       return headerOf(value, name) ?? member(member(value, "headers"), key);
     };
+  }
+  if (object.kind === "variable" && object.name === "local" && typeof key === "string") {
+    scope.needs.variables.push(key);
   }
   const holder = compileExpression(object, scope);
   if (key !== null) return (firing) => member(holder(firing), key);

@@ -48,3 +48,7 @@ export const EXPIRY_MS = 3_600_000;
 export const TRACES_MAX = 8;
 /** Functions that one `fn:` probe with a glob may replace. */
 export const FUNCTIONS_MAX = 200;
+
+/** Of a line that is watched: 100 times 150 to 200 us, some 2 % (bench/live/line-cost.ts). */
+export const LINE_FIRINGS_MAX = 100;
+export const LINE_PERIOD_MS = 1000;

@@ -52,6 +52,11 @@ export class Site {
     return this.clause.needs;
   }
 
+  /** Something went wrong that the trace's figures must show. */
+  fault(error: unknown): void {
+    this.#owner.fault(error);
+  }
+
   /** Runs the clause on what has been put into `firing`, and empties that. */
   fire(): void {
     const { firing } = this;

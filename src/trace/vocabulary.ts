@@ -204,6 +204,9 @@ export const POINTS: readonly Point[] = [
     argument(1, "channel", "name of the channel"),
   ]),
   point("user:<name>", "a probe that the application has made with probe()"),
+  point("line:<file>:<n>", "a line of the application is about to run (seldom enough)", [
+    argument(0, "local", "the variables that are seen there: local.order"),
+  ]),
   point("fn:<module>.<path>:entry", "a function is called; arg0, arg1, ... are its arguments"),
   point("fn:<module>.<path>:return", "it has returned; an async function: has settled", [
     DURATION,

@@ -1,13 +1,16 @@
 /**
  * The worker's end of `holdfast trace`. The runtime is loaded when the first trace starts; until
- * then nothing of it is in the process.
+ * then nothing of it is in the process. While the main thread does not come to read its channel,
+ * its agent carries the same messages in, in an interrupt (TRACE_CHANNEL).
  *
  * ```
  *   reactor --trace-start, -pull, -stop, -probes--> TracePort --> TraceRuntime
  *   reactor <-- PACKET_TRACE (id, is last, part of a JSON text) --'
  * ```
  */
-import { PACKET_TRACE, once } from "../base/mod.ts";
+import { channel as diagnosticsChannel } from "node:diagnostics_channel";
+import { createRequire } from "node:module";
+import { PACKET_TRACE, TRACE_CHANNEL, once } from "../base/mod.ts";
 import type { ReactorToWorker } from "../base/mod.ts";
 import type { PacketChannel } from "../os/mod.ts";
 import type { TraceRuntime } from "../trace/mod.ts";
@@ -28,6 +31,11 @@ export class TracePort {
     const { TraceRuntime } = await import("../trace/mod.ts");
     return new TraceRuntime();
   });
+  #runtime: TraceRuntime | null = null;
+  /** Kept, as a channel lives as long as somebody holds it. */
+  readonly #interrupts = diagnosticsChannel(TRACE_CHANNEL);
+  /** Of the traces that are on, by their number. */
+  readonly #tokens = new Map<number, string>();
   /** Messages are carried out in their order, also while the runtime is being loaded. */
   #last: Promise<void> = Promise.resolve();
 
@@ -35,12 +43,27 @@ export class TracePort {
   constructor(channel: PacketChannel, index: number) {
     this.#channel = channel;
     this.#index = index;
+    this.#interrupts.subscribe((message) => {
+      this.#interrupted(message as { asked?: TraceMessage; answer?: unknown }); // our own agent's
+    });
+  }
+
+  /** In the middle of the application's code: nothing may escape from here. */
+  #interrupted(interrupt: { asked?: TraceMessage; answer?: unknown }): void {
+    if (interrupt.asked === undefined) return;
+    try {
+      this.#runtime ??= loadNow();
+      interrupt.answer = toJson(this.#carryOut(this.#runtime, interrupt.asked));
+    } catch (error) {
+      interrupt.answer = toJson({ error: String(error) });
+    }
   }
 
   receive(message: TraceMessage): void {
     this.#last = this.#last.then(async () => {
       try {
-        this.#answer(message.id, this.#carryOut(await this.#load(), message));
+        this.#runtime ??= await this.#load();
+        this.#answer(message.id, this.#carryOut(this.#runtime, message));
       } catch (error) {
         this.#answer(message.id, { error: String(error) });
       }
@@ -49,8 +72,13 @@ export class TracePort {
 
   #carryOut(runtime: TraceRuntime, message: TraceMessage): unknown {
     switch (message.type) {
-      case "trace-start":
-        return { error: runtime.start(message.id, { ...message.order, worker: this.#index }) };
+      case "trace-start": {
+        const { id, order, token } = message;
+        if (this.#tokens.get(id) === token) return { error: null, lines: runtime.lines(id) };
+        this.#tokens.set(id, token);
+        const error = runtime.start(id, { ...order, worker: this.#index });
+        return { error, lines: runtime.lines(id) };
+      }
       case "trace-pull":
         return { snapshot: runtime.snapshot(message.id) };
       case "trace-stop":
@@ -71,4 +99,14 @@ export class TracePort {
       this.#channel.send(PACKET_TRACE, packet);
     }
   }
+}
+
+/** In an interrupt nothing can be waited for. */
+function loadNow(): TraceRuntime {
+  const path = import.meta.url.endsWith(".js") ? "../trace/mod.js" : "../trace/mod.ts";
+  // our own module
+  const { TraceRuntime: Runtime } = createRequire(import.meta.url)(path) as {
+    TraceRuntime: new () => TraceRuntime;
+  };
+  return new Runtime();
 }

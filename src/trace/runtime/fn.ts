@@ -2,6 +2,7 @@
  * `fn:...:entry` and `fn:...:return`: functions of the application, replaced where they are
  * found.
  */
+import { isBuiltin } from "node:module";
 import type { RequestRecord } from "../firing.ts";
 import type { Site } from "../site.ts";
 import { findFunctions } from "./functions.ts";
@@ -29,10 +30,7 @@ export const attachFunctions: Attach = (sites, tools) => {
 
 function attachPath(path: string, sites: readonly Site[], tools: Tools): readonly Detach[] {
   const places = findFunctions(path);
-  if (typeof places === "string") {
-    for (const site of sites) site.off = places;
-    return [];
-  }
+  if (typeof places === "string") return watchedCalls(path, sites, tools, places);
   const steps: Detach[] = [];
   let why = "";
   for (const place of places) {
@@ -44,6 +42,25 @@ function attachPath(path: string, sites: readonly Site[], tools: Tools): readonl
   }
   if (steps.length === 0) for (const site of sites) site.off = why;
   return steps;
+}
+
+/** Of a function that no object holds, the agent can still see calls: at its first line. */
+function watchedCalls(
+  path: string,
+  sites: readonly Site[],
+  { lines, requests }: Tools,
+  why: string,
+): readonly Detach[] {
+  const dot = path.lastIndexOf(".");
+  const [file, name] = [path.slice(0, dot), path.slice(dot + 1)];
+  return sites.flatMap((site) => {
+    const isFile = !(isBuiltin(file) || file in globalThis) && /^[\w$]+$/.test(name);
+    if (isFile && site.clause.written.endsWith(":entry")) {
+      return [lines.add(site, { file, at: name, variables: [] }, requests)];
+    }
+    site.off = isFile ? `${why}; of one that no object holds only :entry can be seen` : why;
+    return [];
+  });
 }
 
 function around(

@@ -17,6 +17,8 @@ import { text } from "../values.ts";
 import { attachDns, attachEmitters, attachFs, attachStreams, attachTimers } from "./calls.ts";
 import { attachChannels, attachHttpClient, attachNet, attachUser } from "./events.ts";
 import { attachFunctions } from "./fn.ts";
+import { attachLines } from "./lines.ts";
+import type { Lines } from "./lines.ts";
 import type { Gate, Patches } from "./patches.ts";
 import { every, heapUsed, now, soon, stackText, stopEvery, wallNow } from "./platform.ts";
 import { detachAll, fireAll, sitesAt } from "./provider.ts";
@@ -39,6 +41,7 @@ const PROVIDERS: ReadonlyMap<string, Attach> = new Map([
   ["emitter", attachEmitters],
   ["stream", attachStreams],
   ["fn", attachFunctions],
+  ["line", attachLines],
 ]);
 
 /** How often the lease and the expiry are looked at. */
@@ -80,6 +83,10 @@ export class TraceInstance {
     this.#sites = clauses.map((clause) => new Site(clause, owner));
   }
 
+  get sites(): readonly Site[] {
+    return this.#sites;
+  }
+
   /** Whether it is still on. */
   get isOn(): boolean {
     return this.#ended === null;
@@ -90,7 +97,7 @@ export class TraceInstance {
     return !this.isOn && now() - this.#fetchedMs > LEASE_MS;
   }
 
-  attach(patches: Patches): void {
+  attach(patches: Patches, lines: Lines): void {
     const steps: Detach[] = [];
     const requests = this.#requests();
     if (requests !== null) steps.push(() => requests.close());
@@ -101,7 +108,7 @@ export class TraceInstance {
       const sites = this.#sites.filter(({ clause }) => clause.point.provider === provider);
       if (sites.length === 0) continue;
       try {
-        steps.push(attach(sites, { patches, requests }));
+        steps.push(attach(sites, { patches, lines, requests }));
       } catch (error) {
         for (const site of sites) site.off = `it cannot be attached: ${text(error)}`;
       }

@@ -27,7 +27,8 @@ const OWN_PATH: string = decodeURIComponent(new URL(OWN).pathname);
 export function stackText(frames: number): string {
   return applicationStack(frames, (script, taken) => {
     // who told a channel is above the channel
-    const isBetween = taken === 0 && script === "node:diagnostics_channel";
-    return isBetween || script.startsWith(OWN) || script.startsWith(OWN_PATH);
+    // the condition of a breakpoint too, which has no script
+    const isBetween = script === "node:diagnostics_channel" || script === "";
+    return (taken === 0 && isBetween) || script.startsWith(OWN) || script.startsWith(OWN_PATH);
   });
 }

@@ -1,10 +1,12 @@
 /** What a provider gets, and what it must give back: everything as it was. */
 import type { Site } from "../site.ts";
+import type { Lines } from "./lines.ts";
 import type { Patches } from "./patches.ts";
 import type { Requests } from "./requests.ts";
 
 export interface Tools {
   readonly patches: Patches;
+  readonly lines: Lines;
   /** Null where no clause asks for a request. */
   readonly requests: Requests | null;
 }

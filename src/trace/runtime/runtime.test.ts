@@ -92,7 +92,7 @@ test("fn: what is not there, is a class, or is frozen is said, not thrown", () =
     configurable: true,
   });
   const program =
-    "fn:JSON.strngify:entry, fn:nowhere.x:entry, fn:hfFrozen.run:entry," +
+    "fn:JSON.strngify:entry, fn:nowhere.x:return, fn:hfFrozen.run:entry," +
     " fn:URL.prototype.constructor:entry" +
     " { @ = count() }";
   const { probes } = trace(program, () => undefined);

@@ -3,10 +3,12 @@
  * never before.
  */
 import { BUDGET_SHARE, EXPIRY_MS, TRACES_MAX } from "../limits.ts";
+import type { WatchedLine } from "../../base/mod.ts";
 import type { TraceSnapshot } from "../merge.ts";
 import { userProbes } from "../user-probes.ts";
 import type { UserProbe } from "../user-probes.ts";
 import { TraceInstance } from "./instance.ts";
+import { Lines } from "./lines.ts";
 import { Patches } from "./patches.ts";
 
 /** What a trace is asked to be. */
@@ -20,6 +22,7 @@ export interface TraceRequest {
 
 export class TraceRuntime {
   readonly #patches: Patches = new Patches();
+  readonly #lines: Lines = new Lines();
   readonly #traces: Map<number, TraceInstance> = new Map();
 
   /** How many functions of the application and of Node are replaced now. */
@@ -49,11 +52,16 @@ export class TraceRuntime {
         this.#patches.gate,
       );
       this.#traces.set(id, trace);
-      trace.attach(this.#patches);
+      trace.attach(this.#patches, this.#lines);
       return null;
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }
+  }
+
+  /** What the agent has to watch for a trace. */
+  lines(id: number): readonly WatchedLine[] {
+    return this.#lines.of(this.#traces.get(id)?.sites ?? []);
   }
 
   /** What a trace has so far; null when there is none of that id. */
