@@ -114,7 +114,20 @@ export async function runExpression(
     result = await runStage(session, isFiltered ? unlimited(stage) : stage, result, signal, known);
   }
   if (result === null) throw misuse("there is nothing to do");
-  return result;
+  return withDoubts(result, session.doubts);
+}
+
+/** The same, and why it may be wrong. */
+function withDoubts(result: Result, doubts: readonly string[]): Result {
+  if (doubts.length === 0) return result;
+  if (result.kind === "table") {
+    return { ...result, remarks: [...result.remarks, ...doubts] };
+  }
+  const notes = doubts.map((doubt) => `note: ${doubt}\n`).join("");
+  const { json } = result;
+  const isRecord = typeof json === "object" && json !== null && !Array.isArray(json);
+  const text = `${result.text.trimEnd()}\n${notes}`;
+  return { ...result, text, json: isRecord ? { ...json, doubts } : json };
 }
 
 /** A filter is to see every row, not the first thirty. */

@@ -2,6 +2,7 @@
 import { formatSize } from "../../base/mod.ts";
 import { renderStacks } from "../stack/mod.ts";
 import type { Result } from "./result.ts";
+import type { Session } from "./session.ts";
 import { isSecretVariable } from "./secrets.ts";
 import type { AutopsyVerb } from "./verb.ts";
 
@@ -23,6 +24,7 @@ const info: AutopsyVerb = {
       binary: target.executable.path,
       buildId: target.executable.buildId,
       v8: v8.layout.version,
+      layout: layoutFacts(session),
       machine: target.machine.name,
       threads: target.threads.length,
       isolates: v8.isolates.length,
@@ -34,6 +36,7 @@ const info: AutopsyVerb = {
       ["cause", facts.cause],
       ["process", `${facts.pid}${facts.command === null ? "" : `  ${facts.command}`}`],
       ["node", `${facts.binary} (V8 ${facts.v8}, ${facts.machine})`],
+      ["layout", facts.layout.text],
       ["threads", `${facts.threads}, ${facts.isolates} of them with JavaScript`],
       ["heap", `${formatSize(bytes)} in ${facts.heapPages} pages`],
       ...session.remarks.map((remark) => ["note", remark] as const),
@@ -42,6 +45,31 @@ const info: AutopsyVerb = {
     return { kind: "text", text, json: facts, addresses: [] };
   },
 };
+
+/** By which table V8's objects are read, and how far this process bears it out. */
+function layoutFacts({ v8: { layout }, confidence }: Session) {
+  const { table, isExact } = layout.choice;
+  const { held, failed, absent } = confidence;
+  const of = isExact ? `table of V8 ${table.version}` : `table of V8 ${table.version}, the nearest`;
+  const constants = Object.keys(table.metadata).length;
+  const alike =
+    layout.differences.length === 0
+      ? `all ${constants} constants of the binary as in it`
+      : `${layout.differences.length} of ${constants} constants of the binary otherwise`;
+  const checks = `${held} of ${held + failed.length} checks hold`;
+  const fails = failed.length === 0 ? "" : `; failed: ${failed.join(", ")}`;
+  const open = absent.length === 0 ? "" : `; ${absent.length} found nothing to look at`;
+  return {
+    table: table.version,
+    madeFrom: table.from.v8,
+    isExact,
+    differences: layout.differences,
+    held,
+    failed,
+    absent,
+    text: `${of}; ${alike}; ${checks}${fails}${open}`,
+  };
+}
 
 const stacks: AutopsyVerb = {
   name: "stacks",

@@ -16,9 +16,13 @@ import type { Tracer } from "../target/live.ts";
 import { openTarget } from "../target/open.ts";
 import type { Target } from "../target/target.ts";
 import { ObjectReader } from "../v8/objects.ts";
-import { openV8 } from "../v8/process.ts";
+import type { Confidence } from "../v8/checks.ts";
+import type { Layout } from "../v8/layout.ts";
+import type { LayoutTable } from "../v8/layout-table.ts";
+import { openV8, prepareV8 } from "../v8/process.ts";
 import type { V8Process } from "../v8/process.ts";
 import { ValueReader } from "../v8/values.ts";
+import { selfTest } from "./self-test.ts";
 
 /** How long a long verb may keep the event loop from Ctrl-C. */
 const TURN_MS = 50;
@@ -30,6 +34,8 @@ export interface SessionOptions {
   readonly tracer: Tracer | null;
   readonly environment: NodeJS.ProcessEnv;
   readonly onProgress?: (what: string, done: number, total: number) => void;
+  /** Tables of V8's layouts in place of those that are known. */
+  readonly layouts?: readonly LayoutTable[];
 }
 
 /** A core file or a stopped process, opened. `close` lets the process run on. */
@@ -45,13 +51,14 @@ export class Session {
   #heap: Heap | null = null;
   #holders: HolderScan | null = null;
   #stacks: Stacks | null = null;
+  #confidence: Confidence | null = null;
   #isClosed = false;
 
   private constructor(target: Target, plain: PlainCore | null, options: SessionOptions) {
     this.target = target;
     this.#plain = plain;
     this.#onProgress = options.onProgress;
-    this.v8 = openV8(target);
+    this.v8 = openV8(target, prepareV8(target.executable, options.layouts));
     this.objects = new ObjectReader(this.v8.heap, this.v8.functions);
     this.values = new ValueReader(this.objects);
     const format = this.v8.layout.metadata.hasBreakablePositions ? "flags" : "sign";
@@ -61,6 +68,34 @@ export class Session {
       (table, offset) => positionAt(table, format, offset)?.scriptOffset ?? null,
     );
     this.edges = new EdgeNames(this.objects, this.values, this.describer);
+    // a version that nobody has looked at yet must show that it is as its neighbour is
+    if (!this.v8.layout.choice.isExact) refuseUnlessSure(this.v8.layout, this.confidence);
+  }
+
+  /** What the self-test says of the layout: of the heap too, if it is there. */
+  get confidence(): Confidence {
+    // a core without the heap is possible; that an unknown version has none is a failure
+    const hasHeap = this.heap.pages.length > 0 || !this.v8.layout.choice.isExact;
+    this.#confidence ??= selfTest(this.v8, this.objects, hasHeap ? this.heap : null);
+    return this.#confidence;
+  }
+
+  /**
+   * Why what a verb says may be wrong: a version without a table of its own, checks that fail.
+   * What needs no heap does not wait for a look at it; a process that stands still, for nothing.
+   */
+  get doubts(): readonly string[] {
+    const { layout } = this.v8;
+    const doubts = layout.choice.isExact ? [] : [inexact(layout)];
+    const isShort = this.#heap === null && layout.choice.isExact;
+    if (isShort && this.target.kind === "live") return doubts;
+    const { held, failed } = isShort ? selfTest(this.v8, this.objects, null) : this.confidence;
+    if (failed.length === 0) return doubts;
+    return [
+      ...doubts,
+      `of ${held + failed.length} checks of V8's layout ${failed.length} fail ` +
+        `(${failed.join(", ")}): what rests on them may be wrong`,
+    ];
   }
 
   /**
@@ -156,6 +191,20 @@ function decompressed(what: string, { onProgress }: SessionOptions): Promise<Pla
     if ((error as NodeJS.ErrnoException).syscall !== undefined) return null;
     throw error;
   });
+}
+
+function inexact({ version, choice }: Layout): string {
+  return `V8 ${version} has no table of its own: it is read with that of ${choice.table.version}`;
+}
+
+function refuseUnlessSure(layout: Layout, { held, failed }: Confidence): void {
+  if (failed.length === 0) return;
+  const why = `${failed.length} of ${held + failed.length} checks fail (${failed.join(", ")})`;
+  throw new HoldfastError(
+    "ERR_HOLDFAST_AUTOPSY_VERSION",
+    `Cannot read the JavaScript of this process: ${inexact(layout)}, and ${why}. ` +
+      `How a version is added is in docs/autopsy-layouts.md.`,
+  );
 }
 
 function rootOf({ kind, pid }: Target): string {

@@ -4,7 +4,9 @@ import { FunctionReader } from "./functions.ts";
 import { HeapView } from "./heap-view.ts";
 import { deriveIsolateData, isolateOf } from "./isolates.ts";
 import type { IsolateDataOffsets, IsolateView } from "./isolates.ts";
-import { Layout } from "./layout.ts";
+import { chooseLayout, Layout } from "./layout.ts";
+import type { LayoutTable } from "./layout-table.ts";
+import { LAYOUTS } from "./layouts/all.ts";
 import { readMetadata } from "./metadata.ts";
 
 export interface V8Process {
@@ -24,10 +26,17 @@ export interface PreparedV8 {
   readonly isolateData: IsolateDataOffsets | null;
 }
 
-/** @throws HoldfastError ERR_HOLDFAST_AUTOPSY_VERSION when this V8 is not known. */
-export function prepareV8(executable: Target["executable"]): PreparedV8 {
+/**
+ * @param tables those of `layouts/`; others in tests
+ * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_VERSION when this V8 is not known.
+ */
+export function prepareV8(
+  executable: Target["executable"],
+  tables: readonly LayoutTable[] = LAYOUTS,
+): PreparedV8 {
+  const metadata = readMetadata(executable);
   return {
-    layout: new Layout(readMetadata(executable)),
+    layout: new Layout(metadata, chooseLayout(metadata, tables)),
     isolateData: deriveIsolateData(executable),
   };
 }

@@ -54,6 +54,17 @@ generatorFirst.next();
 generatorSecond.next();
 generatorSecond.next();
 generatorDone.return();
+async function suspended() {
+  await new Promise((resolve) => {
+    markers.resolve = resolve;
+  });
+}
+void suspended();
+markers.all = Promise.all([markers.never, new Promise(() => {})]);
+class Thenable extends Promise {}
+markers.thenable = new Thenable((resolve) => {
+  markers.resolveThenable = resolve;
+}).then(() => {});
 function closureOver(value) {
   return function closure() {
     return value;
