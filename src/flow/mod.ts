@@ -2,6 +2,9 @@
 export { nowMs } from "./clock.ts";
 export { CRITICALITIES, currentContext, withContext } from "./context.ts";
 export type { Criticality, FlowContext } from "./context.ts";
+export { pool } from "./client/pool.ts";
+export type { OriginSource, Pool, PoolOptions, PoolStats } from "./client/pool.ts";
+export { UpstreamTimeout } from "./client/exchange.ts";
 export { Deadline, deadline } from "./deadline.ts";
 export { DeadlineExceeded, FlowError, Overloaded } from "./errors.ts";
 export { tableOffer } from "./process-flow.ts";

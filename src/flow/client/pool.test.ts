@@ -1,0 +1,289 @@
+import assert from "node:assert/strict";
+import http from "node:http";
+import net from "node:net";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, it } from "node:test";
+import type { TestContext } from "node:test";
+import { waitUntil } from "../../../test/support/wait-until.ts";
+import { deadline } from "../deadline.ts";
+import { DeadlineExceeded, Overloaded } from "../errors.ts";
+import { account, inFlight } from "../work.ts";
+import { UpstreamTimeout } from "./exchange.ts";
+import { pool } from "./pool.ts";
+import type { Pool, PoolOptions } from "./pool.ts";
+
+/** A server on the loopback, until the test ends. */
+async function serve(t: TestContext, server: net.Server): Promise<string> {
+  const sockets = new Set<net.Socket>();
+  server.on("connection", (socket: net.Socket) => {
+    sockets.add(socket);
+    socket.on("error", () => undefined); // reset by the client: what the test does
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`; // it listens on a port
+}
+
+function answering(
+  t: TestContext,
+  listener: (request: http.IncomingMessage, response: http.ServerResponse) => void,
+): Promise<string> {
+  return serve(t, http.createServer(listener));
+}
+
+/** One that says what it likes to whoever connects. */
+function saying(t: TestContext, say: (socket: net.Socket) => void): Promise<string> {
+  return serve(
+    t,
+    net.createServer((socket) => socket.once("data", () => say(socket))),
+  );
+}
+
+function made(t: TestContext, origins: string | string[] | null, options: PoolOptions = {}): Pool {
+  const made = pool(origins, options);
+  t.after(() => made.destroy());
+  return made;
+}
+
+/** Why a `fetch` failed. */
+async function causeOf(fetching: Promise<Response>): Promise<unknown> {
+  try {
+    await (await fetching).text();
+  } catch (error) {
+    const { cause } = error as Error;
+    return cause ?? error;
+  }
+  return assert.fail("it was answered");
+}
+
+afterEach(() => {
+  assert.deepEqual(inFlight(), [], "accounts return to zero");
+});
+
+describe("a pool", () => {
+  it("is a dispatcher of Node's fetch, with its work in the accounts", async (t) => {
+    const url = await answering(t, (request, response) => {
+      let text = "";
+      request.on("data", (chunk: Buffer) => (text += chunk.toString()));
+      request.on("end", () => response.end(`${request.method} ${request.url} ${text}`));
+    });
+    const orders = made(t, url);
+    const response = await orders.fetch(`${url}/today?x=1`, { method: "POST", body: "hello" });
+    assert.equal(await response.text(), "POST /today?x=1 hello");
+    const other = await fetch(`${url}/plain`, { dispatcher: orders } as unknown as RequestInit);
+    assert.equal(await other.text(), "GET /plain ");
+    assert.equal(orders.stats().origins[0]?.gate.admitted, 2);
+    assert.ok(account("http.out").totals().outcomes.ok >= 2);
+  });
+
+  it("hands the wire only what its limit allows, and takes an aborted one out at once", async (t) => {
+    const held: http.ServerResponse[] = [];
+    const url = await answering(t, (_request, response) => held.push(response));
+    const one = made(t, url, { limit: { kind: "fixed", max: 1 } });
+    const first = one.fetch(url);
+    await waitUntil("the first to arrive", () => held.length === 1);
+    const controller = new AbortController();
+    const many = Array.from({ length: 50 }, () => one.fetch(url, { signal: controller.signal }));
+    const settled = Promise.allSettled(many);
+    assert.equal(one.stats().origins[0]?.gate.queued, 50);
+    controller.abort();
+    assert.equal(one.stats().origins[0]?.gate.queued, 0);
+    assert.ok((await settled).every(({ status }) => status === "rejected"));
+    assert.equal(held.length, 1);
+    held[0]?.end("done");
+    assert.equal(await (await first).text(), "done");
+  });
+
+  it("refuses with a reason when its queue is full", async (t) => {
+    const held: http.ServerResponse[] = [];
+    const url = await answering(t, (_request, response) => held.push(response));
+    const one = made(t, url, { limit: { kind: "fixed", max: 1 }, queue: { max: 1 } });
+    const first = one.fetch(url);
+    const second = one.fetch(url);
+    const third = await causeOf(one.fetch(url));
+    assert.ok(third instanceof Overloaded && third.reason === "queue-full", String(third));
+    await waitUntil("the first to arrive", () => held.length === 1);
+    held[0]?.end();
+    await (await first).text();
+    await waitUntil("the second to arrive", () => held.length === 2);
+    held[1]?.end();
+    await (await second).text();
+  });
+
+  it("sends the time that is left, and ends with the deadline around it", async (t) => {
+    const told: (string | undefined)[] = [];
+    const url = await answering(t, (request) => {
+      told.push(request.headers["x-request-deadline-ms"]?.toString());
+    });
+    const one = made(t, url);
+    const cause = await causeOf(deadline.run(60, () => one.fetch(url)));
+    assert.ok(cause instanceof DeadlineExceeded, String(cause));
+    assert.ok(Number(told[0]) > 0 && Number(told[0]) < 60, String(told[0]));
+  });
+
+  it("tries again what may be repeated, within its budget, and nothing else", async (t) => {
+    let asked = 0;
+    const url = await serve(
+      t,
+      net.createServer((socket) => {
+        socket.once("data", () => {
+          asked += 1;
+          socket.destroy();
+        });
+      }),
+    );
+    const one = made(t, url, { retry: { max: 2, ratio: 0, perSecond: 0.001 }, eject: false });
+    const other = made(t, url, { retry: { max: 2, perSecond: 100 }, eject: false });
+    await causeOf(other.fetch(url));
+    assert.equal(asked, 3);
+    await causeOf(other.fetch(url, { method: "POST", body: "x" }));
+    assert.equal(asked, 4, "a POST is not repeated");
+    await causeOf(one.fetch(url));
+    assert.equal(asked, 5, "there is no budget");
+  });
+
+  it("goes elsewhere with what one instance cannot do, and leaves that one out", async (t) => {
+    let bad = 0;
+    const failing = await answering(t, (_request, response) => {
+      bad += 1;
+      response.writeHead(503).end("no");
+    });
+    const well = await answering(t, (_request, response) => response.end("yes"));
+    const both = made(t, [failing, well], {
+      retry: { max: 1, ratio: 1, perSecond: 1000 },
+      eject: { failures: 3, baseMs: 60_000 },
+    });
+    for (let count = 0; count < 40; count += 1) {
+      assert.equal(await (await both.fetch("http://service/")).text(), "yes");
+    }
+    assert.equal(bad, 3);
+    const left = both.stats().origins.filter(({ isEjected }) => isEjected);
+    assert.deepEqual(
+      left.map(({ origin }) => origin),
+      [failing],
+    );
+  });
+
+  it("asks one that was left out again, one request at a time", async (t) => {
+    let isWell = false;
+    const url = await answering(t, (_request, response) => {
+      response.writeHead(isWell ? 200 : 500).end();
+    });
+    const one = made(t, url, { eject: { failures: 2, baseMs: 20 }, retry: false });
+    for (let count = 0; count < 2; count += 1) await (await one.fetch(url)).text();
+    assert.equal(one.stats().origins[0]?.isEjected, true);
+    isWell = true;
+    await (await one.fetch(url)).text(); // the only one there is
+    assert.equal(one.stats().origins[0]?.isEjected, false);
+  });
+
+  it("asks twice when the first takes long, and aborts the one that is not needed", async (t) => {
+    let aborted = 0;
+    const slow = await answering(t, (_request, response) => {
+      response.once("close", () => (aborted += 1));
+    });
+    const fast = await answering(t, (_request, response) => response.end("fast"));
+    const both = made(t, [slow, fast], { hedge: { afterMs: 20, perSecond: 100 }, retry: false });
+    for (let count = 0; count < 8; count += 1) {
+      assert.equal(await (await both.fetch("http://service/")).text(), "fast");
+    }
+    const sent = both.stats().origins.find(({ origin }) => origin === slow)?.gate.admitted ?? 0;
+    await waitUntil("what is not needed to be aborted", () => aborted === sent);
+  });
+
+  it("follows a list of instances that changes", async (t) => {
+    const [one, two] = await Promise.all([
+      answering(t, (_request, response) => response.end("one")),
+      answering(t, (_request, response) => response.end("two")),
+    ]);
+    let tell: (origins: readonly string[]) => void = () => undefined;
+    const source = {
+      subscribe: (listener: typeof tell) => {
+        tell = listener;
+        listener([one]);
+        return () => undefined;
+      },
+    };
+    const service = pool(source);
+    t.after(() => service.destroy());
+    assert.equal(await (await service.fetch("http://service/")).text(), "one");
+    tell([two]);
+    assert.equal(await (await service.fetch("http://service/")).text(), "two");
+    assert.equal(service.stats().origins.length, 1);
+    tell([]);
+    assert.match(String(await causeOf(service.fetch("http://service/"))), /list is empty/);
+  });
+
+  it("without a list goes where a request says", async (t) => {
+    const [one, two] = await Promise.all([
+      answering(t, (_request, response) => response.end("one")),
+      answering(t, (_request, response) => response.end("two")),
+    ]);
+    const any = made(t, null);
+    assert.equal(await (await any.fetch(one)).text(), "one");
+    assert.equal(await (await any.fetch(two)).text(), "two");
+    assert.equal(any.stats().origins.length, 2);
+  });
+});
+
+describe("a pool and an upstream that", () => {
+  it("accepts and never answers", async (t) => {
+    const url = await saying(t, () => undefined);
+    const cause = await causeOf(made(t, url, { headMs: 30, retry: false }).fetch(url));
+    assert.ok(cause instanceof UpstreamTimeout, String(cause));
+    assert.match(cause.message, /its head within 30 ms/);
+  });
+
+  it("answers half", async (t) => {
+    const url = await saying(t, (socket) => {
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+    });
+    const cause = await causeOf(made(t, url, { bodyMs: 30, retry: false }).fetch(url));
+    assert.ok(cause instanceof UpstreamTimeout, String(cause));
+  });
+
+  it("closes in the middle", async (t) => {
+    const url = await saying(t, (socket) => {
+      socket.end("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+    });
+    assert.ok((await causeOf(made(t, url).fetch(url))) instanceof Error);
+  });
+
+  it("sends more than it said", async (t) => {
+    const url = await saying(t, (socket) => {
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour and more");
+    });
+    const one = made(t, url);
+    const text = await (await one.fetch(url)).text().catch((error: unknown) => String(error));
+    assert.ok(text === "four" || text.includes("Error"), text);
+  });
+
+  it("is not there", async (t) => {
+    const url = await saying(t, () => undefined);
+    const gone = url.replace(/:\d+$/, ":1");
+    assert.ok(
+      (await causeOf(made(t, null, { retry: false }).fetch(gone.replace(":1", ":9")))) instanceof
+        Error,
+    );
+  });
+});
+
+describe("options of a pool", () => {
+  const wrong: readonly [string, () => unknown][] = [
+    ["origins", () => pool([])],
+    ["origins", () => pool("ftp://x")],
+    ["headMs", () => pool("http://x", { headMs: Number.NaN })],
+    ["totalMs", () => pool("http://x", { totalMs: -1 })],
+    ["limit.max", () => pool("http://x", { limit: { kind: "fixed", max: 0 } })],
+    ["retry.max", () => pool("http://x", { retry: { max: -1 } })],
+    ["eject.failures", () => pool("http://x", { eject: { failures: 0 } })],
+  ];
+  for (const [name, make] of wrong) {
+    it(`${name}: says what is wrong in ${String(make).slice(6)}`, () => {
+      assert.throws(make, (error) => (error as Error).message.includes(`option ${name} is`));
+    });
+  }
+});

@@ -1,0 +1,252 @@
+/**
+ * A client whose queue is its own: undici is handed only what can go on the wire now.
+ *
+ * ```
+ *   fetch(url, { dispatcher: pool }) --> exchange --> origin's gate --> undici's connections
+ * ```
+ * Several origins are instances of one service: the least loaded of two is chosen, one that fails
+ * is left out for a while. Without a list each request goes to the origin that it names.
+ */
+import { createRequire } from "node:module";
+import type * as Undici from "undici";
+import { currentContext } from "../context.ts";
+import { checkNumber, refuseOption } from "../errors.ts";
+import type { GateStats, QueueOptions } from "../gate.ts";
+import type { LimitOptions } from "../limits.ts";
+import { Budget } from "./budget.ts";
+import type { BudgetOptions } from "./budget.ts";
+import { Exchange } from "./exchange.ts";
+import type { DispatchOptions, ExchangePool, Timeouts } from "./exchange.ts";
+import { modern } from "./handlers.ts";
+import type { Handler, LegacyHandler } from "./handlers.ts";
+import { Origin } from "./origin.ts";
+import type { EjectOptions } from "./origin.ts";
+
+/** Tells which instances there are, now and whenever that changes. */
+export interface OriginSource {
+  subscribe(listener: (origins: readonly string[]) => void): () => void;
+}
+
+export interface PoolOptions {
+  /** Of each origin; default: by the gradient of its latency, at most 100. */
+  readonly limit?: LimitOptions;
+  readonly queue?: QueueOptions;
+  /** To make a connection; default 2,000. */
+  readonly connectMs?: number;
+  /** Until the head of the response; default 10,000; 0: no limit. */
+  readonly headMs?: number;
+  /** Between two parts of its body; default 30,000; 0: no limit. */
+  readonly bodyMs?: number;
+  /** All in all, the wait in the queue included; default 60,000; 0: no limit. */
+  readonly totalMs?: number;
+  /** How often one request is tried again, where it may be, and how many of all; default 1. */
+  readonly retry?: ({ readonly max?: number } & BudgetOptions) | false;
+  /** Ask twice when an answer takes longer than most; default: no. */
+  readonly hedge?: ({ readonly afterMs?: number } & BudgetOptions) | boolean;
+  readonly eject?: Partial<EjectOptions> | false;
+  /** A connection is not used for longer than this; default: for ever. */
+  readonly connectionAgeMs?: number;
+}
+
+export interface PoolStats {
+  readonly origins: readonly {
+    readonly origin: string;
+    readonly isEjected: boolean;
+    readonly pending: number;
+    readonly gate: GateStats;
+  }[];
+}
+
+/** Latencies that are looked at for the time of a hedge. */
+const LATENCIES_KEPT = 256;
+const LATENCIES_LEAST = 20;
+const HEDGE_QUANTILE = 0.95;
+
+let undici: typeof Undici | null = null;
+
+/** Loaded when the first pool is made. */
+function loadUndici(): typeof Undici {
+  undici ??= createRequire(import.meta.url)("undici") as typeof Undici; // a dependency of ours
+  return undici;
+}
+
+function originOf(value: string | URL, name: string): string {
+  const url = URL.parse(String(value));
+  if (url !== null && (url.protocol === "http:" || url.protocol === "https:")) return url.origin;
+  return refuseOption(name, String(value), `an http or https URL, e.g. "http://10.0.0.1:8080"`);
+}
+
+/** See the file's docstring. */
+export class Pool implements ExchangePool {
+  readonly timeouts: Timeouts;
+  readonly retries: number;
+  readonly budget: Budget;
+  readonly hedges: Budget | null;
+  readonly #options: PoolOptions;
+  readonly #limit: LimitOptions;
+  readonly #eject: EjectOptions | null;
+  readonly #origins = new Map<string, Origin>();
+  /** Null: each request goes to the origin that it names. */
+  #listed: readonly Origin[] | null = null;
+  readonly #unsubscribe: (() => void) | null;
+  readonly #latencies = new Float64Array(LATENCIES_KEPT);
+  #latencyCount = 0;
+  #isClosed = false;
+
+  /** @throws FlowError ERR_HOLDFAST_FLOW_OPTION */
+  constructor(origins: string | readonly string[] | OriginSource | null, options: PoolOptions) {
+    this.#options = options;
+    this.timeouts = {
+      headMs: checkNumber("headMs", options.headMs, 10_000, { min: 0 }),
+      bodyMs: checkNumber("bodyMs", options.bodyMs, 30_000, { min: 0 }),
+      totalMs: checkNumber("totalMs", options.totalMs, 60_000, { min: 0 }),
+    };
+    checkNumber("connectMs", options.connectMs, 2000, { min: 1 });
+    this.#limit = options.limit ?? { kind: "gradient", max: 100 };
+    const { retry = {}, hedge = false, eject = {} } = options;
+    this.retries = retry === false ? 0 : checkNumber("retry.max", retry.max, 1, { min: 0 });
+    this.budget = new Budget(retry === false ? {} : retry);
+    this.hedges =
+      hedge === false
+        ? null
+        : new Budget({ ratio: 0.05, perSecond: 1, ...(hedge === true ? {} : hedge) });
+    this.#eject =
+      eject === false
+        ? null
+        : {
+            failures: checkNumber("eject.failures", eject.failures, 5, { min: 1 }),
+            baseMs: checkNumber("eject.baseMs", eject.baseMs, 1000, { min: 1 }),
+            maxMs: checkNumber("eject.maxMs", eject.maxMs, 30_000, { min: 1 }),
+          };
+    this.#unsubscribe = this.#list(origins);
+  }
+
+  #list(origins: string | readonly string[] | OriginSource | null): (() => void) | null {
+    if (origins === null) return null;
+    if (typeof origins === "object" && "subscribe" in origins) {
+      this.#listed = [];
+      return origins.subscribe((each) => this.#setOrigins(each));
+    }
+    const list = typeof origins === "string" ? [origins] : origins;
+    if (list.length === 0) refuseOption("origins", "[]", "at least one origin, or null for any");
+    this.#setOrigins(list);
+    return null;
+  }
+
+  #setOrigins(urls: readonly string[]): void {
+    const wanted = new Set(urls.map((each) => originOf(each, "origins")));
+    for (const [url, origin] of this.#origins) {
+      if (wanted.has(url)) continue;
+      this.#origins.delete(url);
+      void origin.close(); // resolves when its last request has ended
+    }
+    this.#listed = [...wanted].map((url) => this.#originAt(url));
+  }
+
+  #originAt(url: string): Origin {
+    const known = this.#origins.get(url);
+    if (known !== undefined) return known;
+    const { connectMs = 2000, connectionAgeMs, queue = {} } = this.#options;
+    const limit = this.#limit;
+    const connections = new (loadUndici().Pool)(url, {
+      connections: limit.max ?? 100,
+      pipelining: 1,
+      connect: { timeout: connectMs },
+      clientTtl: connectionAgeMs ?? null,
+    });
+    const origin = new Origin(url, { limit, queue }, connections, this.#eject);
+    this.#origins.set(url, origin);
+    return origin;
+  }
+
+  /** undici's interface: what `fetch` and `setGlobalDispatcher` call. */
+  dispatch(options: DispatchOptions, handler: Handler | LegacyHandler): boolean {
+    const to = modern(handler);
+    if (this.#isClosed) refuseOption("pool", "closed", "open while it is used");
+    const exchange = new Exchange(this, options, to, currentContext()?.deadline ?? null);
+    exchange.start();
+    return true;
+  }
+
+  choose(options: DispatchOptions, not: Origin | null): Origin {
+    const list = this.#listed;
+    if (list === null) return this.#originAt(originOf(options.origin ?? "", "origin"));
+    const others = list.length > 1 ? list.filter((each) => each !== not) : list;
+    const usable = others.filter((each) => each.isUsable);
+    // all are out: then any is better than none
+    const from = usable.length > 0 ? usable : others;
+    const one = from[Math.floor(Math.random() * from.length)];
+    const other = from[Math.floor(Math.random() * from.length)];
+    if (one === undefined || other === undefined) {
+      return refuseOption("origins", "[]", "at least one origin: the list is empty at the moment");
+    }
+    return other.pending < one.pending ? other : one;
+  }
+
+  answered(durationMs: number): void {
+    this.#latencies[this.#latencyCount % LATENCIES_KEPT] = durationMs;
+    this.#latencyCount += 1;
+  }
+
+  hedgeAfterMs(): number | null {
+    const { hedge } = this.#options;
+    if (typeof hedge === "object" && hedge.afterMs !== undefined) return hedge.afterMs;
+    if (this.#latencyCount < LATENCIES_LEAST) return null;
+    const known = this.#latencies.slice(0, Math.min(LATENCIES_KEPT, this.#latencyCount)).toSorted();
+    return known[Math.floor(HEDGE_QUANTILE * known.length)] ?? null;
+  }
+
+  /** `fetch` through this pool. */
+  readonly fetch = (url: string | URL | Request, init: RequestInit = {}): Promise<Response> => {
+    const options = { ...init, dispatcher: this };
+    // Node's fetch takes any dispatcher; the types have room for one of its own undici only
+    return globalThis.fetch(url, options as unknown as RequestInit);
+  };
+
+  stats(): PoolStats {
+    return {
+      origins: [...this.#origins.values()].map((origin) => ({
+        origin: origin.url,
+        isEjected: origin.isEjected,
+        pending: origin.pending,
+        gate: origin.gate.stats(),
+      })),
+    };
+  }
+
+  /** Nothing new goes through; resolves when what is in flight has ended. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#unsubscribe?.();
+    await Promise.all([...this.#origins.values()].map((origin) => origin.close()));
+    this.#origins.clear();
+  }
+
+  /** Ends everything now. */
+  async destroy(reason?: Error): Promise<void> {
+    this.#isClosed = true;
+    this.#unsubscribe?.();
+    const ends = [...this.#origins.values()].map(async (origin) => {
+      origin.gate.close();
+      await origin.connections.destroy(reason ?? null);
+    });
+    await Promise.all(ends);
+    this.#origins.clear();
+  }
+}
+
+/**
+ * A client of one service: of one origin, of several that are the same, of those that a source
+ * tells, or (null) of whatever origin a request names.
+ *
+ * @throws FlowError ERR_HOLDFAST_FLOW_OPTION
+ * @example
+ * const orders = pool(["http://10.0.0.1:8080", "http://10.0.0.2:8080"], { totalMs: 500 });
+ * const response = await orders.fetch("http://orders/today");
+ */
+export function pool(
+  origins: string | readonly string[] | OriginSource | null,
+  options: PoolOptions = {},
+): Pool {
+  return new Pool(origins, options);
+}
