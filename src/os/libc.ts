@@ -34,6 +34,8 @@ export interface Libc {
   readonly poll: Call<[Buffer, number, number], number>;
   readonly prctl: Call<[number, number, number, number, number], number>;
   readonly ptrace: Call<[number, number, number, Buffer | null], number>;
+  /** With a number where others have a buffer. */
+  readonly ptraceNumber: Call<[number, number, number, number], number>;
   readonly recv: Call<[number, Buffer, number, number], number>;
   readonly recvmsg: Call<[number, Buffer, number], number>;
   readonly send: Call<[number, Buffer, number, number], number>;
@@ -96,6 +98,7 @@ const PROTOTYPES = {
   poll: "int poll(void *, ulong, int)",
   prctl: "int prctl(int, ulong, ulong, ulong, ulong)",
   ptrace: "long ptrace(long, int, ulong, void *)",
+  ptraceNumber: "long ptrace(long, int, ulong, ulong)",
   recv: "long recv(int, void *, size_t, int)",
   recvmsg: "long recvmsg(int, void *, int)",
   send: "long send(int, void *, size_t, int)",

@@ -10,6 +10,8 @@ const PTRACE_DETACH = 17;
 const PTRACE_GETREGSET = 0x4204;
 const PTRACE_SEIZE = 0x4206;
 const PTRACE_INTERRUPT = 0x4207;
+/** In the status of waitpid: what stopped the thread is the interrupt, or SIGSTOP before it. */
+const PTRACE_EVENT_STOP = 128;
 /** The general registers: `user_regs_struct`, `user_pt_regs`. */
 const NT_PRSTATUS = 1;
 const REGISTER_BYTES_MAX = 1024;
@@ -24,6 +26,8 @@ const SWEEPS_MAX = 100;
 /** Holds a process still. One at a time; not while a worker of ours is the parent of it. */
 export class PtraceTracer {
   readonly #tids: number[] = [];
+  /** Signals that were on their way to a thread when it stopped, by thread: it gets them later. */
+  readonly #signals = new Map<number, number>();
 
   /**
    * Stops every thread; the words of its general registers by thread id.
@@ -41,7 +45,8 @@ export class PtraceTracer {
 
   /** Lets every thread run on. */
   release(): void {
-    for (const tid of this.#tids.splice(0)) libc().ptrace(PTRACE_DETACH, tid, 0, null);
+    for (const tid of this.#tids.splice(0)) letGo(tid, this.#signals.get(tid) ?? 0);
+    this.#signals.clear();
   }
 
   #seizeNew(pid: number): number {
@@ -65,8 +70,11 @@ export class PtraceTracer {
     while (performance.now() < deadline) {
       const result = libc().waitpid(tid, status, WNOHANG | WALL);
       if (result === tid) {
+        const word = status.readUInt32LE(0);
         // not stopped: it has ended
-        if ((status.readUInt32LE(0) & 0xff) !== 0x7f) this.#tids.splice(this.#tids.indexOf(tid), 1);
+        if ((word & 0xff) !== 0x7f) this.#tids.splice(this.#tids.indexOf(tid), 1);
+        // stopped by a signal that came first, and not by the interrupt
+        else if (word >>> 16 !== PTRACE_EVENT_STOP) this.#signals.set(tid, (word >>> 8) & 0xff);
         return;
       }
       if (result < 0 && libc().errno() !== EINTR) return;
@@ -82,6 +90,11 @@ function threads(pid: number): number[] {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     throw new SystemCallError("ptrace", ESRCH, `process ${pid}`);
   }
+}
+
+/** Watches a thread that stands still no more; it runs on, and gets the signal, unless that is 0. */
+function letGo(tid: number, signal = 0): void {
+  libc().ptraceNumber(PTRACE_DETACH, tid, 0, signal);
 }
 
 function registers(tid: number): Buffer {
