@@ -37,6 +37,11 @@ export class Codel {
     return this.#isOverloaded ? this.#options.targetMs : this.#options.maxWaitMs;
   }
 
+  /** Nothing waits any more. */
+  emptied(): void {
+    this.#wasEmpty = true;
+  }
+
   /** One has left the queue after so long. */
   left(waitedMs: number): void {
     if (waitedMs < this.#leastWaitMs) this.#leastWaitMs = waitedMs;

@@ -115,6 +115,21 @@ interface Entry extends Waiting {
 
 type WaterEvent = "high" | "low";
 
+/** The options of a queue, whole. @throws FlowError ERR_HOLDFAST_FLOW_OPTION */
+export function checkQueue(queue: QueueOptions): Required<QueueOptions> {
+  const { policy = "adaptive-lifo" } = queue;
+  if (policy !== "adaptive-lifo" && policy !== "fifo") {
+    refuseOption("queue.policy", policy, `"adaptive-lifo" or "fifo"`);
+  }
+  return {
+    policy,
+    max: checkNumber("queue.max", queue.max, 1000, { min: 0 }),
+    targetMs: checkNumber("queue.targetMs", queue.targetMs, 20, { min: 1 }),
+    intervalMs: checkNumber("queue.intervalMs", queue.intervalMs, 100, { min: 1 }),
+    maxWaitMs: checkNumber("queue.maxWaitMs", queue.maxWaitMs, 1000, { min: 1 }),
+  };
+}
+
 /** Entries whose age is looked at although nothing comes or goes. */
 const LOOK_MS = 10;
 /**
@@ -168,21 +183,14 @@ export class Gate {
     if (mode !== "enforce" && mode !== "observe") {
       refuseOption("mode", mode, `"enforce" or "observe"`);
     }
-    const { policy = "adaptive-lifo" } = queue;
-    if (policy !== "adaptive-lifo" && policy !== "fifo") {
-      refuseOption("queue.policy", policy, `"adaptive-lifo" or "fifo"`);
-    }
+    const checked = checkQueue(queue);
     this.name = name;
     this.mode = mode;
     this.#limit = makeLimit(options.limit);
     this.#isPaced = options.limit.kind === "loop";
-    this.#queueMax = checkNumber("queue.max", queue.max, 1000, { min: 0 });
-    this.#isLifo = policy === "adaptive-lifo";
-    this.#codel = new Codel({
-      targetMs: checkNumber("queue.targetMs", queue.targetMs, 20, { min: 1 }),
-      intervalMs: checkNumber("queue.intervalMs", queue.intervalMs, 100, { min: 1 }),
-      maxWaitMs: checkNumber("queue.maxWaitMs", queue.maxWaitMs, 1000, { min: 1 }),
-    });
+    this.#queueMax = checked.max;
+    this.#isLifo = checked.policy === "adaptive-lifo";
+    this.#codel = new Codel(checked);
     const high = Math.max(1, Math.ceil(this.#queueMax * 0.8));
     this.#highWater = checkNumber("highWater", options.highWater, high, { min: 1 });
     const low = Math.floor(this.#highWater * 0.6);
@@ -380,6 +388,7 @@ export class Gate {
 
   #leaveQueue(entry: Entry): void {
     this.#queue.remove(entry);
+    if (this.#queue.size === 0) this.#codel.emptied();
     entry.unlisten?.();
     entry.unlisten = null;
     this.#row?.set(this.#inFlight, this.#queue.size);
@@ -568,10 +577,12 @@ export class Gate {
 
   /** Refuses what waits and what comes; what is in goes on. */
   close(): void {
+    if (this.#isClosed) return;
     this.#isClosed = true;
     for (let entry = this.#queue.oldest(); entry !== null; entry = this.#queue.oldest()) {
       this.#giveUp(entry, "closed");
     }
+    this.#row?.free();
   }
 }
 

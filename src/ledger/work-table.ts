@@ -377,15 +377,26 @@ export class WorkTable {
   /** A gate's place in the table; null when there are too many. */
   gate(name: string): GateRow | null {
     const { gates } = this.#sizes();
-    if (gates === layout.WORK_GATES_MAX) return null;
-    const at = layout.WORK_GATES_OFFSET + gates * layout.WORK_GATE_BYTES;
+    let gate = 0;
+    while (gate < gates && this.#gateNameBytes(gate) > 0) gate += 1;
+    if (gate === layout.WORK_GATES_MAX) return null;
+    const at = layout.WORK_GATES_OFFSET + gate * layout.WORK_GATE_BYTES;
+    this.#bytes.fill(0, at, at + layout.WORK_GATE_BYTES);
     this.#i32[(at + WORK_GATE.nameBytes) >> 2] = this.#write(name, at + WORK_GATE.name, 128);
-    this.#i32[WORK_HEADER.gates >> 2] = gates + 1;
+    this.#i32[WORK_HEADER.gates >> 2] = Math.max(gates, gate + 1);
     return new GateRow(this.#i32, this.#f64, at);
   }
 
+  #gateNameBytes(gate: number): number {
+    const at = layout.WORK_GATES_OFFSET + gate * layout.WORK_GATE_BYTES;
+    return this.#i32[(at + WORK_GATE.nameBytes) >> 2] ?? 0;
+  }
+
+  /** Those that are open. */
   gates(): readonly GateView[] {
-    return Array.from({ length: this.#sizes().gates }, (_, gate) => {
+    const all = Array.from({ length: this.#sizes().gates }, (_, gate) => gate);
+    const used = all.filter((gate) => this.#gateNameBytes(gate) > 0);
+    return used.map((gate) => {
       const at = layout.WORK_GATES_OFFSET + gate * layout.WORK_GATE_BYTES;
       const i32 = (offset: number): number => this.#i32[(at + offset) >> 2] ?? 0;
       const f64 = (offset: number): number => this.#f64[(at + offset) >> 3] ?? 0;
@@ -424,6 +435,11 @@ export class GateRow {
     const at = this.#at >> 2;
     this.#i32[at + (WORK_GATE.inFlight >> 2)] = inFlight;
     this.#i32[at + (WORK_GATE.queued >> 2)] = queued;
+  }
+
+  /** The gate is closed: another one may have the row. */
+  free(): void {
+    this.#i32[(this.#at + WORK_GATE.nameBytes) >> 2] = 0;
   }
 
   setObserves(observes: boolean): void {

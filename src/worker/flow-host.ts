@@ -5,6 +5,7 @@
  * ```
  *   observe:   account began --> more in flight than the limit --> counted, nothing else
  *   auto, N:   server.emit("request") --> gate --> the application, or 503
+ *              fetch, http.request    --> gate of the origin --> the upstream
  * ```
  */
 import { channel } from "node:diagnostics_channel";
@@ -45,7 +46,7 @@ export class FlowHost {
   #beats = 0;
   /** A request has waited for so long that an observer is worth its memory. */
   #isLate = false;
-  #forwarding: Disposable | null = null;
+  #guardsOutbound = false;
 
   /** `order`: `observe`, `auto`, `off`, or a number. */
   constructor(context: WorkerContext, order: string) {
@@ -74,7 +75,11 @@ export class FlowHost {
     if (this.#order === "off" || this.#order === "observe" || this.#guarded.has(server)) return;
     this.#guarded.add(server);
     const max = Number(this.#order);
-    if (this.#forwarding === null) this.#forwarding = this.#load().forwardDeadlines();
+    if (!this.#guardsOutbound) {
+      this.#guardsOutbound = true;
+      this.#load().forwardDeadlines();
+      this.#load().guardOutbound();
+    }
     this.#load().guardServer(server, {
       name: GATE_NAME,
       limit: this.#order === "auto" ? { kind: "loop" } : { kind: "fixed", max },

@@ -16,6 +16,7 @@ import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
 import { startAgent } from "./agent-thread.ts";
 import { FastifyRoutes } from "./latency-channels.ts";
 import { AsyncOrigin } from "./async-origin.ts";
+import { askForCore } from "./core-request.ts";
 import { FlowHost } from "./flow-host.ts";
 import { Listeners } from "./listeners.ts";
 import type { ClusterModule, ServerCallback, ServerQuery } from "./node-internals.ts";
@@ -45,6 +46,8 @@ interface WorkerEnvironment {
   readonly synchronous: number;
   /** Null: started by something else than a reactor. */
   readonly origins: AsyncOrders | null;
+  /** 1: it asks for a core before it ends by an error (`--core`). */
+  readonly core: number;
 }
 
 function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
@@ -61,6 +64,7 @@ function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
     gate: takeText(env, "GATE") ?? "off",
     synchronous: take("SYNCHRONOUS"),
     origins: takeOrders(env),
+    core: take("CORE"),
   };
 }
 
@@ -272,5 +276,6 @@ export function startWorker(): void {
   const origin = asyncOrigin(identity.origins, channel);
   listenToReactor(channel, context, listeners, new TracePort(channel, identity.index), origin);
   startAgent();
+  if (identity.core === 1) askForCore();
   context.send({ type: "attached", pid: process.pid, version: process.version });
 }

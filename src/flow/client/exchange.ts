@@ -40,6 +40,8 @@ export interface Timeouts {
 /** What an exchange asks of its pool. */
 export interface ExchangePool {
   readonly timeouts: Timeouts;
+  /** Requests go where they say, and the time is watched by who sends. */
+  readonly keepsTimeouts: boolean;
   readonly retries: number;
   readonly budget: Budget;
   readonly hedges: Budget | null;
@@ -157,7 +159,9 @@ class Attempt implements Handler {
     this.#watch();
     try {
       this.origin.connections.dispatch(
-        { ...options, origin: this.origin.url, headers, headersTimeout: 0, bodyTimeout: 0 },
+        this.#exchange.pool.keepsTimeouts
+          ? { ...options, headers }
+          : { ...options, origin: this.origin.url, headers, headersTimeout: 0, bodyTimeout: 0 },
         this,
       );
     } catch (error) {

@@ -9,10 +9,11 @@
  * ```
  * After that its gate's limit climbs from where timeouts have brought it: a slow re-entry.
  */
-import type { Pool as UndiciPool } from "undici";
 import { nowMs } from "../clock.ts";
 import { Gate } from "../gate.ts";
-import type { GateOptions } from "../gate.ts";
+import type { GateOptions, QueueOptions } from "../gate.ts";
+import type { DispatchOptions } from "./exchange.ts";
+import type { Handler } from "./handlers.ts";
 
 export interface EjectOptions {
   /** Failures in a row; default 5. */
@@ -23,11 +24,21 @@ export interface EjectOptions {
   readonly maxMs: number;
 }
 
+/** An upstream takes its time: a wait of some tens of milliseconds is no overload. */
+const CLIENT_QUEUE: QueueOptions = { max: 1000, targetMs: 100, intervalMs: 500, maxWaitMs: 1000 };
+
+/** What sends: a pool of undici's, or the dispatcher of Node's own `fetch`. */
+export interface Connections {
+  dispatch(options: DispatchOptions, handler: Handler): boolean;
+  close(): Promise<void>;
+  destroy(reason: Error | null): Promise<void>;
+}
+
 /** See the file's docstring. */
 export class Origin {
   readonly url: string;
   readonly gate: Gate;
-  readonly connections: UndiciPool;
+  readonly connections: Connections;
   readonly #eject: EjectOptions | null;
   #failuresInRow = 0;
   #ejections = 0;
@@ -41,11 +52,12 @@ export class Origin {
   constructor(
     url: string,
     gate: Omit<GateOptions, "name" | "account">,
-    connections: UndiciPool,
+    connections: Connections,
     eject: EjectOptions | null,
   ) {
     this.url = url;
-    this.gate = new Gate({ ...gate, name: url, account: null });
+    const queue = { ...CLIENT_QUEUE, ...gate.queue };
+    this.gate = new Gate({ ...gate, queue, name: url, account: null });
     this.connections = connections;
     this.#eject = eject;
   }

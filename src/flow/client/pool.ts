@@ -79,6 +79,7 @@ function originOf(value: string | URL, name: string): string {
 /** See the file's docstring. */
 export class Pool implements ExchangePool {
   readonly timeouts: Timeouts;
+  readonly keepsTimeouts = false;
   readonly retries: number;
   readonly budget: Budget;
   readonly hedges: Budget | null;
