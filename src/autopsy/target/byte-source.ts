@@ -1,5 +1,6 @@
 /** Bytes of a file by offset: what ELF files are read from. */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { HoldfastError } from "../../base/mod.ts";
 
 /** A file that is read in pieces, never as a whole. */
 export interface ByteSource {
@@ -12,9 +13,22 @@ export interface ByteSource {
   close(): void;
 }
 
-/** Opens a file for reading. @throws the error of the file system. */
+/**
+ * Opens a file for reading.
+ * @throws the error of the file system; HoldfastError ERR_HOLDFAST_AUTOPSY_MISSING when it is a
+ *   directory, a device, or a FIFO, which would wait for a writer for ever.
+ */
 export function openByteSource(path: string): ByteSource {
-  const descriptor = openSync(path, "r");
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const facts = fstatSync(descriptor);
+  if (!facts.isFile()) {
+    closeSync(descriptor);
+    throw new HoldfastError(
+      "ERR_HOLDFAST_AUTOPSY_MISSING",
+      `Cannot open ${path}: it is ${facts.isDirectory() ? "a directory" : "no file"}. ` +
+        `Give the core file itself; what comes through a pipe must be saved to a file first.`,
+    );
+  }
   let isOpen = true;
   const read = (offset: number, into: Buffer): number => {
     if (!isOpen || offset < 0 || !Number.isSafeInteger(offset)) return 0;
@@ -26,7 +40,7 @@ export function openByteSource(path: string): ByteSource {
     }
     return done;
   };
-  const { size } = fstatSync(descriptor);
+  const { size } = facts;
   return {
     path,
     size,

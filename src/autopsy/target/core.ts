@@ -7,7 +7,7 @@
  * ```
  */
 import path from "node:path";
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { HoldfastError } from "../../base/mod.ts";
 import { openByteSource } from "./byte-source.ts";
 import type { ByteSource } from "./byte-source.ts";
@@ -237,7 +237,8 @@ class MappedFiles {
     if (file === this.#executablePath) return this.#executable.source;
     const known = this.#opened.get(file);
     if (known !== undefined) return known;
-    const isLibrary = /\.so(\.|$)/.test(file) && existsSync(file);
+    const isLibrary =
+      /\.so(\.|$)/.test(file) && statSync(file, { throwIfNoEntry: false })?.isFile() === true;
     const opened = isLibrary ? openByteSource(file) : null;
     this.#opened.set(file, opened);
     return opened;

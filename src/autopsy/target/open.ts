@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { HoldfastError } from "../../base/mod.ts";
 import { openByteSource } from "./byte-source.ts";
+import type { ByteSource } from "./byte-source.ts";
 import { openCore } from "./core.ts";
 import { openLive } from "./live.ts";
 import type { Tracer } from "./live.ts";
@@ -28,5 +29,20 @@ export function openTarget(what: number | string, options: OpenOptions = {}): Ta
       `Cannot open ${what}: there is no such file. Give a core file, or a process id.`,
     );
   }
-  return openCore(openByteSource(what), { node, environment, title: what });
+  return openCore(openFile(what), { node, environment, title: what });
+}
+
+function openFile(path: string): ByteSource {
+  try {
+    return openByteSource(path);
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException; // of node:fs, or of ours: others then
+    if (code !== "EACCES" && code !== "EPERM") throw error;
+    throw new HoldfastError(
+      "ERR_HOLDFAST_AUTOPSY_DENIED",
+      `Cannot open ${path}: the system refuses it (${code}). A core belongs to the user whose ` +
+        `process it was: act as that user, or as root.`,
+      { cause: error },
+    );
+  }
 }
