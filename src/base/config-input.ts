@@ -31,6 +31,10 @@ export interface Config {
   readonly stallRescue?: boolean;
   /** Whether an uncaught error says who set the timer, tick or file operation that failed. */
   readonly asyncOrigin?: "adaptive" | "always" | "off";
+  /** Directory for cores of workers that crash or are evicted. Default: none are kept. */
+  readonly core?: string;
+  /** Of all cores together, compressed; the newest are kept. Default: `"2GiB"`. */
+  readonly coreLimit?: SizeText;
   /**
    * What is done when more requests come than can be served: `"observe"`, the default, counts what
    * would be refused; `"auto"` refuses it; a number is how many each worker has in hand at most.

@@ -6,6 +6,8 @@ export const WORKERS_MAX = 256;
 export const DURATION_MS_MAX: number = 7 * 86_400_000;
 /** The journal of one request lives in shared memory; larger bodies are better not repeated. */
 export const JOURNAL_BYTES_MAX: number = 16 * 1024 * 1024;
+/** A core of an empty Node has some 10 MiB, compressed. */
+export const CORE_LIMIT_BYTES_MIN: number = 16 * 1024 * 1024;
 /** Below this no Node process starts. */
 export const MEMORY_LIMIT_BYTES_MIN: number = 64 * 1024 * 1024;
 /** Evaluating a configuration file is milliseconds; a file that waits for something is broken. */
@@ -26,6 +28,8 @@ export const DEFAULTS = {
   stallWarn: "500ms",
   /** Costs nothing before something fails. */
   asyncOrigin: "adaptive",
+  /** A core of a worker with a heap of a gigabyte has some 200 MiB, compressed. */
+  coreLimit: "2GiB",
   /** Nothing is refused that Node would serve, until somebody asks for it. */
   gate: "observe",
   /** Holds nearly every form and JSON body; files are uploaded by methods that are not repeated. */

@@ -83,6 +83,8 @@ function withDefaults(config: CheckedConfig, located: Located): ResolvedConfig {
     stallWarnMs: config.stallWarn ?? parseDuration(DEFAULTS.stallWarn),
     stallRescue: config.stallRescue ?? false,
     asyncOrigin: config.asyncOrigin ?? DEFAULTS.asyncOrigin,
+    core: config.core ?? null,
+    coreLimitBytes: config.coreLimit ?? parseSize(DEFAULTS.coreLimit),
     gate: config.gate ?? DEFAULTS.gate,
     memoryLimitBytes: config.memoryLimit ?? limits.memoryBytes ?? 0,
     journalLimitBytes: config.journalLimit ?? parseSize(DEFAULTS.journalLimit),
@@ -174,11 +176,12 @@ function isProblems<Problem>(value: object | readonly Problem[]): value is reado
 /** Paths made absolute, from the directory of whoever wrote them. */
 function relativeTo(directory: string, config: CheckedConfig): CheckedConfig {
   const absolute = (file: string): string => path.resolve(directory, file);
-  const { entry, envFile, watch } = config;
+  const { entry, envFile, watch, core } = config;
   return {
     ...config,
     ...(entry === undefined ? {} : { entry: absolute(entry) }),
     ...(envFile === undefined ? {} : { envFile: [envFile].flat().map(absolute) }),
+    ...(core === undefined ? {} : { core: absolute(core) }),
     ...(Array.isArray(watch) ? { watch: watch.map(absolute) } : {}),
   };
 }

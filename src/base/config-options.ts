@@ -77,6 +77,8 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     "text",
     "tell who set a timer that failed (default adaptive)",
   ),
+  option("core", "core", "<folder>", "text", "keep cores of workers that crash there"),
+  option("coreLimit", "core-limit", "<size>", "text", "all of them together (default 2GiB)"),
   option(
     "gate",
     "gate",

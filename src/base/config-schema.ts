@@ -7,6 +7,7 @@ import type { Config } from "./config-input.ts";
 import {
   DURATION_MS_MAX,
   JOURNAL_BYTES_MAX,
+  CORE_LIMIT_BYTES_MIN,
   MEMORY_LIMIT_BYTES_MIN,
   WORKERS_MAX,
 } from "./config-limits.ts";
@@ -117,6 +118,10 @@ const schema = v.strictObject({
   stallRescue: v.optional(flag),
   asyncOrigin: v.optional(
     v.picklist(["adaptive", "always", "off"], `"adaptive", "always" or "off"`),
+  ),
+  core: v.optional(text),
+  coreLimit: v.optional(
+    size((bytes) => bytes >= CORE_LIMIT_BYTES_MIN, `at least ${formatSize(CORE_LIMIT_BYTES_MIN)}`),
   ),
   gate: v.optional(v.custom<"observe" | "auto" | "off" | number>(isGate, gateText)),
   memoryLimit: v.optional(

@@ -30,6 +30,10 @@ export interface ResolvedConfig {
   readonly stallRescue: boolean;
   /** Of which callbacks it is written down who sets them: those that failed, all, none. */
   readonly asyncOrigin: "adaptive" | "always" | "off";
+  /** Absolute directory of cores of workers that crash; null: none are kept. */
+  readonly core: string | null;
+  /** Of all cores of the service together, compressed. */
+  readonly coreLimitBytes: number;
   /** Requests that a worker has in hand: counted, bounded by itself, by a number, or not at all. */
   readonly gate: "observe" | "auto" | "off" | number;
   /** Memory of the whole service; 0: no limit known. */

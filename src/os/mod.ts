@@ -50,3 +50,5 @@ export {
 } from "./proc.ts";
 export type { ProcessMemory, ProcessStat, ProcessUsage } from "./proc.ts";
 export { PtraceTracer } from "./ptrace.ts";
+export { PtraceWatch } from "./ptrace-watch.ts";
+export type { WatchEvent } from "./ptrace-watch.ts";

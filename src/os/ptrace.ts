@@ -2,7 +2,7 @@
  * Stops another process and reads the registers of its threads: ptrace(2) with PTRACE_SEIZE, which
  * sends no signal that the process could notice. If this process dies, the kernel lets it run on.
  */
-import { readdirSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { EINTR, SystemCallError } from "./system-call-error.ts";
 import { libc, stableBuffer } from "./libc.ts";
 
@@ -18,6 +18,9 @@ const REGISTER_BYTES_MAX = 1024;
 const WNOHANG = 1;
 const WALL = 0x4000_0000;
 const ESRCH = 3;
+/** A process of ours that watches workers (`--core`), and lets go of them when asked. */
+const DUMPER = /\/dumper\/main\.[jt]s\b/;
+const LET_GO_MS = 2000;
 /** A thread in an uninterruptible sleep (a disk) stops when that ends. */
 const STOP_PATIENCE_MS = 5_000;
 /** While they are stopped one after the other, threads may start others. */
@@ -35,8 +38,9 @@ export class PtraceTracer {
    */
   seize(pid: number): ReadonlyMap<number, Buffer> {
     try {
+      askForIt(pid);
       for (let sweep = 0; sweep < SWEEPS_MAX && this.#seizeNew(pid) > 0; sweep += 1);
-      return new Map(this.#tids.map((tid) => [tid, registers(tid)]));
+      return new Map(this.#tids.map((tid) => [tid, registersOf(tid)]));
     } catch (error) {
       this.release();
       throw error;
@@ -92,12 +96,46 @@ function threads(pid: number): number[] {
   }
 }
 
-/** Watches a thread that stands still no more; it runs on, and gets the signal, unless that is 0. */
-function letGo(tid: number, signal = 0): void {
+/** A process has one tracer: when that is our dumper, it is asked to let go. */
+function askForIt(pid: number): void {
+  const tracer = tracerOf(pid);
+  if (tracer === 0 || !DUMPER.test(textOf(tracer, "cmdline"))) return;
+  process.kill(tracer, "SIGUSR2");
+  const deadline = performance.now() + LET_GO_MS;
+  while (tracerOf(pid) === tracer && performance.now() < deadline);
+}
+
+function tracerOf(pid: number): number {
+  return Number(/^TracerPid:\s*(\d+)/m.exec(textOf(pid, "status"))?.[1] ?? 0);
+}
+
+/** Empty when there is no such process. */
+function textOf(pid: number, name: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, "latin1");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ESRCH") return "";
+    throw error;
+  }
+}
+
+/** Watches a thread that stands still no more; it runs on, with the signal, unless that is 0. */
+export function letGo(tid: number, signal = 0): void {
   libc().ptraceNumber(PTRACE_DETACH, tid, 0, signal);
 }
 
-function registers(tid: number): Buffer {
+/** The general registers of a thread that stands still; null: it has ended. */
+export function registers(tid: number): Buffer | null {
+  try {
+    return registersOf(tid);
+  } catch (error) {
+    if (error instanceof SystemCallError && error.errno === ESRCH) return null;
+    throw error;
+  }
+}
+
+function registersOf(tid: number): Buffer {
   const words = stableBuffer(REGISTER_BYTES_MAX);
   const vector = stableBuffer(16); // struct iovec
   vector.writeBigUInt64LE(libc().address(words), 0);

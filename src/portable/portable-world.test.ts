@@ -35,6 +35,8 @@ export const CONFIG: ResolvedConfig = {
   stallWarnMs: 0,
   stallRescue: false,
   asyncOrigin: "adaptive",
+  core: null,
+  coreLimitBytes: 2 ** 31,
   gate: "observe",
   memoryLimitBytes: 0,
   journalLimitBytes: 65_536,

@@ -31,6 +31,7 @@ export function evidenceOf(record: WorkerRecord | null, nowMs: number): CrashEvi
     startedAt: null,
     connections: null,
     recovery: null,
+    core: null,
     requests: [],
     history: [],
     stack: [],

@@ -7,6 +7,7 @@
  *                                  +--> evidence, then recovery --> gone --> crash report
  *   exited -----------> recover ---+    (the first time only)
  *                    --> takeOver: totals, latencies
+ *   held by the dumper (--core) --> recover, as above, before its memory is in a file
  * ```
  * Evidence comes before recovery: afterwards the slots are somebody else's.
  */
@@ -17,6 +18,8 @@ import { machineNowMs } from "../os/mod.ts";
 import { CRASH_REQUESTS_MAX, CrashReporter, requestFacts } from "../supervision/mod.ts";
 import { crashDirectory } from "../supervision/mod.ts";
 import type { CrashEvidence, CrashRequest, LogFields, WorkerDeath } from "../supervision/mod.ts";
+import { Cores } from "./cores.ts";
+import { freeze } from "./freeze.ts";
 import type { History } from "./history.ts";
 import type { Observation } from "./observation.ts";
 import type { Recovery, RecoverySummary } from "./recovery.ts";
@@ -37,7 +40,7 @@ export interface DeathsPorts {
 /** A request as it was, with the slot whose outcome is its own. */
 type InFlight = Omit<CrashRequest, "outcome"> & { readonly slot: number };
 
-interface Evidence extends Omit<CrashEvidence, "requests" | "recovery"> {
+interface Evidence extends Omit<CrashEvidence, "requests" | "recovery" | "core"> {
   readonly requests: readonly InFlight[];
   readonly recovery: Record<string, number>;
   readonly outcomes: Map<number, string>;
@@ -48,9 +51,16 @@ export class Deaths {
   readonly #ports: DeathsPorts;
   readonly #reporter: CrashReporter;
   readonly #evidence = new Map<number, Evidence>();
+  readonly #cores: Cores;
 
   constructor(ports: DeathsPorts) {
     this.#ports = ports;
+    const held = (link: WorkerLink): void => {
+      link.isFed = false;
+      link.holds += 1; // it does not stall
+      this.recover(link);
+    };
+    this.#cores = new Cores({ config: () => ports.config(), log: ports.log, held });
     const { name, runtimeDir } = ports.config();
     this.#reporter = new CrashReporter({
       directory: crashDirectory(runtimeDir, name),
@@ -63,6 +73,26 @@ export class Deaths {
         node: process.versions.node,
       }),
       log: ports.log,
+    });
+  }
+
+  /** A worker has been started. */
+  watch(link: WorkerLink): void {
+    this.#cores.watch(link);
+  }
+
+  /**
+   * The worker was sent SIGSTOP: its connections go on elsewhere as soon as it stands still. Calls
+   * back when it may be killed: after its core is there, if any.
+   */
+  freeze(link: WorkerLink, isThere: () => boolean, onDone: () => void): void {
+    freeze(link.pid, (isFrozen) => {
+      if (!isFrozen || !isThere()) {
+        onDone();
+        return;
+      }
+      this.recover(link);
+      this.#cores.copy(link, onDone);
     });
   }
 
@@ -95,13 +125,15 @@ export class Deaths {
   /** The supervisor has judged the end of a worker. */
   gone(death: WorkerDeath): void {
     const evidence = this.#evidence.get(death.id) ?? NO_EVIDENCE;
-    this.#reporter.gone(death, () => concluded(evidence));
+    const core = this.#cores.outcome(death.id);
+    this.#reporter.gone(death, () => ({ ...concluded(evidence), core }));
     this.#evidence.delete(death.id);
     this.#ports.history.forget(death.id);
   }
 
   /** Resolves when all reports are written. */
   settled(): Promise<void> {
+    this.#cores.close();
     return this.#reporter.settled();
   }
 
@@ -157,7 +189,7 @@ const NO_EVIDENCE: Evidence = {
   outcomes: new Map(),
 };
 
-function concluded({ requests, outcomes, ...rest }: Evidence): CrashEvidence {
+function concluded({ requests, outcomes, ...rest }: Evidence): Omit<CrashEvidence, "core"> {
   const moved = "moved: it was answered, or had not begun";
   const told = requests.map(({ slot, ...request }): CrashRequest => {
     return Object.assign(request, { outcome: outcomes.get(slot) ?? moved });

@@ -19,8 +19,11 @@ export class Origins {
   }
 
   /** What a new worker is told. */
-  environment(mode: ResolvedConfig["asyncOrigin"]): Readonly<Record<string, string>> {
+  environment({ asyncOrigin: mode, core }: ResolvedConfig): Readonly<Record<string, string>> {
     const orders = { mode, armed: [...this.#failures.values()] };
-    return { HOLDFAST_WORKER_ORIGINS: JSON.stringify(orders) };
+    return {
+      HOLDFAST_WORKER_ORIGINS: JSON.stringify(orders),
+      HOLDFAST_WORKER_CORE: core === null ? "0" : "1",
+    };
   }
 }

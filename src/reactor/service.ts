@@ -58,7 +58,6 @@ import { Origins } from "./origins.ts";
 import { Recovery } from "./recovery.ts";
 import { Reloads } from "./reloads.ts";
 import { Retention } from "./retention.ts";
-import { freeze } from "./freeze.ts";
 import { serviceStatus } from "./service-status.ts";
 import { Traces } from "./traces.ts";
 import { Stalls } from "./stalls.ts";
@@ -145,7 +144,7 @@ export class Service {
       executing: (link) => this.#observation.executing(link),
       evict: (link) => {
         // stopped from outside: then what it was executing is not to blame
-        link.hasStalled ||= readProcessStat(link.pid)?.state !== "T";
+        link.hasStalled ||= !/[Tt]/.test(readProcessStat(link.pid)?.state ?? "");
         this.supervisor.stalled(link.id);
       },
       log,
@@ -394,7 +393,7 @@ export class Service {
     this.ledger.workers.setFloat(row, "startedAtMs", machineNowMs());
     const { heapLimitBytes } = this.#memoryPlan();
     this.ledger.workers.setFloat(row, "heapLimitBytes", heapLimitBytes);
-    const env = { ...this.config.env, ...this.#origins.environment(this.config.asyncOrigin) };
+    const env = { ...this.config.env, ...this.#origins.environment(this.config) };
     this.#tell({ type: "spawn", ...worker, env, heapLimitBytes });
   }
 
@@ -422,6 +421,7 @@ export class Service {
     const agent = new AgentLink(agentFd, (fault) => this.#live.agentGone(identity.id, fault));
     const link = new WorkerLink(identity, pid, row, channel, agent, this.ledger.workers);
     this.links.set(identity.id, link);
+    this.#deaths.watch(link);
     channel.onClose(() => this.#channelClosed(link));
     channel.onDrain(() => this.retention.placeWaiting());
     channel.onPacket((kind, payload, descriptors) =>
@@ -527,10 +527,8 @@ export class Service {
     const link = this.links.get(id);
     if (link === undefined) return;
     link.isFed = false;
-    freeze(link.pid, (isFrozen) => {
-      if (isFrozen && this.links.has(id)) this.#deaths.recover(link);
-      this.supervisor.recovered(id);
-    });
+    const isThere = (): boolean => this.links.has(id);
+    this.#deaths.freeze(link, isThere, () => this.supervisor.recovered(id));
   }
 
   #exited(message: Extract<KeeperToReactor, { type: "exited" }>): void {

@@ -38,6 +38,7 @@ const EVIDENCE: CrashEvidence = {
       outcome: "replayed in another worker",
     },
   ],
+  core: { path: "/var/cores/shop-20261121T094547Z-w1-4711.core.zst" },
   recovery: { moved: 2, replayed: 1 },
   stack: ["spin (/srv/a.js:3:4)"],
   history: [

@@ -91,6 +91,8 @@ export interface CrashEvidence {
   readonly recovery: Readonly<Record<string, number>> | null;
   /** Oldest first. */
   readonly history: readonly CrashSample[];
+  /** Where its memory is, or why it is not; null: nobody asked for it (`--core`). */
+  readonly core: { readonly path: string } | { readonly none: string } | null;
 }
 
 export interface CrashLogLine {

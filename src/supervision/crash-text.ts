@@ -21,6 +21,7 @@ export function crashText(report: CrashReport): readonly string[] {
       (service.mode === "portable" ? ", portable mode" : ""),
     ...section("uncaught error", report.error === null ? [] : report.error.split("\n")),
     ...section("stack when it stalled", report.stack),
+    ...section("core", core(report)),
     ...section("requests in flight", requests(report)),
     ...section("connections", connections(report)),
     ...section("before the end", history(report.history, report.heapLimitBytes)),
@@ -35,6 +36,12 @@ export function crashText(report: CrashReport): readonly string[] {
 function section(title: string, lines: readonly string[]): readonly string[] {
   if (lines.every((line) => line === "")) return [];
   return ["", title, ...lines.map((line) => `  ${oneLine(line)}`.trimEnd())];
+}
+
+function core({ core: kept }: CrashReport): readonly string[] {
+  if (kept === null || kept === undefined) return []; // undefined: an older version wrote it
+  if ("none" in kept) return [`none: ${kept.none}`];
+  return [kept.path, `holdfast autopsy ${kept.path} stacks`];
 }
 
 function requests({ requests: shown, requestsMore }: CrashReport): readonly string[] {

@@ -4,8 +4,11 @@ import type { WorkerDeath } from "./crash-report.ts";
 
 /** From SIGTERM to SIGKILL: the worker is drained by then and has only itself to tidy up. */
 export const STOP_GRACE_MS = 5000;
-/** A frozen worker is killed after this, should the recovery of its connections not report. */
-export const STALL_RECOVERY_MS = 2000;
+/**
+ * A frozen worker is killed after this, should the recovery of its connections (milliseconds) and
+ * the copy of its memory (`--core`: a second for a gigabyte) not report.
+ */
+export const STALL_RECOVERY_MS = 25_000;
 /** How long to wait for a process that was sent SIGKILL before saying so (or ending without it). */
 export const KILL_WAIT_MS = 5000;
 /** After a replacement because of memory failed, the next one at this index waits. */
