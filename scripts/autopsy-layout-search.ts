@@ -3,117 +3,11 @@
  * `target` in a bound function is where the address of the function stands that was bound. A search
  * that finds nothing, or two places, fails: nothing is guessed.
  */
-import type { Target } from "../src/autopsy/target/target.ts";
-import type { HeapView } from "../src/autopsy/v8/heap-view.ts";
-import type { Constant, LayoutTable, Stated } from "../src/autopsy/v8/layout-table.ts";
+import type { Constant } from "../src/autopsy/v8/layout-table.ts";
 import { isSmi, smiValue } from "../src/autopsy/v8/tagged.ts";
-
-/** No object that is searched is larger; behind it may lie another of its kind. */
-const OBJECT_BYTES = 72;
-const PAGE_HEADER_BYTES = 136;
-const PAGE_BYTES = 256 * 1024;
-
-export type Found = { readonly [Name in keyof Stated]: Constant<Stated[Name]> };
-
-/** What a search has to go by. */
-export interface Scene {
-  readonly target: Target;
-  readonly heap: HeapView;
-  readonly isolate: number;
-  /** Stack pointer of the thread that stands still. */
-  readonly sp: number;
-  readonly subjects: ReadonlyMap<string, { readonly address: number; readonly text: string }>;
-  /** The table of the version before, or of this one: what is carried over comes from it. */
-  readonly before: LayoutTable;
-}
-
-/** Small searches on one scene. */
-class Search {
-  readonly scene: Scene;
-  readonly heap: HeapView;
-
-  constructor(scene: Scene) {
-    this.scene = scene;
-    this.heap = scene.heap;
-  }
-
-  at(name: string): number {
-    const subject = this.scene.subjects.get(name);
-    if (subject === undefined) throw new Error(`no subject ${name}`);
-    return subject.address;
-  }
-
-  /** The one offset from `first` on for which this holds. */
-  one(
-    what: string,
-    holds: (offset: number) => boolean,
-    first = 8,
-    step = 8,
-    end = OBJECT_BYTES,
-  ): number {
-    const found: number[] = [];
-    for (let offset = first; offset < end; offset += step) {
-      if (holds(offset)) found.push(offset);
-    }
-    const [only] = found;
-    if (only === undefined || found.length > 1) {
-      throw new Error(`${what}: ${found.length} places (${found.join(", ")})`);
-    }
-    return only;
-  }
-
-  /** Where `object` refers to the other subject. */
-  pointer(object: string, to: string, first = 16): number {
-    const address = this.at(to);
-    return this.one(
-      `${object} -> ${to}`,
-      (offset) => this.heap.tagged(this.at(object), offset) === address,
-      first,
-      8,
-      this.bytesOf(this.at(object)),
-    );
-  }
-
-  /** Bytes of an object, by its map; of one whose size varies, more than a search needs. */
-  bytesOf(object: number): number {
-    const { heap } = this;
-    const field = heap.layout.field("Map", "instance_size_in_words");
-    return 8 * heap.unsigned(heap.mapOf(object), field, 1) || OBJECT_BYTES;
-  }
-
-  /** Items of an array, as far as it is one. */
-  items(array: number): readonly number[] {
-    const length = Math.min(this.heap.arrayLength(array), 10_000);
-    return Array.from({ length }, (_, index) => this.heap.arrayItem(array, index));
-  }
-
-  typeAt(object: number, offset: number): string {
-    const { heap } = this;
-    const value = heap.tagged(object, offset);
-    return isSmi(value) ? "" : (heap.layout.typeName(heap.instanceTypeOf(value)) ?? "");
-  }
-
-  shared(name: string): number {
-    return this.heap.tagged(this.at(name), this.heap.layout.field("JSFunction", "shared"));
-  }
-
-  elementsKind(name: string): number {
-    const { heap } = this;
-    const { layout } = heap;
-    const map = heap.mapOf(this.at(name));
-    const bits = heap.unsigned(map, layout.field("Map", "bit_field2"), 1);
-    const mask = layout.get("bit_field2_elements_kind_mask");
-    return (bits & mask) >>> layout.get("bit_field2_elements_kind_shift");
-  }
-
-  carried<Name extends keyof Stated>(name: Name): Constant<Stated[Name]> {
-    const [value, source] = this.scene.before.stated[name];
-    // of this very version: somebody has looked it up
-    if (this.heap.layout.choice.isExact) return [value, source];
-    const from = source.replace(/^carried over from [\d.]+: /u, "");
-    return [value, `carried over from ${this.scene.before.version}: ${from}`];
-  }
-}
+import { heapPages } from "./autopsy-layout-heap.ts";
+import { Search } from "./autopsy-layout-scene.ts";
+import type { Found, Scene } from "./autopsy-layout-scene.ts";
 
 export function searchAll(scene: Scene): Found {
   const search = new Search(scene);
@@ -151,6 +45,22 @@ function functions(search: Search) {
     sfiUntrustedData: [
       builtin === data ? -1 : builtin,
       "search: number of a builtin in the SharedFunctionInfo of Math.max",
+    ],
+    bytecodeFrameSize: [
+      search.one(
+        "size of a frame",
+        (offset) => {
+          const [narrow = 0, wide = 0] = ["narrow", "wide"].map((name) => {
+            const code = heap.tagged(search.shared(name), data);
+            return heap.unsigned(code, offset, 4);
+          });
+          return narrow > 0 && narrow % 8 === 0 && wide === narrow + 24;
+        },
+        8,
+        4,
+        layout.field("BytecodeArray", "data"),
+      ),
+      "search: a function with three registers more than another",
     ],
     scriptLineOffset: [
       search.one("line offset", (offset) => heap.smi(script, offset) === 4711),
@@ -524,63 +434,4 @@ function elements(search: Search) {
     elementsFastStringWrapper: kind("wrappedString"),
     elementsSlowStringWrapper: kind("slowWrapper"),
   } satisfies Partial<Found>;
-}
-
-function heapPages(search: Search) {
-  const { heap, scene } = search;
-  const { memory } = scene.target;
-  const pages = ["one", "compiled", "symbol"].map(
-    (name) => Math.floor(search.at(name) / PAGE_BYTES) * PAGE_BYTES,
-  );
-  const isInline = pages.every((page) => heap.word(page, 8) === page);
-  const headers = pages.map((page) => ({ page, header: isInline ? page : heap.word(page, 8) }));
-  const inHeader = (what: string, holds: (word: number, page: number) => boolean): number =>
-    search.one(
-      what,
-      (offset) => headers.every(({ page, header }) => holds(heap.word(header, offset), page)),
-      8,
-      8,
-      PAGE_HEADER_BYTES,
-    );
-  const areaStart = inHeader("area start", (word, page) => word > page && word <= page + 8192);
-  return {
-    freeSpaceUnit: search.carried("freeSpaceUnit"),
-    isPageInline: [
-      isInline ? 1 : 0,
-      "search: the second word of a page is its own address, or not",
-    ],
-    pageHeap: [
-      inHeader("heap of a page", (word) => {
-        return word > scene.isolate && word < scene.isolate + 0x2_0000;
-      }),
-      "search: pages of different objects name one address in the Isolate",
-    ],
-    pageAreaStart: [areaStart, "search: an address in the first 8 KiB of the page"],
-    pageAreaEnd: [
-      inHeader("area end", (word, page) => {
-        return word > page + PAGE_BYTES / 2 && word <= page + PAGE_BYTES;
-      }),
-      "search: an address in the last half of the page",
-    ],
-    allocationAreas: [allocationAreas(scene), "search: start <= top < limit within a page, twice"],
-  } satisfies Partial<Found>;
-
-  function allocationAreas({ isolate }: Scene): readonly number[] {
-    const found: number[] = [];
-    // objects begin at the same distance in every page
-    const [first] = headers;
-    const areaOffset = heap.word(first?.header ?? 0, areaStart) - (first?.page ?? 0);
-    for (let offset = 0; offset < 0x400 && found.length < 2; offset += 8) {
-      const [start = 0, top = 0, limit = 0] = [0, 8, 16].map((at) =>
-        memory.word(isolate + offset + at),
-      );
-      const page = Math.floor(start / PAGE_BYTES);
-      const isWhole = [start, top, limit].every((word) => word > PAGE_BYTES && word % 8 === 0);
-      const isOrdered = start <= top && top < limit && limit - start <= PAGE_BYTES;
-      const isPage = heap.isMap(heap.mapOf(page * PAGE_BYTES + areaOffset));
-      if (isWhole && isOrdered && isPage) found.push(offset);
-    }
-    if (found.length < 2) throw new Error("allocation areas are not found");
-    return found;
-  }
 }

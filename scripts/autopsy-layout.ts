@@ -26,8 +26,9 @@ import type { LayoutTable } from "../src/autopsy/v8/layout-table.ts";
 import { LAYOUTS } from "../src/autopsy/v8/layouts/all.ts";
 import { readMetadata } from "../src/autopsy/v8/metadata.ts";
 import { PtraceTracer } from "../src/os/mod.ts";
+import { HEAP_MIB } from "./autopsy-layout-heap.ts";
+import type { Found } from "./autopsy-layout-scene.ts";
 import { searchAll } from "./autopsy-layout-search.ts";
-import type { Found } from "./autopsy-layout-search.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
 const FOLDER = path.join(ROOT, "src/autopsy/v8/layouts");
@@ -40,7 +41,7 @@ const READY_WITHIN_MS = 60_000;
 async function startSubjects(
   node: string,
 ): Promise<{ readonly pid: number; readonly output: string; readonly child: ChildProcess }> {
-  const flags = ["--allow-natives-syntax", "--expose-gc"];
+  const flags = ["--allow-natives-syntax", "--expose-gc", `--max-old-space-size=${HEAP_MIB}`];
   const child = spawn(node, [...flags, SUBJECTS], { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   await new Promise<void>((resolve, reject) => {

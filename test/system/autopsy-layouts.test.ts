@@ -29,8 +29,8 @@ const VERSIONS = new Map([
   [24, "13.6"],
   [26, "14.6"],
 ]);
-/** Of all constants that a process uses, as many are noticed at least when they are wrong. */
-const NOTICED_SHARE = 0.93;
+/** Constants that no object of the subjects depends on enough. */
+const MISSED_MAX = 3;
 
 async function subjectsCore(t: Parameters<typeof startPatient>[0], major: number): Promise<string> {
   const flags = ["--allow-natives-syntax", "--expose-gc", program("layout-subjects.cjs")];
@@ -128,7 +128,7 @@ describe("tables of layouts", { concurrency: 2 }, () => {
       );
       t.diagnostic(`${names.length - missed.length} of ${names.length} constants noticed`);
       assert.ok(
-        names.length - missed.length >= names.length * NOTICED_SHARE,
+        missed.length <= MISSED_MAX,
         `not noticed: ${missed.map(({ name }) => name).join(", ")}`,
       );
       await withoutTable(core, VERSIONS.get(major) ?? "");

@@ -85,6 +85,39 @@ for (const major of NODES.keys()) {
       if (seen.length === 0) assert.equal(untraced.isComplete, false);
     });
 
+    it("shows variables by name, the others by register, and no secret", async (t) => {
+      const { patient, stacks } = await live(t, major, "locals", "wait");
+      const seen = stacks();
+      const frame = framesOf(seen, patient.pid).find(({ kind, name }) => {
+        return kind === "javascript" && name === "wait";
+      });
+      assert.ok(frame);
+      const variables = Object.fromEntries(frame.variables.map(({ name, text }) => [name, text]));
+      assert.equal(variables["seen"], "42");
+      assert.equal(variables["apiToken"], "***");
+      const registers = frame.registers.map(({ text }) => text);
+      for (const text of ['"label 7"', "Array(2)", "[Function see]"]) {
+        assert.ok(registers.includes(text), `${text} in ${registers.join(", ")}`);
+      }
+      assert.doesNotMatch(JSON.stringify(seen), /s3cr3t/u);
+      const shown = lookLive(patient.pid, (v8) => readStacks(v8, { areSecretsShown: true }));
+      assert.match(JSON.stringify(shown), /s3cr3t/u);
+      const text = renderStacks(seen, { isFull: true });
+      assert.match(text, /^ {6}variables: seen = 42, apiToken = \*\*\*/mu);
+      assert.match(text, /^ {6}registers: r0 = /mu);
+    });
+
+    it("says that it was stopped, and leaves it so", async (t) => {
+      const { patient, stacks } = await live(t, major, "spin", "spread");
+      patient.child.kill("SIGSTOP");
+      const state = (): string => stateOf(patient.pid);
+      await until("it is stopped", () => state() === "T");
+      const { cause } = stacks();
+      assert.equal(cause.kind, "stopped");
+      assert.match(cause.text, /^stopped \(SIGSTOP, or job control\): in spread \(/u);
+      await until("it is stopped again", () => state() === "T");
+    });
+
     it("says that a process is idle", async (t) => {
       const { stacks } = await live(t, major, "idle", "uv__io_poll");
       assert.equal(stacks().cause.kind, "idle");
@@ -148,7 +181,11 @@ function coresAreFiles(): boolean {
 
 /** The state of the main thread (proc(5), stat): the third word, behind the name in parentheses. */
 function isAsleep(pid: number): boolean {
-  return /\) S /u.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  return stateOf(pid) === "S";
+}
+
+function stateOf(pid: number): string {
+  return /\) (\S) /u.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1] ?? "";
 }
 
 /**
@@ -209,7 +246,7 @@ const DEATHS: readonly {
     scene: "memory",
     flags: ["--max-old-space-size=40"],
     kind: "out of memory",
-    text: /^out of memory: .*heap limit.*, heap of \d+(?:\.\d+)?MiB \(.*\), in fill \(/u,
+    text: /^out of memory: .*heap limit.*, heap of [\d.]+MiB, limit 40MiB \(.*\), in fill \(/u,
     frame: "fill",
     given: { count: "44" },
   },
@@ -225,7 +262,7 @@ const DEATHS: readonly {
     scene: "uncaught",
     flags: ["--abort-on-uncaught-exception"],
     kind: "uncaught error",
-    text: /^uncaught error: TypeError: card 77 refused: 250 \(killed by SIG(?:TRAP|ILL|ABRT)\)/u,
+    text: /^uncaught error: TypeError: card 77 refused: 250 \(.*\), thrown at charge \(.*:\d+\)$/u,
     frame: "charge",
     given: { amount: "250" },
   },
@@ -252,6 +289,11 @@ for (const major of NODES.keys()) {
         const stacks = lookAtCore(core, (v8) => readStacks(v8));
         assert.equal(stacks.cause.kind, kind);
         assert.match(stacks.cause.text, text);
+        // what the error recorded when it was made, the innermost first
+        const recorded = kind === "uncaught error" ? [/^at charge \(.*:\d+:\d+\)$/u] : [];
+        for (const [index, line] of recorded.entries()) {
+          assert.match(stacks.cause.stack[index] ?? "", line);
+        }
         const [thread] = stacks.threads;
         assert.equal(thread?.isCrashed, true);
         const seen = named(thread.frames, frame);

@@ -21,10 +21,11 @@ const TABLE: TableResult = {
   remarks: [],
 };
 
-/** Filters need no session. */
+/** Filters need nothing of the session but its doubts. */
 function filtered(expression: string): Promise<Result> {
   const known = new Map<string, Result>([["$1", TABLE]]);
-  return runExpression({} as Session, parseExpression(`$1 | ${expression}`), undefined, known);
+  const session = { doubts: [] as readonly string[] } as Session;
+  return runExpression(session, parseExpression(`$1 | ${expression}`), undefined, known);
 }
 
 async function names(expression: string): Promise<readonly unknown[]> {

@@ -1,6 +1,6 @@
 /** Verbs about the process: why it died, stacks, threads, arguments, environment. */
 import { formatSize } from "../../base/mod.ts";
-import { renderStacks } from "../stack/mod.ts";
+import { heapLimitOf, renderStacks } from "../stack/mod.ts";
 import type { Result } from "./result.ts";
 import type { Session } from "./session.ts";
 import { isSecretVariable } from "./secrets.ts";
@@ -30,6 +30,7 @@ const info: AutopsyVerb = {
       isolates: v8.isolates.length,
       heapPages: heap.pages.length,
       heapBytes: bytes,
+      heapLimit: mainHeapLimit(session),
       remarks: session.remarks,
     };
     const rows: readonly (readonly [string, string])[] = [
@@ -38,13 +39,23 @@ const info: AutopsyVerb = {
       ["node", `${facts.binary} (V8 ${facts.v8}, ${facts.machine})`],
       ["layout", facts.layout.text],
       ["threads", `${facts.threads}, ${facts.isolates} of them with JavaScript`],
-      ["heap", `${formatSize(bytes)} in ${facts.heapPages} pages`],
+      ["heap", `${formatSize(bytes)} in ${facts.heapPages} pages${limitText(facts.heapLimit)}`],
       ...session.remarks.map((remark) => ["note", remark] as const),
     ];
     const text = rows.map(([name, value]) => `${name.padEnd(8)} ${value}`).join("\n");
     return { kind: "text", text, json: facts, addresses: [] };
   },
 };
+
+/** Of the main thread: what `--max-old-space-size` sets. */
+function mainHeapLimit({ v8: { isolates, layout, target } }: Session): number | null {
+  const main = isolates.find(({ tid }) => tid === target.pid) ?? isolates[0];
+  return main === undefined ? null : heapLimitOf(target.memory, layout, main.address);
+}
+
+function limitText(limit: number | null): string {
+  return limit === null ? "" : `; the old generation may have ${formatSize(limit)}`;
+}
 
 /** By which table V8's objects are read, and how far this process bears it out. */
 function layoutFacts({ v8: { layout }, confidence }: Session) {
@@ -74,14 +85,15 @@ function layoutFacts({ v8: { layout }, confidence }: Session) {
 const stacks: AutopsyVerb = {
   name: "stacks",
   summary: "why it died, and what each thread was doing, with arguments",
-  usage: "[--all] [--full]",
+  usage: "[--all] [--full] [--secrets]",
   flags: [
     { name: "all", placeholder: "", help: "threads without JavaScript too" },
-    { name: "full", placeholder: "", help: "V8's own frames too" },
+    { name: "full", placeholder: "", help: "V8's own frames, variables and registers too" },
+    { name: "secrets", placeholder: "", help: "values whose names sound secret, unmasked" },
   ],
   example: "stacks --all",
   run(session, { flags }): Result {
-    const read = session.stacks;
+    const read = flags["secrets"] === true ? session.readStacks(true) : session.stacks;
     const text = renderStacks(read, {
       isFull: flags["full"] === true,
       areAllThreads: flags["all"] === true,

@@ -65,7 +65,7 @@ export function reportHtml({ title, cause, madeAt, sections }: ReportPage): stri
     `<style>${STYLE}</style>\n</head>\n<body>`,
     `<h1>${escaped(title)}</h1>\n<p class="cause">${escaped(cause)}</p>`,
     `<p>Made by holdfast autopsy on ${madeAt.toISOString()}. Secrets are masked by the names of`,
-    "variables and parameters; arguments in stacks are shown as they are.</p>",
+    "variables and parameters; texts in stacks by the names of their variables.</p>",
     `<nav>${links.join("\n")}</nav>`,
     ...sections.map(sectionHtml),
     "</body>\n</html>\n",

@@ -133,8 +133,13 @@ export class Session {
   }
 
   get stacks(): Stacks {
-    this.#stacks ??= readStacks(this.v8, { root: rootOf(this.target) });
+    this.#stacks ??= this.readStacks(false);
     return this.#stacks;
+  }
+
+  /** Stacks of all threads, with or without what is masked for its name. */
+  readStacks(areSecretsShown: boolean): Stacks {
+    return readStacks(this.v8, { root: rootOf(this.target), areSecretsShown });
   }
 
   get heap(): Heap {

@@ -4,12 +4,17 @@
  * the stack of the thread that got it, and from texts and errors that this stack points to.
  */
 import { formatSize } from "../../base/mod.ts";
+import { readErrorStack } from "../heap/error-stack.ts";
 import { findPages } from "../heap/pages.ts";
 import { NotInMemory } from "../target/memory.ts";
+import type { Memory } from "../target/memory.ts";
 import type { SignalFacts } from "../target/target.ts";
+import type { Layout } from "../v8/layout.ts";
+import { ObjectReader } from "../v8/objects.ts";
 import type { V8Process } from "../v8/process.ts";
 import { CLEARED, isSmi } from "../v8/tagged.ts";
 import { BriefPrinter } from "./brief.ts";
+import { positionAt } from "./source-positions.ts";
 import type { Cause, StackFrame, ThreadStack } from "./model.ts";
 
 /** Words of a stack that are looked at for texts and errors. */
@@ -22,6 +27,11 @@ const MEMORY_TEXT =
 export function hasDied(signal: SignalFacts | null): boolean {
   return signal !== null && signal.number !== 0 && signal.name !== "SIGSTOP";
 }
+
+/** The Heap is a member of the Isolate, at some 60 kB. */
+const ISOLATE_BYTES_MAX = 256 * 1024;
+const HEAP_LIMIT_MIN = 1024 * 1024;
+const HEAP_LIMIT_MAX = 64 * 2 ** 40;
 
 const FATAL_TEXT =
   /^(?:Check failed|Debug check failed|unreachable code|unimplemented|Fatal ).*$/iu;
@@ -62,13 +72,24 @@ const MARKERS: readonly Marker[] = [
   },
 ];
 
+/** A cause whose error has recorded no stack. */
+type Told = Omit<Cause, "stack"> & Partial<Pick<Cause, "stack">>;
+
 export function causeOf(v8: V8Process, threads: readonly ThreadStack[]): Cause {
+  return { stack: [], ...told(v8, threads) };
+}
+
+function told(v8: V8Process, threads: readonly ThreadStack[]): Told {
   const { target } = v8;
   const { signal } = target;
   const thread = threads.find(({ isCrashed }) => isCrashed) ?? threads[0];
   if (thread === undefined) return { kind: "unknown", text: "no thread is there" };
   if (target.kind === "live" || signal === null || !hasDied(signal)) {
     const main = threads.find(({ tid }) => tid === target.pid) ?? thread;
+    if (target.wasStopped === true) {
+      const { text } = activityOf(main, "stopped (SIGSTOP, or job control)");
+      return { kind: "stopped", text: `${text}; SIGCONT lets it run on` };
+    }
     return activityOf(main, target.kind === "live" ? "running" : "taken from a running process");
   }
   const by = `killed by ${signal.name}`;
@@ -85,7 +106,7 @@ export function causeOf(v8: V8Process, threads: readonly ThreadStack[]): Cause {
   return { kind: "signal", text: `${by}${where}${sender}${place === "" ? "" : ` in ${place}`}` };
 }
 
-function fatalCause(v8: V8Process, thread: ThreadStack, marker: Marker, by: string): Cause {
+function fatalCause(v8: V8Process, thread: ThreadStack, marker: Marker, by: string): Told {
   const place = placeOf(thread);
   const at = place === "" ? "" : `, in ${place}`;
   switch (marker.kind) {
@@ -96,9 +117,13 @@ function fatalCause(v8: V8Process, thread: ThreadStack, marker: Marker, by: stri
     }
     case "uncaught error": {
       const error = errorOnStack(v8, thread.tid);
+      const [first] = error?.stack ?? [];
+      // where it was made tells more than where it left JavaScript
+      const origin = first === undefined ? at : `, thrown ${first}`;
       return {
         kind: marker.kind,
-        text: `uncaught error: ${error ?? "not recoverable"} (${by})${at}`,
+        text: `uncaught error: ${error?.text ?? "not recoverable"} (${by})${origin}`,
+        stack: error?.stack ?? [],
       };
     }
     case "fatal error": {
@@ -118,15 +143,34 @@ function fatalCause(v8: V8Process, thread: ThreadStack, marker: Marker, by: stri
   }
 }
 
-/** What the largest heap has, in pages that V8 has taken for it. */
-function heapSize({ target, heap }: V8Process): string {
+/**
+ * What the largest heap has, in pages that V8 has taken for it, and what it may have: the limit of
+ * its old generation, which `--max-old-space-size` sets.
+ */
+function heapSize({ target, heap, isolates, layout }: V8Process): string {
   const bytes = new Map<number, number>();
   for (const page of findPages(target, heap)) {
     if (page.heap === 0) continue;
     const size = page.areaEnd - page.areaStart;
     bytes.set(page.heap, (bytes.get(page.heap) ?? 0) + size);
   }
-  return `heap of ${formatSize(Math.max(0, ...bytes.values()))}`;
+  const [heapAddress = 0, size = 0] = [...bytes].toSorted(([, a], [, b]) => b - a)[0] ?? [];
+  const isolate = isolates.find(({ address }) => {
+    return heapAddress > address && heapAddress < address + ISOLATE_BYTES_MAX;
+  });
+  const limit = isolate === undefined ? null : heapLimitOf(target.memory, layout, isolate.address);
+  return `heap of ${formatSize(size)}${limit === null ? "" : `, limit ${formatSize(limit)}`}`;
+}
+
+/** The limit of the old generation of an isolate; null when the word there is none. */
+export function heapLimitOf(memory: Memory, layout: Layout, isolate: number): number | null {
+  const [first = 0, second] = layout.stated.heapLimitPath;
+  const wordAt = (address: number): number => {
+    const bytes = memory.read(address, 8);
+    return bytes === null ? 0 : Number(bytes.readBigUInt64LE(0));
+  };
+  const limit = wordAt(second === undefined ? isolate + first : wordAt(isolate + first) + second);
+  return limit >= HEAP_LIMIT_MIN && limit <= HEAP_LIMIT_MAX ? limit : null;
 }
 
 /** The first JavaScript frame that is not Node's own, or the first one at all. */
@@ -143,7 +187,7 @@ function describe({ name, inferredName, location, original }: StackFrame): strin
   return `${called}${at}`;
 }
 
-function activityOf(thread: ThreadStack, state: string): Cause {
+function activityOf(thread: ThreadStack, state: string): Told {
   const place = placeOf(thread);
   const natives = thread.frames.filter(({ kind }) => kind === "native").map(({ name }) => name);
   if (place !== "") return { kind: "running", text: `${state}: in ${place}` };
@@ -201,18 +245,34 @@ function textAt(v8: V8Process, address: number): string | null {
   return /^[\x20-\x7e]+$/u.test(text) ? text : null;
 }
 
+interface FoundError {
+  readonly text: string;
+  readonly stack: readonly string[];
+}
+
 /** The error nearest to the top, above the JavaScript that threw it. */
-function errorOnStack(v8: V8Process, tid: number): string | null {
+function errorOnStack(v8: V8Process, tid: number): FoundError | null {
   const { heap, functions, layout } = v8;
   const type = layout.type("JS_ERROR_TYPE");
   const printer = new BriefPrinter(heap, functions);
+  const objects = new ObjectReader(heap, functions);
+  const format = layout.metadata.hasBreakablePositions ? "flags" : "sign";
   for (const word of stackWords(v8, tid)) {
     if (word % 4 !== 1) continue;
     const object = word - 1;
     if (isSmi(object) || object === CLEARED || heap.instanceTypeOf(object) !== type) continue;
     const name = printer.className(object);
     const message = printer.property(object, "message");
-    return message === null ? name : `${name}: ${message}`;
+    const recorded = readErrorStack(
+      heap,
+      functions,
+      objects.properties(object),
+      (table, offset) => positionAt(table, format, offset)?.scriptOffset ?? null,
+    );
+    return {
+      text: message === null ? name : `${name}: ${message}`,
+      stack: recorded?.lines ?? [],
+    };
   }
   return null;
 }

@@ -2,6 +2,7 @@
 export { AsyncChainReader } from "./async-chain.ts";
 export type { AsyncFrame } from "./async-chain.ts";
 export { BriefPrinter } from "./brief.ts";
+export { heapLimitOf } from "./cause.ts";
 export type {
   Cause,
   FrameKind,

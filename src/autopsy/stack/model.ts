@@ -48,6 +48,10 @@ export interface StackFrame {
   readonly original: SourceLocation | null;
   readonly receiver: ValueText | null;
   readonly parameters: readonly ValueText[];
+  /** Variables that closures use, its own and those around it, by name. */
+  readonly variables: readonly ValueText[];
+  /** Registers of the interpreter: variables without their names, and values on the way. */
+  readonly registers: readonly ValueText[];
   /** The closure, for `print`; null: not known. */
   readonly closure: Tagged | null;
   readonly pc: number | null;
@@ -77,10 +81,13 @@ export interface Cause {
     | "uncaught error"
     | "assertion"
     | "running"
+    | "stopped"
     | "idle"
     | "unknown";
   /** One sentence. */
   readonly text: string;
+  /** The stack that an uncaught error recorded: `at name (file:line:column)`; else empty. */
+  readonly stack: readonly string[];
 }
 
 export interface Stacks {

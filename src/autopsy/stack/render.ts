@@ -17,6 +17,8 @@ const NATIVE_ON_TOP_MAX = 12;
 const FRAMES_SHOWN_MAX = 200;
 const BOTTOM_SHOWN = 20;
 const TEXT_CHARS_MAX = 120;
+/** Of the stack that an error recorded. */
+const RECORDED_SHOWN_MAX = 10;
 
 export interface RenderOptions {
   /** V8's own frames and every native one too. */
@@ -30,7 +32,7 @@ function valueText({ name, text, isLikely }: ValueText): string {
   return `${name} = ${isLikely ? "~" : ""}${short}`;
 }
 
-function frameLines(frame: StackFrame): readonly string[] {
+function frameLines(frame: StackFrame, isFull: boolean): readonly string[] {
   const { kind, name, inferredName, location, original, receiver, parameters, tier, isInlined } =
     frame;
   if (kind === "missing") return [`  ... ${name} ...`];
@@ -45,7 +47,22 @@ function frameLines(frame: StackFrame): readonly string[] {
   const values = [...parameters];
   const isThisTelling = receiver !== null && !["undefined", "<missing>"].includes(receiver.text);
   if (receiver !== null && isThisTelling) values.unshift(receiver);
-  return values.length === 0 ? [line] : [line, `      ${values.map(valueText).join(", ")}`];
+  const lines = values.length === 0 ? [line] : [line, `      ${values.map(valueText).join(", ")}`];
+  if (!isFull) return lines;
+  const { variables, registers } = frame;
+  const parts = [
+    { title: "variables", list: variables.filter(({ name: one }) => !isParameter(frame, one)) },
+    { title: "registers", list: registers },
+  ].filter(({ list }) => list.length > 0);
+  return [
+    ...lines,
+    ...parts.map(({ title, list }) => `      ${title}: ${list.map(valueText).join(", ")}`),
+  ];
+}
+
+/** It is told already. */
+function isParameter({ parameters }: StackFrame, variable: string): boolean {
+  return parameters.some(({ name, isLikely }) => name === variable && !isLikely);
 }
 
 /** Native frames matter on top, where the thread is; below JavaScript they are the way in. */
@@ -68,7 +85,7 @@ function threadLines(thread: ThreadStack, isFull: boolean): readonly string[] {
   for (const [index, frame] of frames.entries()) {
     if (index === cut) lines.push(`  ... ${frames.length - FRAMES_SHOWN_MAX} frames more ...`);
     if (cut >= 0 && index >= cut && index < frames.length - BOTTOM_SHOWN) continue;
-    lines.push(...frameLines(frame));
+    lines.push(...frameLines(frame, isFull));
   }
   return lines;
 }
@@ -76,7 +93,11 @@ function threadLines(thread: ThreadStack, isFull: boolean): readonly string[] {
 /** The whole report; its first line says why. */
 export function renderStacks(stacks: Stacks, options: RenderOptions = {}): string {
   const { isFull = false, areAllThreads = isFull } = options;
-  const lines = [stacks.cause.text, ""];
+  const { text, stack } = stacks.cause;
+  const recorded = stack.slice(0, RECORDED_SHOWN_MAX).map((line) => `    ${line}`);
+  if (stack.length > recorded.length)
+    recorded.push(`    ... ${stack.length - recorded.length} more`);
+  const lines = [text, ...recorded, ""];
   const shown = stacks.threads.filter(
     ({ hasIsolate, isCrashed }) => areAllThreads || hasIsolate || isCrashed,
   );

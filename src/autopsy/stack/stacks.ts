@@ -3,6 +3,7 @@
  * and
  * arguments, and who waits for the lowest async function.
  */
+import { MASK, isSecretName } from "../../base/mod.ts";
 import type { TargetThread } from "../target/target.ts";
 import type { IsolateView } from "../v8/isolates.ts";
 import type { V8Process } from "../v8/process.ts";
@@ -15,6 +16,7 @@ import { causeOf, hasDied } from "./cause.ts";
 import { CodeFinder } from "./code-objects.ts";
 import { JavaScriptFrameReader } from "./js-frames.ts";
 import type { JavaScriptFrame, NamedValue } from "./js-frames.ts";
+import { LocalsReader } from "./locals.ts";
 import type { SourceLocation, StackFrame, Stacks, ThreadStack, ValueText } from "./model.ts";
 import { readableName, roleOf } from "./names.ts";
 import { SourceMaps } from "./source-maps.ts";
@@ -29,12 +31,15 @@ const BUILTIN_EXIT_TARGET = 24;
 export interface StackOptions {
   /** Where the paths of the process begin; "/" unless it lives in a container. */
   readonly root?: string;
+  /** Texts whose names sound secret are masked unless this is true. */
+  readonly areSecretsShown?: boolean;
 }
 
 /** Reads the stacks of a target, in memory of a few megabytes. */
-export function readStacks(v8: V8Process, { root = "/" }: StackOptions = {}): Stacks {
+export function readStacks(v8: V8Process, options: StackOptions = {}): Stacks {
   const { target } = v8;
-  const reader = new ThreadReader(v8, new SourceMaps(root));
+  const { root = "/", areSecretsShown = false } = options;
+  const reader = new ThreadReader(v8, new SourceMaps(root), areSecretsShown);
   const threads = target.threads.map((thread) => reader.read(thread));
   return {
     title: target.title,
@@ -54,10 +59,14 @@ export class ThreadReader {
   readonly #printer: BriefPrinter;
   readonly #chains: AsyncChainReader;
   readonly #maps: SourceMaps;
+  readonly #locals: LocalsReader;
+  readonly #areSecretsShown: boolean;
 
-  constructor(v8: V8Process, maps: SourceMaps) {
+  constructor(v8: V8Process, maps: SourceMaps, areSecretsShown = false) {
     this.#v8 = v8;
     this.#maps = maps;
+    this.#locals = new LocalsReader(v8);
+    this.#areSecretsShown = areSecretsShown;
     this.#codes = new CodeFinder(v8.target, v8.heap);
     this.#frames = new JavaScriptFrameReader(v8);
     this.#printer = new BriefPrinter(v8.heap, v8.functions);
@@ -107,7 +116,7 @@ export class ThreadReader {
     if (raw.kind === "missing") return [missing(raw.note ?? "frames are missing")];
     if (raw.kind === "native") return [this.#native(raw)];
     const frames = this.#frames.read(raw);
-    if (frames.length > 0) return frames.map((frame) => this.#javaScript(frame, raw.pc));
+    if (frames.length > 0) return frames.map((frame) => this.#javaScript(frame, raw));
     return [this.#internal(raw)];
   }
 
@@ -135,7 +144,9 @@ export class ThreadReader {
     return { ...blank("internal", raw.builtin ?? type ?? raw.code?.kind ?? ""), pc: raw.pc };
   }
 
-  #javaScript(frame: JavaScriptFrame, pc: number): StackFrame {
+  #javaScript(frame: JavaScriptFrame, { pc, fp }: RawFrame): StackFrame {
+    const isOurs = fp !== null && frame.tier !== "builtin";
+    const locals = isOurs ? this.#locals.read(frame, fp) : { variables: [], registers: [] };
     return {
       ...blank(kindOf(frame), frame.name),
       inferredName: frame.inferredName,
@@ -144,6 +155,8 @@ export class ThreadReader {
       ...this.#locations(frame),
       receiver: frame.receiver === null ? null : this.#value(frame.receiver),
       parameters: frame.parameters.map((value) => this.#value(value)),
+      variables: locals.variables.map((value) => this.#value(value)),
+      registers: locals.registers.map((value) => this.#value(value)),
       closure: frame.closure === CLEARED ? null : frame.closure,
       pc,
     };
@@ -178,9 +191,11 @@ export class ThreadReader {
 
   #value({ name, value, isLikely }: NamedValue): ValueText {
     const isObject = value.kind === "tagged" && !isSmi(value.tagged) && value.tagged !== CLEARED;
+    const text = this.#printer.frameValue(value);
+    const isSecret = !this.#areSecretsShown && text.startsWith('"') && isSecretName(name);
     return {
       name,
-      text: this.#printer.frameValue(value),
+      text: isSecret ? MASK : text,
       isLikely: isLikely && value.kind !== "unknown",
       address: isObject ? value.tagged : null,
     };
@@ -209,6 +224,8 @@ function blank(kind: StackFrame["kind"], name: string): StackFrame {
     original: null,
     receiver: null,
     parameters: [],
+    variables: [],
+    registers: [],
     closure: null,
     pc: null,
   };

@@ -65,6 +65,7 @@ export function openLive(pid: number, options: LiveOptions): Target {
   executable.symbols.at(0); // sorted now, not while the process waits
   const memoryFile = told(pid, () => openSync(`/proc/${pid}/mem`, "r"));
   const pagemap = told(pid, () => openSync(`/proc/${pid}/pagemap`, "r"));
+  const wasStopped = told(pid, () => stateOf(pid, pid) === "T");
   const hold = told(pid, () => holdStill(pid, machine, options.tracer));
   try {
     const mappings = readMappings(pid, memoryFile, pagemap);
@@ -80,6 +81,7 @@ export function openLive(pid: number, options: LiveOptions): Target {
       mappings: mappings.list,
       threads: hold.threads,
       signal: null,
+      wasStopped,
       executable,
       modules,
       auxiliary: auxiliaryFrom(readFileSync(`/proc/${pid}/auxv`)),

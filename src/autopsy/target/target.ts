@@ -71,6 +71,8 @@ export interface Target {
   readonly environment: ReadonlyMap<string, string> | null;
   /** What is missing or was assumed, in sentences for people. */
   readonly remarks: readonly string[];
+  /** A live process that somebody had stopped before: it stays so. */
+  readonly wasStopped?: boolean;
   /** Lets a live process run on; may be called twice. */
   close(): void;
 }

@@ -18,6 +18,8 @@ export interface Stated {
   readonly scriptColumnOffset: number;
   /** BytecodeArray: the table of source positions. */
   readonly bytecodePositions: number;
+  /** BytecodeArray: bytes of its registers, a 32-bit integer. */
+  readonly bytecodeFrameSize: number;
   /** Code: deoptimisation or interpreter data, and the table of positions or offsets. */
   readonly codeDeoptimizationData: number;
   readonly codePositionTable: number;
@@ -100,6 +102,11 @@ export interface Stated {
   readonly pageHeap: number;
   readonly pageAreaStart: number;
   readonly pageAreaEnd: number;
+  /**
+   * The limit of the old generation, in bytes (`max_old_generation_size`): its offset from the
+   * Isolate, or the offset of a pointer and from there.
+   */
+  readonly heapLimitPath: readonly number[];
   /** From the Isolate: allocation areas (start, top, limit) of the young and old generation. */
   readonly allocationAreas: readonly number[];
 }

@@ -2,7 +2,7 @@
  * Runs under the Node whose layout is asked for: makes one object of each kind with content that is
  * known, says where V8 has put it (`%DebugPrint`, in every official build), and stands still in a
  * function of the interpreter. Started by scripts/autopsy-layout.ts with
- * --allow-natives-syntax --expose-gc.
+ * --allow-natives-syntax --expose-gc --max-old-space-size=777.
  */
 "use strict";
 const fs = require("node:fs");
@@ -29,6 +29,17 @@ function compiled(value) {
 }
 function ran(value) {
   return value === markers.one;
+}
+function narrow(value) {
+  const a = value.one;
+  return a === value;
+}
+function wide(value) {
+  const a = value.one;
+  const b = value.two;
+  const c = value.three;
+  const d = value.four;
+  return a === value || b === value || c === value || d === value;
 }
 function never(value) {
   return value - 1;
@@ -108,6 +119,8 @@ const subjects = {
   three: markers.three,
   compiled,
   ran,
+  narrow,
+  wide,
   never,
   builtin: Math.max,
   inlined,
@@ -159,7 +172,7 @@ for (const flag of ["d", "g", "i", "m", "s", "u", "v", "y"]) {
 setTimeout(() => {
   gc();
   gc();
-  ran(markers.two); // after the collections: they throw bytecode away
+  ran(markers.two) || narrow(markers) || wide(markers); // after the collections: they throw bytecode away
   for (const [name, value] of Object.entries(subjects)) {
     fs.writeSync(1, `\n@@ ${name}\n`);
     %DebugPrint(value);

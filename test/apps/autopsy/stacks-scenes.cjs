@@ -17,6 +17,20 @@ const scenes = {
       spread(5, 5, 10);
     }, 50);
   },
+  locals() {
+    const apiToken = "s3cr3t";
+    function wait(limit) {
+      let seen = 40;
+      const label = "label " + limit;
+      const list = [limit, 12.5];
+      const see = () => (seen += apiToken.length - 4);
+      see();
+      ready();
+      Atomics.wait(cell, 0, 0);
+      return [label, list, see];
+    }
+    setTimeout(wait, 10, 7);
+  },
   idle() {
     require("node:http")
       .createServer(() => undefined)

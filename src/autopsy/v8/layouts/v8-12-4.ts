@@ -11,6 +11,7 @@ export const V8_12_4: LayoutTable = {
   stated: {
     sfiFunctionData: [8, "search: BytecodeArray in the SharedFunctionInfo of what ran"],
     sfiUntrustedData: [-1, "search: number of a builtin in the SharedFunctionInfo of Math.max"],
+    bytecodeFrameSize: [48, "search: a function with three registers more than another"],
     scriptLineOffset: [24, "search: vm.Script with lineOffset 4711"],
     scriptColumnOffset: [32, "search: vm.Script with columnOffset 815"],
     bytecodePositions: [24, "search: the first ByteArray of a BytecodeArray, behind its constants"],
@@ -93,6 +94,7 @@ export const V8_12_4: LayoutTable = {
     pageHeap: [24, "search: pages of different objects name one address in the Isolate"],
     pageAreaStart: [32, "search: an address in the first 8 KiB of the page"],
     pageAreaEnd: [40, "search: an address in the last half of the page"],
+    heapLimitPath: [[57064], "search: --max-old-space-size, in the Heap or behind a pointer"],
     allocationAreas: [[192, 216], "search: start <= top < limit within a page, twice"],
   },
   metadata: {

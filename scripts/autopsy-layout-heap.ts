@@ -1,0 +1,92 @@
+/** Constants of V8's heap: headers of pages, allocation areas, its limit. */
+import type { Found, Search } from "./autopsy-layout-scene.ts";
+
+const PAGE_BYTES = 256 * 1024;
+const PAGE_HEADER_BYTES = 136;
+/** The class Heap, and what it keeps its limits in since 14.x: the first words. */
+const HEAP_BYTES = 4_096;
+const LIMITS_BYTES = 64;
+
+/** `--max-old-space-size` of the subjects: a number that stands nowhere else. */
+export const HEAP_MIB = 777;
+
+export function heapPages(search: Search) {
+  const { heap, scene } = search;
+  const pages = ["one", "compiled", "symbol"].map(
+    (name) => Math.floor(search.at(name) / PAGE_BYTES) * PAGE_BYTES,
+  );
+  const isInline = pages.every((page) => heap.word(page, 8) === page);
+  const headers = pages.map((page) => ({ page, header: isInline ? page : heap.word(page, 8) }));
+  const inHeader = (what: string, holds: (word: number, page: number) => boolean): number =>
+    search.one(
+      what,
+      (offset) => headers.every(({ page, header }) => holds(heap.word(header, offset), page)),
+      8,
+      8,
+      PAGE_HEADER_BYTES,
+    );
+  const heapField = inHeader("heap of a page", (word) => {
+    return word > scene.isolate && word < scene.isolate + 0x2_0000;
+  });
+  const areaStart = inHeader("area start", (word, page) => word > page && word <= page + 8192);
+  const [first] = headers;
+  const limitsFrom = heap.word(first?.header ?? 0, heapField) - scene.isolate;
+  // objects begin at the same distance in every page
+  const areaOffset = heap.word(first?.header ?? 0, areaStart) - (first?.page ?? 0);
+  return {
+    freeSpaceUnit: search.carried("freeSpaceUnit"),
+    isPageInline: [
+      isInline ? 1 : 0,
+      "search: the second word of a page is its own address, or not",
+    ],
+    pageHeap: [heapField, "search: pages of different objects name one address in the Isolate"],
+    pageAreaStart: [areaStart, "search: an address in the first 8 KiB of the page"],
+    pageAreaEnd: [
+      inHeader("area end", (word, page) => {
+        return word > page + PAGE_BYTES / 2 && word <= page + PAGE_BYTES;
+      }),
+      "search: an address in the last half of the page",
+    ],
+    heapLimitPath: [
+      heapLimitPath(search, limitsFrom),
+      "search: --max-old-space-size, in the Heap or behind a pointer",
+    ],
+    allocationAreas: [
+      allocationAreas(search, areaOffset),
+      "search: start <= top < limit within a page, twice",
+    ],
+  } satisfies Partial<Found>;
+
+  /** As it is now; behind it stands what it was at the start. */
+}
+
+function heapLimitPath({ heap, scene }: Search, start: number): readonly number[] {
+  const isLimit = (address: number, offset: number): boolean =>
+    heap.word(address, offset) === HEAP_MIB * 2 ** 20;
+  for (let offset = start; offset < start + HEAP_BYTES; offset += 8) {
+    if (isLimit(scene.isolate, offset)) return [offset];
+    const behind = heap.word(scene.isolate, offset);
+    if (behind < PAGE_BYTES || behind % 8 !== 0) continue;
+    for (let inner = 0; inner < LIMITS_BYTES; inner += 8) {
+      if (isLimit(behind, inner)) return [offset, inner];
+    }
+  }
+  throw new Error("the limit of the heap is not found");
+}
+
+function allocationAreas({ heap, scene }: Search, areaOffset: number): readonly number[] {
+  const { isolate, target } = scene;
+  const found: number[] = [];
+  for (let offset = 0; offset < 0x400 && found.length < 2; offset += 8) {
+    const [start = 0, top = 0, limit = 0] = [0, 8, 16].map((at) =>
+      target.memory.word(isolate + offset + at),
+    );
+    const page = Math.floor(start / PAGE_BYTES);
+    const isWhole = [start, top, limit].every((word) => word > PAGE_BYTES && word % 8 === 0);
+    const isOrdered = start <= top && top < limit && limit - start <= PAGE_BYTES;
+    const isPage = heap.isMap(heap.mapOf(page * PAGE_BYTES + areaOffset));
+    if (isWhole && isOrdered && isPage) found.push(offset);
+  }
+  if (found.length < 2) throw new Error("allocation areas are not found");
+  return found;
+}

@@ -1,0 +1,113 @@
+/**
+ * What a search for constants of V8 has to go by, and small searches on it: a process that stands
+ * still, and objects in it whose content is known.
+ */
+import type { Target } from "../src/autopsy/target/target.ts";
+import type { HeapView } from "../src/autopsy/v8/heap-view.ts";
+import type { Constant, LayoutTable, Stated } from "../src/autopsy/v8/layout-table.ts";
+import { isSmi } from "../src/autopsy/v8/tagged.ts";
+
+/** No object that is searched is larger; behind it may lie another of its kind. */
+const OBJECT_BYTES = 72;
+
+export type Found = { readonly [Name in keyof Stated]: Constant<Stated[Name]> };
+
+/** What a search has to go by. */
+export interface Scene {
+  readonly target: Target;
+  readonly heap: HeapView;
+  readonly isolate: number;
+  /** Stack pointer of the thread that stands still. */
+  readonly sp: number;
+  readonly subjects: ReadonlyMap<string, { readonly address: number; readonly text: string }>;
+  /** The table of the version before, or of this one: what is carried over comes from it. */
+  readonly before: LayoutTable;
+}
+
+/** Small searches on one scene. */
+export class Search {
+  readonly scene: Scene;
+  readonly heap: HeapView;
+
+  constructor(scene: Scene) {
+    this.scene = scene;
+    this.heap = scene.heap;
+  }
+
+  at(name: string): number {
+    const subject = this.scene.subjects.get(name);
+    if (subject === undefined) throw new Error(`no subject ${name}`);
+    return subject.address;
+  }
+
+  /** The one offset from `first` on for which this holds. */
+  one(
+    what: string,
+    holds: (offset: number) => boolean,
+    first = 8,
+    step = 8,
+    end = OBJECT_BYTES,
+  ): number {
+    const found: number[] = [];
+    for (let offset = first; offset < end; offset += step) {
+      if (holds(offset)) found.push(offset);
+    }
+    const [only] = found;
+    if (only === undefined || found.length > 1) {
+      throw new Error(`${what}: ${found.length} places (${found.join(", ")})`);
+    }
+    return only;
+  }
+
+  /** Where `object` refers to the other subject. */
+  pointer(object: string, to: string, first = 16): number {
+    const address = this.at(to);
+    return this.one(
+      `${object} -> ${to}`,
+      (offset) => this.heap.tagged(this.at(object), offset) === address,
+      first,
+      8,
+      this.bytesOf(this.at(object)),
+    );
+  }
+
+  /** Bytes of an object, by its map; of one whose size varies, more than a search needs. */
+  bytesOf(object: number): number {
+    const { heap } = this;
+    const field = heap.layout.field("Map", "instance_size_in_words");
+    return 8 * heap.unsigned(heap.mapOf(object), field, 1) || OBJECT_BYTES;
+  }
+
+  /** Items of an array, as far as it is one. */
+  items(array: number): readonly number[] {
+    const length = Math.min(this.heap.arrayLength(array), 10_000);
+    return Array.from({ length }, (_, index) => this.heap.arrayItem(array, index));
+  }
+
+  typeAt(object: number, offset: number): string {
+    const { heap } = this;
+    const value = heap.tagged(object, offset);
+    return isSmi(value) ? "" : (heap.layout.typeName(heap.instanceTypeOf(value)) ?? "");
+  }
+
+  shared(name: string): number {
+    return this.heap.tagged(this.at(name), this.heap.layout.field("JSFunction", "shared"));
+  }
+
+  elementsKind(name: string): number {
+    const { heap } = this;
+    const { layout } = heap;
+    const map = heap.mapOf(this.at(name));
+    const bits = heap.unsigned(map, layout.field("Map", "bit_field2"), 1);
+    const mask = layout.get("bit_field2_elements_kind_mask");
+    return (bits & mask) >>> layout.get("bit_field2_elements_kind_shift");
+  }
+
+  carried<Name extends keyof Stated>(name: Name): Constant<Stated[Name]> {
+    const [value, source] = this.scene.before.stated[name];
+    // of this very version: somebody has looked it up
+    if (this.heap.layout.choice.isExact) return [value, source];
+    const from = source.replace(/^carried over from [\d.]+: /u, "");
+    return [value, `carried over from ${this.scene.before.version}: ${from}`];
+  }
+}
