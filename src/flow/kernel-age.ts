@@ -3,19 +3,28 @@
  * its sender has gone. Linux; elsewhere nothing is known.
  */
 import type { Socket } from "node:net";
-import { ArrivalReader } from "../os/mod.ts";
+import { ArrivalReader, PeerStateReader } from "../os/mod.ts";
+import type { PeerState } from "../os/mod.ts";
 
-let reader: ArrivalReader | null | undefined;
+interface Readers {
+  readonly arrivals: ArrivalReader;
+  readonly peers: PeerStateReader;
+}
 
-function arrivals(): ArrivalReader | null {
-  if (reader === undefined) {
+let readers: Readers | null | undefined;
+
+function kernel(): Readers | null {
+  if (readers === undefined) {
     try {
-      reader = process.platform === "linux" ? new ArrivalReader() : null;
+      readers =
+        process.platform === "linux"
+          ? { arrivals: new ArrivalReader(), peers: new PeerStateReader() }
+          : null;
     } catch {
-      reader = null; // no koffi for this machine: ages are those that JavaScript sees
+      readers = null; // no koffi for this machine: what is known is what JavaScript sees
     }
   }
-  return reader;
+  return readers;
 }
 
 function descriptorOf(socket: Socket): number {
@@ -27,15 +36,21 @@ function descriptorOf(socket: Socket): number {
 /** Milliseconds for which the last bytes of a socket have been here; 0: not known. */
 export function kernelAgeMs(socket: Socket): number {
   const fd = descriptorOf(socket);
-  return fd < 0 ? 0 : (arrivals()?.waitedMs(fd) ?? 0);
+  return fd < 0 ? 0 : (kernel()?.arrivals.waitedMs(fd) ?? 0);
 }
 
 /** Whether the peer has closed its side, also where JavaScript has not been told yet. */
 export function hasPeerLeft(socket: Socket): boolean {
   if (socket.destroyed) return true;
   const fd = descriptorOf(socket);
-  const found = arrivals();
-  if (fd < 0 || found === null) return false;
+  const found = kernel()?.arrivals;
+  if (fd < 0 || found === undefined) return false;
   found.waitedMs(fd);
   return found.hasPeerFinished;
+}
+
+/** How the other end of a socket is doing; null: not known. */
+export function peerState(socket: Socket): PeerState | null {
+  const fd = descriptorOf(socket);
+  return fd < 0 ? null : (kernel()?.peers.read(fd) ?? null);
 }

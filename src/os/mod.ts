@@ -39,8 +39,14 @@ export {
 } from "./sockets.ts";
 export type { SocketRequest } from "./sockets.ts";
 export { EAGAIN, EMFILE, ENFILE, errnoName, SystemCallError } from "./system-call-error.ts";
-export { ArrivalReader, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TcpCountReader } from "./tcp-state.ts";
-export type { TcpCounts } from "./tcp-state.ts";
+export {
+  ArrivalReader,
+  PeerStateReader,
+  TCP_CLOSE_WAIT,
+  TCP_ESTABLISHED,
+  TcpCountReader,
+} from "./tcp-state.ts";
+export type { PeerState, TcpCounts } from "./tcp-state.ts";
 export {
   ProcessMeter,
   readChildren,

@@ -21,6 +21,12 @@ const BYTES_ACKED_OFFSET = 120;
 const BYTES_RECEIVED_OFFSET = 128;
 const LAST_DATA_RECEIVED_OFFSET = 52;
 
+/** Up to and with `tcpi_notsent_bytes`. */
+const PEER_INFO_BYTES = 148;
+const UNSENT_OFFSET = 144;
+const RETRANSMITS_OFFSET = 2;
+const PROBES_OFFSET = 3;
+
 /** States of include/net/tcp_states.h. */
 export const TCP_ESTABLISHED = 1;
 export const TCP_CLOSE_WAIT = 8;
@@ -74,6 +80,37 @@ export class ArrivalReader {
   /** Whether the peer had finished when `waitedMs` last looked at its connection. */
   get hasPeerFinished(): boolean {
     return PEER_FINISHED.has(this.#info.readUInt8(0));
+  }
+}
+
+/** How the other end of a connection is doing. */
+export interface PeerState {
+  /** Bytes that it has acknowledged, ever. */
+  readonly acked: number;
+  /** Bytes that wait to be sent. */
+  readonly unsent: number;
+  /** Questions whether its window is open again that were not answered with yes. */
+  readonly windowProbes: number;
+  /** Times that the oldest segment was sent again, without an answer. */
+  readonly retransmits: number;
+}
+
+/** Reads the state of peers; keeps its buffers. */
+export class PeerStateReader {
+  readonly #info: Buffer = stableBuffer(PEER_INFO_BYTES);
+  readonly #length: Buffer = intBuffer();
+
+  /** Null: no TCP connection. */
+  read(fd: number): PeerState | null {
+    this.#length.writeInt32LE(PEER_INFO_BYTES, 0);
+    if (libc().getsockopt(fd, IPPROTO_TCP, TCP_INFO, this.#info, this.#length) !== 0) return null;
+    if (this.#length.readInt32LE(0) < PEER_INFO_BYTES) return null;
+    return {
+      acked: Number(this.#info.readBigUInt64LE(BYTES_ACKED_OFFSET)),
+      unsent: this.#info.readUInt32LE(UNSENT_OFFSET),
+      windowProbes: this.#info.readUInt8(PROBES_OFFSET),
+      retransmits: this.#info.readUInt8(RETRANSMITS_OFFSET),
+    };
   }
 }
 

@@ -1,0 +1,247 @@
+/**
+ * Looks at all pipes of this process once a second: which of them have not moved, and why. Holds
+ * no stream: a pipe that is garbage collected before it has ended is found by that.
+ *
+ * ```
+ *   add --> [ each second: moved? ] --> settled
+ *                 | not for stallMs          \
+ *                 +--> stalled: named, told --+--> destroyed after destroyMs
+ *   streams collected, not settled --> "collected-unsettled"
+ * ```
+ */
+import { nowMs } from "../clock.ts";
+import { FlowError } from "../errors.ts";
+import { account } from "../work.ts";
+import type { Account, Work } from "../work.ts";
+import type { WorkOutcome } from "../../ledger/mod.ts";
+import { bufferedBytes, diagnose, progressMark, stageName } from "./stages.ts";
+import type { Diagnosis, Stage, StallReason } from "./stages.ts";
+
+/** A pipe that does not move. */
+export interface Stall {
+  /** `ReadStream -> Gzip -> ServerResponse`. */
+  readonly pipe: string;
+  readonly why: StallReason;
+  /** The stream that it hangs on. */
+  readonly culprit: string;
+  /** Since it last moved. */
+  readonly forMs: number;
+  /** Held in memory by its streams. */
+  readonly bufferedBytes: number;
+  /** Where it was made: file, line and column. */
+  readonly site: string;
+  readonly evidence: Readonly<Record<string, number | boolean>>;
+}
+
+/** A pipe has not moved for as long as it may. */
+export class PipeStalled extends FlowError {
+  readonly stall: Stall;
+
+  constructor(stall: Stall) {
+    super(
+      "ERR_HOLDFAST_PIPE_STALLED",
+      `The pipe ${stall.pipe} has not moved for ${Math.round(stall.forMs)} ms: ${stall.why} at ` +
+        `${stall.culprit}. It was made at ${stall.site}.`,
+    );
+    this.stall = stall;
+  }
+}
+
+export interface PipeLimits {
+  /** How long it may stand still before it is called stalled. */
+  readonly stallMs: number;
+  /** How long before its streams are destroyed; infinity: never. */
+  readonly destroyMs: number;
+  readonly onStall: ((stall: Stall) => void) | null;
+}
+
+/** How a pipe is looked at: not all have streams that can be seen. */
+export interface Inspector {
+  mark(stages: readonly Stage[], written: number): number;
+  diagnose(stages: readonly Stage[]): Diagnosis;
+}
+
+const STREAMS: Inspector = { mark: progressMark, diagnose };
+const LOOK_MS = 1000;
+const SITE_FRAMES = 12;
+/** Files of ours and of Node's are not where a pipe was made. */
+const NOT_A_SITE = /\bnode:|[/\\]flow[/\\]pipe[/\\](?:monitor|pipe|watchdog)\.[jt]s/;
+
+/** The caller outside of this library. */
+export function callSite(): string {
+  const former = Error.stackTraceLimit;
+  Error.stackTraceLimit = SITE_FRAMES;
+  const { stack = "" } = new Error("where");
+  Error.stackTraceLimit = former;
+  const line = stack
+    .split("\n")
+    .slice(1)
+    .find((each) => !NOT_A_SITE.test(each));
+  return line?.replace(/^\s*at /, "") ?? "an unknown place";
+}
+
+/** One pipe, by what can be known of it without holding its streams. */
+export class WatchedPipe {
+  readonly name: string;
+  readonly site: string;
+  readonly limits: PipeLimits;
+  readonly #stages: readonly WeakRef<Stage>[];
+  readonly #inspector: Inspector;
+  readonly #account: Account = account("pipe");
+  readonly #work: Work;
+  /** What was written into its stages. */
+  written = 0;
+  #mark = Number.NaN;
+  #movedMs = nowMs();
+  #stall: Stall | null = null;
+  #isSettled = false;
+
+  constructor(
+    name: string,
+    stages: readonly Stage[],
+    limits: PipeLimits,
+    site: string,
+    inspector: Inspector,
+  ) {
+    this.name = name;
+    this.#inspector = inspector;
+    this.site = site;
+    this.limits = limits;
+    this.#stages = stages
+      .filter((each) => typeof each === "object")
+      .map((each) => new WeakRef(each));
+    this.#work = this.#account.begin(this.name);
+  }
+
+  get isSettled(): boolean {
+    return this.#isSettled;
+  }
+
+  get stall(): Stall | null {
+    return this.#stall;
+  }
+
+  /** It has ended. */
+  settle(outcome: WorkOutcome): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#account.end(this.#work, outcome);
+    pipes.delete(this);
+  }
+
+  /** Bytes went into one of its stages. */
+  count(bytes: number): void {
+    this.written += bytes;
+  }
+
+  /** Looks whether it has moved. */
+  look(now: number): void {
+    const stages = this.#stages.map((each) => each.deref()).filter((each) => each !== undefined);
+    if (stages.length < this.#stages.length) return; // the registry tells what was collected
+    const mark = this.#inspector.mark(stages, this.written);
+    if (mark !== this.#mark) {
+      if (!Number.isNaN(this.#mark)) {
+        this.#account.progress(this.#work, Math.max(0, mark - this.#mark));
+        this.#movedMs = now;
+      }
+      this.#mark = mark;
+      if (this.#stall !== null) this.#account.state(this.#work, "running");
+      this.#stall = null;
+    }
+    const buffered = stages.reduce((sum, each) => sum + bufferedBytes(each), 0);
+    this.#account.buffered(this.#work, buffered);
+    const forMs = now - this.#movedMs;
+    if (forMs < this.limits.stallMs) return;
+    const isNew = this.#stall === null;
+    this.#stall = this.#told(this.#inspector.diagnose(stages), forMs, buffered);
+    if (isNew) {
+      this.#account.state(this.#work, "stalled");
+      this.limits.onStall?.(this.#stall);
+    }
+    if (forMs < this.limits.destroyMs) return;
+    const error = new PipeStalled(this.#stall);
+    for (const stage of stages) stage.destroy?.(error);
+  }
+
+  /** Its streams were garbage collected, and nobody was told of an end. */
+  lost(): void {
+    if (this.#isSettled) return;
+    this.settle("lost");
+    const diagnosis: Diagnosis = { why: "collected-unsettled", culprit: this.name, evidence: {} };
+    const stall = this.#told(diagnosis, nowMs() - this.#movedMs, 0);
+    this.limits.onStall?.(stall);
+  }
+
+  #told({ why, culprit, evidence }: Diagnosis, forMs: number, buffered: number): Stall {
+    const { name, site } = this;
+    return { pipe: name, why, culprit, forMs, bufferedBytes: buffered, site, evidence };
+  }
+}
+
+const pipes = new Set<WatchedPipe>();
+const collected = new FinalizationRegistry<WatchedPipe>((pipe) => pipe.lost());
+let timer: NodeJS.Timeout | null = null;
+
+function look(): void {
+  const now = nowMs();
+  for (const pipe of pipes) pipe.look(now);
+  if (pipes.size > 0 || timer === null) return;
+  clearInterval(timer);
+  timer = null;
+}
+
+/** Watches a pipe of streams until it is settled. */
+export function watchPipe(stages: readonly Stage[], limits: PipeLimits, site: string): WatchedPipe {
+  const name = stages.map(stageName).join(" -> ");
+  const pipe = watch(new WatchedPipe(name, stages, limits, site, STREAMS), stages);
+  for (const stage of stages.slice(1)) countWrites(stage, pipe);
+  return pipe;
+}
+
+/** Watches something that moves otherwise: `anchor` lives as long as it does. */
+export function watchOther(
+  name: string,
+  anchor: object,
+  limits: PipeLimits,
+  inspector: Inspector,
+): WatchedPipe {
+  const stages = [anchor as Stage]; // held weakly, and handed to the inspector
+  return watch(new WatchedPipe(name, stages, limits, name, inspector), stages);
+}
+
+function watch(pipe: WatchedPipe, stages: readonly Stage[]): WatchedPipe {
+  pipes.add(pipe);
+  // the last stream, or whatever object there is: streams of a pipe hold each other
+  const anchor = stages.findLast((each) => typeof each === "object" && each !== null);
+  if (anchor !== undefined) collected.register(anchor, pipe);
+  if (timer === null) {
+    timer = setInterval(look, LOOK_MS);
+    timer.unref();
+  }
+  return pipe;
+}
+
+/** Streams have no count of what was written to them: one is kept while the pipe is watched. */
+function countWrites(stage: Stage, pipe: WatchedPipe): void {
+  if (typeof stage !== "object" || typeof stage.write !== "function") return;
+  // called with the stream as `this`, below
+  // oxlint-disable-next-line typescript/unbound-method
+  const { write } = stage;
+  const counting = function write_(this: Stage, chunk: unknown, ...rest: unknown[]): boolean {
+    pipe.count(sizeOf(chunk));
+    return Reflect.apply(write as (...args: unknown[]) => boolean, this, [chunk, ...rest]);
+  };
+  Object.defineProperty(counting, "name", { value: "write" });
+  Object.defineProperty(stage, "write", { value: counting, configurable: true, writable: true });
+}
+
+/** An object counts as one byte: it moves as well. */
+function sizeOf(chunk: unknown): number {
+  if (typeof chunk === "string") return chunk.length;
+  return ArrayBuffer.isView(chunk) ? chunk.byteLength : 1;
+}
+
+/** The pipes that stand still now. */
+export function stalledPipes(): readonly Stall[] {
+  return [...pipes].map(({ stall }) => stall).filter((each) => each !== null);
+}

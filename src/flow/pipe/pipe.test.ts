@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { createReadStream } from "node:fs";
+import { PassThrough, Readable, Transform, Writable } from "node:stream";
+import { ReadableStream, WritableStream } from "node:stream/web";
+import { afterEach, describe, it } from "node:test";
+import { deadline } from "../deadline.ts";
+import { DeadlineExceeded } from "../errors.ts";
+import { account, inFlight } from "../work.ts";
+import { PipeStalled } from "./monitor.ts";
+import { PipeTooLong, pipe } from "./pipe.ts";
+
+/** Takes everything. */
+function sink(): Writable {
+  return new Writable({ write: (_chunk, _encoding, done) => done() });
+}
+
+/** Never says that it is done. */
+function stuck(): Transform {
+  return new Transform({ transform: () => undefined });
+}
+
+afterEach(() => {
+  assert.deepEqual(inFlight(), [], "accounts return to zero");
+});
+
+describe("pipe", () => {
+  it("moves everything, counts it, and accounts for it", async () => {
+    const chunks: Buffer[] = [];
+    const last = new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        chunks.push(chunk);
+        done();
+      },
+    });
+    const bytes = await pipe(createReadStream(import.meta.filename), new PassThrough(), last);
+    assert.equal(bytes, Buffer.concat(chunks).length);
+    assert.match(Buffer.concat(chunks).toString(), /accounts return to zero/);
+    assert.ok(account("pipe").totals().outcomes.ok > 0);
+  });
+
+  it("takes web streams and iterables", async () => {
+    let text = "";
+    const web = new ReadableStream({
+      start(controller) {
+        controller.enqueue(Buffer.from("from "));
+        controller.enqueue(Buffer.from("the web"));
+        controller.close();
+      },
+    });
+    const to = new WritableStream({
+      write: (chunk: Buffer) => void (text += chunk.toString()),
+    });
+    assert.equal(await pipe(web, to), 12);
+    assert.equal(text, "from the web");
+    assert.equal(await pipe(["a", "b", "c"], sink()), 3);
+  });
+
+  it("gives up what stands still, and says why, when and where", async () => {
+    const stalls: string[] = [];
+    const endless = new Readable({ read: () => undefined });
+    endless.push("x");
+    await assert.rejects(
+      pipe(endless, stuck(), sink(), { stallMs: 500, onStall: ({ why }) => stalls.push(why) }),
+      (error) => {
+        assert.ok(error instanceof PipeStalled);
+        assert.equal(error.stall.why, "callback-outstanding");
+        assert.equal(error.stall.culprit, "Transform");
+        assert.match(error.stall.site, /pipe\.test\.ts/);
+        assert.match(error.message, /Readable -> Transform -> Writable has not moved for \d+ ms/);
+        return true;
+      },
+    );
+    assert.deepEqual(stalls, ["callback-outstanding"]);
+    assert.equal(endless.destroyed, true);
+  });
+
+  it("gives up what is longer than it may be", async () => {
+    const source = Readable.from([Buffer.alloc(600), Buffer.alloc(600)]);
+    await assert.rejects(pipe(source, sink(), { maxBytes: 1000 }), PipeTooLong);
+  });
+
+  it("ends with the deadline around it, with its signal, and with what a stream fails with", async () => {
+    const silent = new Readable({ read: () => undefined });
+    await assert.rejects(
+      deadline.run(20, () => pipe(silent, sink())),
+      DeadlineExceeded,
+    );
+    const controller = new AbortController();
+    const aborted = pipe(new Readable({ read: () => undefined }), sink(), {
+      signal: controller.signal,
+    });
+    controller.abort(new Error("enough"));
+    await assert.rejects(aborted, /enough/);
+    const failing = new Readable({
+      read() {
+        this.destroy(new Error("broken"));
+      },
+    });
+    await assert.rejects(pipe(failing, sink()), /broken/);
+    const gone = new PassThrough();
+    gone.destroy();
+    await assert.rejects(pipe(Readable.from(["a"]), gone));
+    await assert.rejects(pipe(Readable.from(["a"]), sink(), { signal: AbortSignal.abort() }));
+  });
+
+  it("says what is wrong in its options", async () => {
+    await assert.rejects(pipe(Readable.from(["a"])), /takes a source and a destination/);
+    const wrong = [{ stallMs: 0 }, { stallMs: Number.NaN }, { maxBytes: -1 }];
+    for (const options of wrong) {
+      await assert.rejects(pipe(Readable.from(["a"]), sink(), options), /must be a number/);
+    }
+  });
+});

@@ -1,0 +1,187 @@
+/**
+ * Finds pipes that stand still although they were made with plain Node: `pipeline`, `pipe`,
+ * `pipeTo`, and responses that nobody reads. Says which, why, since when, how much they hold and
+ * where they were made.
+ */
+import { createRequire, syncBuiltinESMExports } from "node:module";
+import stream from "node:stream";
+import { ReadableStream } from "node:stream/web";
+import { checkNumber, refuseOption } from "../errors.ts";
+import { outcomeOf } from "../work.ts";
+import { watchBodies } from "./bodies.ts";
+import { callSite, stalledPipes, watchPipe } from "./monitor.ts";
+import type { PipeLimits, Stall, WatchedPipe } from "./monitor.ts";
+import type { Stage } from "./stages.ts";
+
+export interface WatchdogOptions {
+  /** How long a pipe may stand still; default 30,000. */
+  readonly stallMs?: number;
+  /** How long before its streams are destroyed; default: never. */
+  readonly destroyMs?: number;
+  /** Told of each pipe once, when it stalls. Default: a line on stderr. */
+  readonly onStall?: (stall: Stall) => void;
+}
+
+export interface Watchdog extends Disposable {
+  /** The pipes that stand still now. */
+  stalls(): readonly Stall[];
+}
+
+type Callback = (error: unknown, value?: unknown) => void;
+type AnyFunction = (this: unknown, ...args: unknown[]) => unknown;
+
+function say({ pipe, why, culprit, forMs, bufferedBytes: held, site }: Stall): void {
+  process.stderr.write(
+    `holdfast: the pipe ${pipe} stands still for ${Math.round(forMs)} ms: ${why} at ${culprit}, ` +
+      `${held} bytes held, made at ${site}\n`,
+  );
+}
+
+/** Puts a function in the place of a member, and gives back what undoes that. */
+function replace(
+  holder: object,
+  name: string,
+  make: (original: AnyFunction) => AnyFunction,
+): () => void {
+  const members = holder as Record<string, AnyFunction>; // of the modules and classes below
+  const original = members[name];
+  if (original === undefined) return () => undefined;
+  const made = make(original);
+  for (const key of Reflect.ownKeys(original)) {
+    const property = Object.getOwnPropertyDescriptor(original, key);
+    if (property !== undefined) Object.defineProperty(made, key, property);
+  }
+  members[name] = made;
+  return () => {
+    if (members[name] === made) members[name] = original;
+  };
+}
+
+function isStage(each: unknown): each is Stage {
+  return (typeof each === "object" && each !== null) || typeof each === "function";
+}
+
+/** The streams among the arguments of `pipeline`: a list of them, or one after the other. */
+function stagesOf(args: readonly unknown[]): readonly Stage[] {
+  const list = args.length > 0 && Array.isArray(args[0]) ? (args[0] as unknown[]) : args;
+  return list.filter((each) => isStage(each) && !isPlain(each)) as readonly Stage[]; // just checked
+}
+
+function isPlain(each: unknown): boolean {
+  return (
+    typeof each === "object" && each !== null && Object.getPrototypeOf(each) === Object.prototype
+  );
+}
+
+/** A pipeline pipes one stream into the other: that is no pipe of its own. */
+let pipelines = 0;
+
+function inside<T>(call: () => T): T {
+  pipelines += 1;
+  try {
+    return call();
+  } finally {
+    pipelines -= 1;
+  }
+}
+
+function patchPipelines(limits: PipeLimits): readonly (() => void)[] {
+  const withCallback = (original: AnyFunction): AnyFunction =>
+    function pipeline(this: unknown, ...args: unknown[]): unknown {
+      const callback = args.at(-1);
+      if (typeof callback !== "function") return Reflect.apply(original, this, args);
+      const watched = watchPipe(stagesOf(args.slice(0, -1)), limits, callSite());
+      const done: Callback = (error, value) => {
+        settle(watched, error);
+        (callback as Callback)(error, value);
+      };
+      return inside(() => Reflect.apply(original, this, [...args.slice(0, -1), done]));
+    };
+  const withPromise = (original: AnyFunction): AnyFunction =>
+    async function pipeline(this: unknown, ...args: unknown[]): Promise<unknown> {
+      const watched = watchPipe(stagesOf(args), limits, callSite());
+      try {
+        const value = await inside(() => Reflect.apply(original, this, args));
+        settle(watched, null);
+        return value;
+      } catch (error) {
+        settle(watched, error);
+        throw error;
+      }
+    };
+  const promises = createRequire(import.meta.url)("node:stream/promises") as object;
+  return [replace(stream, "pipeline", withCallback), replace(promises, "pipeline", withPromise)];
+}
+
+function settle(watched: WatchedPipe, error: unknown): void {
+  watched.settle(error === null || error === undefined ? "ok" : outcomeOf(error));
+}
+
+function patchPipe(limits: PipeLimits): () => void {
+  return replace(
+    stream.Readable.prototype,
+    "pipe",
+    (original) =>
+      function pipe(this: unknown, ...args: unknown[]): unknown {
+        const source = this as stream.Readable; // whose method it is
+        const destination = args[0] as stream.Writable; // as Node has it
+        const result = Reflect.apply(original, this, args);
+        if (pipelines > 0) return result;
+        const watched = watchPipe([source, destination] as unknown as Stage[], limits, callSite());
+        const end = (): void => watched.settle("ok");
+        source.once("end", end);
+        source.once("close", end);
+        destination.once("finish", end);
+        // a destination that closes while the source goes on leaves it with nobody to read it
+        destination.once("close", () => {
+          if (source.destroyed || source.readableEnded) end();
+        });
+        return result;
+      },
+  );
+}
+
+function patchPipeTo(limits: PipeLimits): () => void {
+  return replace(
+    ReadableStream.prototype,
+    "pipeTo",
+    (original) =>
+      async function pipeTo(this: unknown, ...args: unknown[]): Promise<unknown> {
+        const silent = { ...limits, stallMs: Number.POSITIVE_INFINITY }; // web streams show no counts
+        const watched = watchPipe([this, args[0]] as unknown as Stage[], silent, callSite());
+        try {
+          const value = await Reflect.apply(original, this, args);
+          settle(watched, null);
+          return value;
+        } catch (error) {
+          settle(watched, error);
+          throw error;
+        }
+      },
+  );
+}
+
+/**
+ * Watches the pipes that are made from now on, until it is disposed of.
+ * @throws FlowError ERR_HOLDFAST_FLOW_OPTION
+ */
+export function watchdog(options: WatchdogOptions = {}): Watchdog {
+  const stallMs = checkNumber("stallMs", options.stallMs, 30_000, { min: 1 });
+  const destroyMs = options.destroyMs ?? Number.POSITIVE_INFINITY;
+  if (!(destroyMs >= stallMs)) refuseOption("destroyMs", destroyMs, "at least stallMs");
+  const limits: PipeLimits = { stallMs, destroyMs, onStall: options.onStall ?? say };
+  const restore = [
+    ...patchPipelines(limits),
+    patchPipe(limits),
+    patchPipeTo(limits),
+    ...watchBodies(limits),
+  ];
+  syncBuiltinESMExports();
+  return {
+    stalls: stalledPipes,
+    [Symbol.dispose]: () => {
+      for (const each of restore) each();
+      syncBuiltinESMExports();
+    },
+  };
+}

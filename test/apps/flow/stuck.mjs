@@ -1,0 +1,104 @@
+// Pipes that stand still, each in its own way, under the watchdog: prints what it says as JSON.
+import fs from "node:fs";
+import http from "node:http";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { PassThrough, Readable, Transform, Writable, pipeline } from "node:stream";
+import { pipeline as pipelinePromise } from "node:stream/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { inFlight, watchdog } from "holdfast/flow";
+
+const told = [];
+const dog = watchdog({ stallMs: 1500, onStall: (stall) => told.push(stall) });
+const file = path.join(os.tmpdir(), `hf-stuck-${process.pid}`);
+fs.writeFileSync(file, Buffer.alloc(300_000));
+
+/** 1: a client that stops reading. */
+const big = http.createServer((request, response) => {
+  const source = new Readable({
+    read() {
+      this.push(Buffer.alloc(65_536));
+    },
+  });
+  pipeline(source, new PassThrough(), response, () => undefined);
+});
+await new Promise((resolve) => big.listen(0, "127.0.0.1", resolve));
+const lazy = net.connect(big.address().port, "127.0.0.1");
+lazy.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+lazy.pause();
+
+/** 2: a transform that never says that it is done; held, so that it is not collected. */
+const never = new Transform({ transform() {} });
+const held = [never];
+pipeline(fs.createReadStream(file), never, fs.createWriteStream(`${file}.out`), () => undefined);
+
+/** 3: a source that gives nothing. */
+const silent = new Readable({ read() {} });
+held.push(silent);
+silent.pipe(
+  new Writable({
+    write(chunk, encoding, done) {
+      done();
+    },
+  }),
+);
+
+/** 4: the same as 2 with nobody who holds it. */
+function lose() {
+  pipeline(
+    Readable.from(["a", "b"]),
+    new Transform({ transform() {} }),
+    new PassThrough(),
+    () => undefined,
+  );
+}
+lose();
+
+/** 5: a destination that goes while the source has more. */
+const orphan = new Readable({ read() {} });
+const gone = new PassThrough();
+orphan.pipe(gone);
+held.push(orphan);
+orphan.push("x");
+setImmediate(() => {
+  gone.destroy();
+  orphan.push("more");
+});
+
+/** 6: a body that nobody reads. */
+const bodies = http.createServer((request, response) => response.end(Buffer.alloc(5_000_000)));
+await new Promise((resolve) => bodies.listen(0, "127.0.0.1", resolve));
+const response = await fetch(`http://127.0.0.1:${bodies.address().port}/`);
+held.push(response);
+
+/** 7: slow, but moving. */
+let count = 0;
+const slow = new Readable({
+  read() {
+    setTimeout(() => this.push((count += 1) < 12 ? "drop" : null), 400);
+  },
+});
+const slowPipe = pipelinePromise(
+  slow,
+  new Writable({
+    write(chunk, encoding, done) {
+      done();
+    },
+  }),
+);
+
+await slowPipe;
+for (let tries = 0; tries < 40 && new Set(told.map(({ site }) => site)).size < 6; tries += 1) {
+  globalThis.gc();
+  await delay(250);
+}
+const stalled = inFlight().filter(({ state }) => state === "stalled").length;
+const seen = told.map(({ pipe, why, culprit, site }) => ({ pipe, why, culprit, site }));
+lazy.destroy();
+dog[Symbol.dispose]();
+for (const each of held) each.destroy?.();
+fs.rmSync(file);
+fs.rmSync(`${file}.out`, { force: true });
+const isRestored = pipeline === (await import("node:stream")).pipeline;
+process.stdout.write(JSON.stringify({ seen, stalled, isRestored }), () => process.exit(0));

@@ -1,0 +1,51 @@
+/** Pipes that stand still are named, with the reason, on every version of Node. */
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import { app, nodeBinary } from "./support/paths.ts";
+import { run } from "./support/run.ts";
+
+/** What `test/apps/flow/stuck.mjs` says. */
+interface Seen {
+  readonly seen: readonly {
+    readonly pipe: string;
+    readonly why: string;
+    readonly culprit: string;
+  }[];
+  readonly stalled: number;
+  readonly isRestored: boolean;
+}
+
+/** Each of its pipes, why it stands still, and what it hangs on. */
+const WANTED: readonly (readonly [string, RegExp, RegExp])[] = [
+  ["Readable -> PassThrough -> ServerResponse", /^peer-window-closed$/, /^ServerResponse$/],
+  ["ReadStream -> Transform -> WriteStream", /^callback-outstanding$/, /^Transform$/],
+  ["Readable -> Writable", /^source-silent$/, /^Readable$/],
+  ["Readable -> PassThrough", /^orphan$/, /^PassThrough$/],
+  // whether it is collected before it stands still for so long is the garbage collector's choice
+  [
+    "Readable -> Transform -> PassThrough",
+    /^(collected-unsettled|callback-outstanding)$/,
+    /Transform/,
+  ],
+];
+
+async function look(version: 22 | 24 | 26): Promise<void> {
+  const result = await run(nodeBinary(version), ["--expose-gc", app("flow/stuck.mjs")]);
+  assert.equal(result.code, 0, result.stderr.toString());
+  const { seen, isRestored } = JSON.parse(result.stdout.toString()) as Seen; // the program's
+  for (const [pipe, why, culprit] of WANTED) {
+    const found = seen.filter((each) => each.pipe === pipe);
+    assert.ok(found.length > 0, `Node ${version}: ${pipe} in ${JSON.stringify(seen)}`);
+    assert.match(found[0]?.why ?? "", why, pipe);
+    assert.match(found[0]?.culprit ?? "", culprit, pipe);
+  }
+  const body = seen.find(({ pipe }) => pipe.endsWith(" body"));
+  assert.equal(body?.why, "body-unconsumed", JSON.stringify(seen));
+  const others = seen.filter(({ pipe }) => !WANTED.some(([name]) => name === pipe));
+  assert.deepEqual(others, [body], "no false alarm");
+  assert.equal(isRestored, true);
+}
+
+it("the watchdog names what stands still, and why; not what is slow", async () => {
+  await Promise.all([look(22), look(24), look(26)]);
+});
