@@ -108,6 +108,7 @@ export const POINTS: readonly Point[] = [
   point("tick:<duration>", "again and again, e.g. tick:1s"),
   point("http:request", "a request's head has been read", [], true),
   point("http:done", "a response has been handed to the kernel", [DURATION], true),
+  point("http:abort", "the client left before its response was handed over", [DURATION], true),
   point("httpclient:request", "the application sends a request by node:http or https", [
     argument(0, "request", "the ClientRequest"),
     argument(1, "host", "where to"),
@@ -182,6 +183,12 @@ export const POINTS: readonly Point[] = [
     argument(2, "bytes", "of this chunk; characters of a text", "bytes"),
     argument(3, "buffered", "bytes that wait in it after this", "bytes"),
     argument(4, "full", "whether it asked to wait for drain"),
+  ]),
+  point("stream:stuck", "each second, for each socket in which bytes wait and nothing moves", [
+    argument(0, "stream", "the Socket"),
+    argument(1, "class", "name of its class"),
+    argument(2, "buffered", "bytes that wait in it", "bytes"),
+    argument(3, "still", "for how long nothing has moved", "ms"),
   ]),
   point("stream:pipe", "a Readable is piped", [
     argument(0, "stream", "the Readable"),

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { openSync } from "node:fs";
 import { spawn } from "node:child_process";
+import net from "node:net";
 import { describe, it } from "node:test";
 import { LiveTrace, assertClean } from "./support/live.ts";
 import { get, send } from "./support/load.ts";
@@ -123,6 +124,30 @@ describe("holdfast trace", () => {
     assert.notEqual(code, 0);
     assert.match(said, /ENOSPC/);
     await assertClean(running);
+  });
+});
+
+describe("holdfast trace of clients that leave or do not read", () => {
+  it("http:abort and stream:stuck tell of them, and leave no listener", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const program =
+      "http:abort { @gone[path] = count() } http:done { @done[path] = count() }" +
+      " stream:stuck /buffered > 1MB/ { @stuck[class] = max(still) }";
+    const trace = await LiveTrace.start(t, service, program);
+    const reader = net.connect(await service.target()); // nobody listens to it, so it reads nothing
+    reader.on("error", () => undefined);
+    t.after(() => reader.destroy());
+    reader.write("GET /never HTTP/1.1\r\nhost: t\r\n\r\n");
+    await trace.waitFor("a socket that is stuck", (line) => {
+      return (trace.row(line, "stuck", "Socket") ?? 0) > 900;
+    });
+    await ask(service, "/query", 2);
+    reader.destroy();
+    const line = await trace.waitForRow("gone", "/never", 1);
+    assert.equal(trace.row(line, "done", "/query"), 2);
+    assert.equal(trace.row(line, "gone", "/query"), undefined);
+    assert.equal(await trace.interrupt(), 0);
+    await assertClean(service);
   });
 });
 

@@ -14,6 +14,7 @@ import { isAsyncFunction, onSettled } from "./patches.ts";
 import type { Layer } from "./patches.ts";
 import { now } from "./platform.ts";
 import { detachAll, fireAll, sitesAt, timed } from "./provider.ts";
+import { watchStuck } from "./stuck.ts";
 import type { Attach, Detach, Tools } from "./provider.ts";
 
 // as in values.ts: an `import` would load undici
@@ -182,9 +183,11 @@ export const attachStreams: Attach = (sites, tools) => {
     fireAll(pipes, tools.requests, [self, className(self), args[0]]);
     return next(self, args);
   };
+  const stuck = sitesAt(sites, "stream:stuck");
   const writers = [Writable.prototype, Duplex.prototype, http.OutgoingMessage.prototype];
   return detachAll([
     ...(writes.length > 0 ? writers.flatMap((each) => around(tools, each, "write", write)) : []),
     ...(pipes.length > 0 ? around(tools, Readable.prototype, "pipe", pipe) : []),
+    ...(stuck.length > 0 ? [watchStuck(stuck)] : []),
   ]);
 };

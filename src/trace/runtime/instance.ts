@@ -9,6 +9,7 @@ import { Aggregation } from "../aggregation.ts";
 import type { AggregationShape } from "../aggregation.ts";
 import { compileProgram } from "../compile.ts";
 import { TraceProgramError } from "../errors.ts";
+import type { RequestRecord } from "../firing.ts";
 import type { TraceHost } from "../host.ts";
 import { EXPIRY_MS, KEY_CHARS_MAX, LEASE_MS, LINES_MAX } from "../limits.ts";
 import type { TraceSnapshot } from "../merge.ts";
@@ -16,6 +17,7 @@ import { Site } from "../site.ts";
 import { text } from "../values.ts";
 import { attachDns, attachEmitters, attachFs, attachStreams, attachTimers } from "./calls.ts";
 import { attachChannels, attachHttpClient, attachNet, attachUser } from "./events.ts";
+import { Deadman } from "./deadman.ts";
 import { attachFunctions } from "./fn.ts";
 import { attachLines } from "./lines.ts";
 import type { Lines } from "./lines.ts";
@@ -69,6 +71,7 @@ export class TraceInstance {
   #lastError: string | null = null;
   #fetchedMs: number = now();
   #ended: string | null = null;
+  readonly #deadman = new Deadman(CHECK_MS, now());
   #detach: Detach = () => undefined;
 
   /**
@@ -153,27 +156,30 @@ export class TraceInstance {
   #requests(): Requests | null {
     const began = sitesAt(this.#sites, "http:request");
     const done = sitesAt(this.#sites, "http:done");
+    const aborted = sitesAt(this.#sites, "http:abort");
     const follows = this.#sites.some((site) => site.needs.request);
-    if (!follows && began.length + done.length === 0) return null;
-    const isTimed = done.some((site) => site.needs.duration);
-    return new Requests(
-      follows,
-      began.map((site) => (record) => {
+    if (!follows && began.length + done.length + aborted.length === 0) return null;
+    const fires = (site: Site) => {
+      const isTimed = site.needs.duration;
+      return (record: RequestRecord): void => {
         site.firing.request = record;
         site.firing.args = [record.req, record.res];
+        if (isTimed) site.firing.duration = now() - record.startedMs;
         site.fire();
-      }),
-      done.map((site) => (record) => {
-        site.firing.request = record;
-        site.firing.args = [record.req, record.res];
-        site.firing.duration = isTimed ? now() - record.startedMs : undefined;
-        site.fire();
-      }),
-    );
+      };
+    };
+    return new Requests(follows, {
+      began: began.map(fires),
+      done: done.map(fires),
+      aborted: aborted.map(fires),
+    });
   }
 
   #check(): void {
     const time = now();
+    const firings = this.#sites.reduce((sum, site) => sum + site.firings, 0);
+    this.#deadman.check(time, firings);
+    if (this.#deadman.reason !== null) this.end(this.#deadman.reason);
     if (time - this.#fetchedMs > LEASE_MS) this.end("nobody has asked for it any more");
     else if (time - this.#startedMs > Math.min(this.#options.expiryMs, EXPIRY_MS)) {
       this.end("its time is over");

@@ -5,6 +5,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { channel } from "node:diagnostics_channel";
+import type { EventEmitter } from "node:events";
 import type { RequestRecord } from "../firing.ts";
 import { now } from "./platform.ts";
 
@@ -15,17 +16,24 @@ interface Message {
 
 type Listener = (record: RequestRecord) => void;
 
+/** What is to be told of requests; `aborted` costs a listener on each response. */
+export interface RequestListeners {
+  readonly began: readonly Listener[];
+  readonly done: readonly Listener[];
+  readonly aborted: readonly Listener[];
+}
+
 export class Requests {
   readonly #records: WeakMap<object, RequestRecord> = new WeakMap();
   readonly #context: AsyncLocalStorage<RequestRecord> | null;
-  readonly #began: readonly Listener[];
-  readonly #done: readonly Listener[];
+  readonly #listeners: RequestListeners;
+  /** Responses under way whose end is listened to, with what does it. */
+  readonly #awaited: Map<EventEmitter, () => void> = new Map();
 
   /** @param follows whether `current` is asked for */
-  constructor(follows: boolean, began: readonly Listener[], done: readonly Listener[]) {
+  constructor(follows: boolean, listeners: RequestListeners) {
     this.#context = follows ? new AsyncLocalStorage() : null;
-    this.#began = began;
-    this.#done = done;
+    this.#listeners = listeners;
     START.subscribe(this.#onStart);
     FINISH.subscribe(this.#onFinish);
   }
@@ -38,6 +46,8 @@ export class Requests {
   close(): void {
     START.unsubscribe(this.#onStart);
     FINISH.unsubscribe(this.#onFinish);
+    for (const [response, onClose] of this.#awaited) response.off("close", onClose);
+    this.#awaited.clear();
     this.#context?.disable();
   }
 
@@ -47,17 +57,34 @@ export class Requests {
     const record = { req: request, res: response, startedMs: now(), variables: null };
     this.#records.set(request, record);
     this.#context?.enterWith(record);
-    for (const listener of this.#began) listener(record);
+    for (const listener of this.#listeners.began) listener(record);
+    if (this.#listeners.aborted.length > 0) this.#await(record, response as EventEmitter);
   };
+
+  /** A response that closes before it has finished was not wanted any more. */
+  #await(record: RequestRecord, response: EventEmitter): void {
+    const onClose = (): void => {
+      this.#awaited.delete(response);
+      if (record.req === null) return; // it has finished
+      for (const listener of this.#listeners.aborted) listener(record);
+      this.#forget(record);
+    };
+    this.#awaited.set(response, onClose);
+    response.once("close", onClose);
+  }
+
+  #forget(record: RequestRecord): void {
+    if (typeof record.req === "object" && record.req !== null) this.#records.delete(record.req);
+    record.req = null;
+    record.res = null;
+  }
 
   readonly #onFinish = (message: unknown): void => {
     const { request, response } = message as Message;
     const known = this.#records.get(request);
     const record = known ?? { req: request, res: response, startedMs: Number.NaN, variables: null };
-    for (const listener of this.#done) listener(record);
-    this.#records.delete(request);
-    record.req = null;
-    record.res = null;
+    for (const listener of this.#listeners.done) listener(record);
+    this.#forget(record);
   };
 }
 

@@ -47,6 +47,7 @@ function changes() {
 const ROUTES = {
   "/": (_url, res) => res.end(JSON.stringify({ hello: "world" })),
   "/slow": (url, res) => setTimeout(() => res.end("slow"), Number(url.searchParams.get("ms"))),
+  "/never": (_url, res) => void res.write(Buffer.alloc(32 * 1024 * 1024)),
   "/order": (url, res) => {
     placed(url.searchParams.get("id"), 10);
     res.end("placed");
