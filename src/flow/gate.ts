@@ -249,7 +249,8 @@ export class Gate {
 
   /** Runs `f` when there is room. @throws Overloaded */
   async run<T>(f: () => T | Promise<T>, options: EnterOptions = {}): Promise<T> {
-    const permit = await this.enter(options);
+    const entered = this.enter(options);
+    const permit = entered instanceof Promise ? await entered : entered;
     try {
       const result = await withContext({ work: permit.work }, f);
       permit.release("ok");

@@ -7,7 +7,11 @@ export type { OutboundGuard, OutboundOptions } from "./client/guard-outbound.ts"
 export { pool } from "./client/pool.ts";
 export type { OriginSource, Pool, PoolOptions, PoolStats } from "./client/pool.ts";
 export { UpstreamTimeout } from "./client/exchange.ts";
+export { cpu } from "./cpu/cpu.ts";
+export type { CpuOptions, CpuPool, CpuRunOptions } from "./cpu/cpu.ts";
 export { Deadline, deadline } from "./deadline.ts";
+export { gateOf, guard } from "./dependency/guard.ts";
+export type { GuardOptions } from "./dependency/guard.ts";
 export { DeadlineExceeded, FlowError, Overloaded } from "./errors.ts";
 export { tableOffer } from "./process-flow.ts";
 export { account, gates, inFlight, totals } from "./work.ts";
