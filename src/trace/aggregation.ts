@@ -254,8 +254,11 @@ class Extreme implements Cell {
 }
 
 class Distribution implements Cell {
-  readonly #counts: Map<number, number> = new Map();
+  readonly #counts: Map<number, { count: number }> = new Map();
   readonly #bucket: (value: number) => number;
+  /** The same bucket comes again and again. */
+  #last: { count: number } = { count: 0 };
+  #lastBucket = Number.NaN;
   #count = 0;
 
   constructor(bucket: (value: number) => number) {
@@ -267,8 +270,15 @@ class Distribution implements Cell {
   }
 
   #put(bucket: number, count: number): void {
-    this.#counts.set(bucket, (this.#counts.get(bucket) ?? 0) + count);
+    if (bucket !== this.#lastBucket) this.#choose(bucket);
+    this.#last.count += count;
     this.#count += count;
+  }
+
+  #choose(bucket: number): void {
+    this.#last = this.#counts.get(bucket) ?? { count: 0 };
+    this.#counts.set(bucket, this.#last);
+    this.#lastBucket = bucket;
   }
 
   merge(data: readonly number[]): void {
@@ -276,7 +286,8 @@ class Distribution implements Cell {
   }
 
   data(): readonly number[] {
-    return [...this.#counts].toSorted(([left], [right]) => left - right).flat();
+    const sorted = [...this.#counts].toSorted(([left], [right]) => left - right);
+    return sorted.flatMap(([bucket, { count }]) => [bucket, count]);
   }
 
   weight(): number {
