@@ -5,12 +5,16 @@ import { ConnectionTable } from "./connection-table.ts";
 import { JournalArena } from "./journal.ts";
 import { LatencyTable } from "./latency-table.ts";
 import {
+  ARENA_BYTES,
   COMMITTED,
+  CONNECTION_SLOT_BYTES,
   HEADER,
   HEADER_BYTES,
   LAYOUT_VERSION,
   LEDGER_MAGIC,
   TOTALS,
+  arenaOffset,
+  connectionsOffset,
   ledgerBytes,
   workOffset,
 } from "./layout.ts";
@@ -64,22 +68,14 @@ export class Ledger {
    */
   static attach(fd: number): Ledger {
     const header = new DataView(mapMemoryFile(fd, HEADER_BYTES));
-    const version = header.getUint32(HEADER.version, true);
-    const shape = {
-      connectionsMax: header.getUint32(HEADER.connectionsMax, true),
-      workersMax: header.getUint32(HEADER.workersMax, true),
-    };
-    if (header.getUint32(HEADER.magic, true) !== LEDGER_MAGIC || version !== LAYOUT_VERSION) {
+    const { magic, version, shape, isSane } = headerOf(header);
+    if (magic !== LEDGER_MAGIC || version !== LAYOUT_VERSION) {
       throw new HoldfastError(
         "ERR_HOLDFAST_LEDGER",
         `Cannot attach to the ledger on descriptor ${fd}: it has layout version ${version}, this ` +
           `is ${LAYOUT_VERSION}. Run every part of Holdfast from one installation.`,
       );
     }
-    const isSane =
-      shape.connectionsMax <= CONNECTIONS_MAX &&
-      shape.workersMax <= WORKERS_MAX &&
-      header.getFloat64(HEADER.bytes, true) === ledgerBytes(shape);
     if (!isSane) {
       throw new HoldfastError(
         "ERR_HOLDFAST_LEDGER",
@@ -88,6 +84,31 @@ export class Ledger {
       );
     }
     return new Ledger(mapMemoryFile(fd, ledgerBytes(shape)), shape);
+  }
+
+  /**
+   * A copy of a ledger that lies in another process or in a core: the rows of workers and the slots
+   * of connections, and the arena of the worker with this pid. The rest is zeroes, and takes no
+   * memory. Null when the header is none of this layout version.
+   *
+   * @param read fills the buffer from that offset on, as far as there is something
+   */
+  static copyOf(pid: number, read: (offset: number, into: Buffer) => void): Ledger | null {
+    const header = Buffer.from(new ArrayBuffer(HEADER_BYTES));
+    read(0, header);
+    const { magic, version, shape, isSane } = headerOf(new DataView(header.buffer));
+    if (magic !== LEDGER_MAGIC || version !== LAYOUT_VERSION || !isSane) return null;
+    const memory = new ArrayBuffer(ledgerBytes(shape));
+    const ledger = new Ledger(memory, shape);
+    read(0, Buffer.from(memory, 0, connectionsOffset(shape)));
+    const slotsBytes = ledger.connectionsTop * CONNECTION_SLOT_BYTES;
+    read(connectionsOffset(shape), Buffer.from(memory, connectionsOffset(shape), slotsBytes));
+    for (let row = 0; row < shape.workersMax; row += 1) {
+      if (ledger.workers.int(row, "pid") !== pid) continue;
+      const offset = arenaOffset(shape, row);
+      read(offset, Buffer.from(memory, offset, ARENA_BYTES));
+    }
+    return ledger;
   }
 
   /**
@@ -139,4 +160,22 @@ export class Ledger {
   set connectionsTop(top: number) {
     this.#i32[HEADER.connectionsTop >> 2] = top;
   }
+}
+
+function headerOf(header: DataView): {
+  readonly magic: number;
+  readonly version: number;
+  readonly shape: LedgerShape;
+  readonly isSane: boolean;
+} {
+  const shape = {
+    connectionsMax: header.getUint32(HEADER.connectionsMax, true),
+    workersMax: header.getUint32(HEADER.workersMax, true),
+  };
+  const isSane =
+    shape.connectionsMax <= CONNECTIONS_MAX &&
+    shape.workersMax <= WORKERS_MAX &&
+    header.getFloat64(HEADER.bytes, true) === ledgerBytes(shape);
+  const magic = header.getUint32(HEADER.magic, true);
+  return { magic, version: header.getUint32(HEADER.version, true), shape, isSane };
 }

@@ -37,10 +37,16 @@ async function checkWork(session: Session, { requests, place }: Truth): Promise<
   assert.equal(awaited.length, HELD);
   for (const [, , at] of awaited) assert.equal(at, waitsAt);
   const inFlight = await ask(session, "requests --limit 0");
-  assert.deepEqual(
-    inFlight.rows.map(([, method, url]) => `${method} ${url}`).toSorted(),
-    requests.toSorted(),
-  );
+  // it asks itself: each request is there twice, as it is served and as it is awaited
+  for (const source of ["server", "client"]) {
+    const rows = inFlight.rows.filter((row) => row[6] === source);
+    assert.deepEqual(
+      rows.map(([, method, url]) => `${method} ${url}`).toSorted(),
+      requests.toSorted(),
+    );
+    const isPeerKnown = rows.every((row) => /^http:\/\/[\d.]+:\d+$/u.test(String(row[5])));
+    assert.equal(isPeerKnown, source === "client");
+  }
   for (const row of inFlight.rows) assert.equal(row[3], "waiting for an answer");
   const modules = await ask(session, "modules");
   assert.deepEqual(

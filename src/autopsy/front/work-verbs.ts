@@ -2,10 +2,10 @@
 import { AsyncChainReader } from "../stack/mod.ts";
 import type { Session } from "./session.ts";
 import type { CellValue, Result } from "./result.ts";
+import { requests } from "./request-verb.ts";
 import { LIMIT, limitOf } from "./verb.ts";
 import type { AutopsyVerb } from "./verb.ts";
 
-const REQUESTS_MAX = 100_000;
 const WAITERS_SHOWN = 4;
 
 interface Waiting {
@@ -135,57 +135,6 @@ const promises: AutopsyVerb = {
     };
   },
 };
-
-const requests: AutopsyVerb = {
-  name: "requests",
-  summary: "HTTP requests in flight: method, url, from where",
-  usage: "[--all] [--limit n]",
-  flags: [{ name: "all", placeholder: "", help: "also those that are answered" }, LIMIT],
-  example: "requests",
-  async run(session, args): Promise<Result> {
-    const found: number[] = [];
-    await session.walk((address) => {
-      if (found.length >= REQUESTS_MAX || !session.objects.isReceiver(address)) return;
-      if (session.objects.className(address) === "ServerResponse") found.push(address);
-    }, args.signal);
-    const rows = found.flatMap((response) =>
-      requestRow(session, response, args.flags["all"] === true),
-    );
-    const limit = limitOf(requests, args);
-    return {
-      kind: "table",
-      columns: [
-        { name: "request", kind: "address" },
-        { name: "method", kind: "text" },
-        { name: "url", kind: "text" },
-        { name: "state", kind: "text" },
-        { name: "response", kind: "address" },
-      ],
-      rows: rows.slice(0, limit),
-      more: Math.max(0, rows.length - limit),
-      remarks: rows.length === 0 ? ["no request is in flight"] : [],
-    };
-  },
-};
-
-function requestRow(session: Session, response: number, areAll: boolean): readonly CellValue[][] {
-  const { objects, v8 } = session;
-  const text = (object: number, name: string): string | null => {
-    const value = objects.get(object, name);
-    return value === null ? null : v8.heap.string(value);
-  };
-  const flag = (object: number, name: string): boolean => {
-    const value = objects.get(object, name);
-    return value !== null && objects.oddball(value) === "true";
-  };
-  const request = objects.get(response, "req");
-  if (request === null || !objects.isReceiver(request)) return [];
-  const isFinished = flag(response, "finished") || flag(response, "_closed");
-  const isSent = objects.get(response, "_header") !== null && text(response, "_header") !== null;
-  if (isFinished && !areAll) return [];
-  const state = isFinished ? "answered" : isSent ? "being answered" : "waiting for an answer";
-  return [[request, text(request, "method"), text(request, "url"), state, response]];
-}
 
 const modules: AutopsyVerb = {
   name: "modules",

@@ -27,6 +27,8 @@ export const HOLDFAST_NOTE = { name: "Holdfast", type: 1 } as const;
 export interface HoldfastNote {
   readonly threads: readonly { readonly tid: number; readonly name: string | null }[];
   readonly hasAllRegisters: boolean;
+  /** When it was taken, by the machine's monotonic clock; null: a dump of before 0.1. */
+  readonly takenAtMs: number | null;
 }
 
 /** A mapping as NT_FILE tells it. */
@@ -41,6 +43,8 @@ export interface CoreNotes {
   readonly pid: number;
   readonly threads: readonly TargetThread[];
   readonly signal: SignalFacts | null;
+  /** Of a dump of our own. */
+  readonly takenAtMs: number | null;
   readonly files: readonly MappedFile[];
   readonly auxiliary: ReadonlyMap<number, number>;
   /** The first 80 bytes of the command line, as `ps` showed it; null: not there. */
@@ -78,6 +82,7 @@ export function readCoreNotes(elf: ElfFile, machine: Machine): CoreNotes {
     pid: pid || (threads[0]?.tid ?? 0),
     threads: own === null ? threads : threads.map((thread) => completed(thread, own)),
     signal,
+    takenAtMs: own?.takenAtMs ?? null,
     files,
     auxiliary,
     command,
@@ -86,9 +91,11 @@ export function readCoreNotes(elf: ElfFile, machine: Machine): CoreNotes {
 
 function ownNote(bytes: Buffer): HoldfastNote | null {
   try {
-    const { threads, hasAllRegisters } = JSON.parse(bytes.toString()) as Partial<HoldfastNote>;
+    const note = JSON.parse(bytes.toString()) as Partial<HoldfastNote>; // checked below
+    const { threads, hasAllRegisters } = note;
     if (!Array.isArray(threads) || typeof hasAllRegisters !== "boolean") return null;
-    return { threads: threads.filter(isNamedThread), hasAllRegisters };
+    const takenAtMs = typeof note.takenAtMs === "number" ? note.takenAtMs : null;
+    return { threads: threads.filter(isNamedThread), hasAllRegisters, takenAtMs };
   } catch {
     return null; // damaged: then the names are missing
   }

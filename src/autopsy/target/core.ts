@@ -69,6 +69,7 @@ export function openCore(source: ByteSource, options: CoreOptions): Target {
     mappings: parts.mappings,
     threads: notes.threads,
     signal: notes.signal,
+    ...(notes.takenAtMs === null ? {} : { takenAtMs: notes.takenAtMs }),
     executable,
     modules,
     auxiliary: notes.auxiliary,

@@ -214,7 +214,8 @@ function segmentsOfMapping(mapping: Mapping, pagemap: number, room: number): rea
   const { start, end } = mapping;
   const none: Segment = { mapping, start, end, fileBytes: 0 };
   if (mapping.presentBytes === 0) return [none];
-  const isFile = mapping.path?.startsWith("/") === true;
+  // memory that several processes share, as the ledger is, has a name and no file
+  const isFile = mapping.path?.startsWith("/") === true && !mapping.path.startsWith("/memfd:");
   const runs = touchedRuns(pagemap, mapping, isFile, room);
   // the first page of a file tells which build it is
   if (isFile && mapping.fileOffset === 0 && runs[0]?.[0] !== start) {
@@ -263,6 +264,7 @@ function notesOf(target: Target): Buffer {
   const facts: HoldfastNote = {
     threads: target.threads.map(({ tid, name }) => ({ tid, name })),
     hasAllRegisters: target.threads.every(({ registers }) => registers?.fp !== null),
+    takenAtMs: Number(process.hrtime.bigint()) / 1e6,
   };
   return Buffer.concat([
     ...target.threads.map((thread) => note("CORE", 1, statusOf(target, thread.tid))),

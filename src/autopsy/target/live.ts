@@ -81,6 +81,7 @@ export function openLive(pid: number, options: LiveOptions): Target {
       mappings: mappings.list,
       threads: hold.threads,
       signal: null,
+      takenAtMs: Number(process.hrtime.bigint()) / 1e6,
       wasStopped,
       executable,
       modules,

@@ -71,6 +71,8 @@ export interface Target {
   readonly environment: ReadonlyMap<string, string> | null;
   /** What is missing or was assumed, in sentences for people. */
   readonly remarks: readonly string[];
+  /** When the memory was as it is, by the machine's monotonic clock; absent: not known. */
+  readonly takenAtMs?: number;
   /** A live process that somebody had stopped before: it stays so. */
   readonly wasStopped?: boolean;
   /** Lets a live process run on; may be called twice. */

@@ -121,7 +121,7 @@ export function lookLive<Result>(
 }
 
 /** Makes a core of the process with our own dump. */
-export function makeCore({ pid, folder }: Patient): string {
+export function makeCore({ pid, folder }: Pick<Patient, "pid" | "folder">): string {
   const file = path.join(folder, `core.${pid}`);
   const target = openTarget(pid, { tracer: new PtraceTracer() });
   try {
