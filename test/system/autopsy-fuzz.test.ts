@@ -3,7 +3,8 @@
  * none throws anything else, and none runs for ever.
  */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { it } from "node:test";
 import { Session, parseExpression, runExpression } from "../../src/autopsy/mod.ts";
@@ -15,6 +16,8 @@ const RUNS = Number(process.env["AUTOPSY_FUZZ_RUNS"] ?? 4);
 const SEED = Number(process.env["AUTOPSY_FUZZ_SEED"] ?? 1_000);
 /** Far above what a verb takes here: seconds mean that something does not end. */
 const VERB_LIMIT_MS = 60_000;
+
+const SNAPSHOT = path.join(tmpdir(), `autopsy-fuzz-${process.pid}.heapsnapshot`);
 
 const EXPRESSIONS: readonly string[] = [
   "info",
@@ -33,6 +36,7 @@ const EXPRESSIONS: readonly string[] = [
   "promises --all",
   "requests --all",
   "modules --internal --limit 5",
+  `snapshot -o ${SNAPSHOT}`,
 ];
 
 /** Numbers by chance, the same for the same seed (mulberry32). */
@@ -62,6 +66,7 @@ function damage(core: Buffer, number: (below: number) => number): Buffer {
 }
 
 it(`every verb ends on ${RUNS} damaged cores, seed ${SEED}`, async (t) => {
+  t.after(() => rmSync(SNAPSHOT, { force: true }));
   const patient = startPatient(t, 24, [program("values.cjs")]);
   await inPosition(patient, { line: "ready" });
   const core = readFileSync(makeCore(patient));

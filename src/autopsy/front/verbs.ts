@@ -5,6 +5,7 @@ import { HEAP_VERBS } from "./heap-verbs.ts";
 import { HOLDER_VERBS } from "./holder-verbs.ts";
 import { PROCESS_VERBS } from "./process-verbs.ts";
 import { reportVerb } from "./report-verb.ts";
+import { SNAPSHOT_VERBS } from "./snapshot-verb.ts";
 import type { AutopsyVerb } from "./verb.ts";
 import { WORK_VERBS } from "./work-verbs.ts";
 
@@ -14,6 +15,7 @@ const VERBS: readonly AutopsyVerb[] = [
   ...HOLDER_VERBS,
   ...WORK_VERBS,
   ...HANDLE_VERBS,
+  ...SNAPSHOT_VERBS,
 ];
 
 export const AUTOPSY_VERBS: readonly AutopsyVerb[] = [...VERBS, reportVerb(VERBS)];

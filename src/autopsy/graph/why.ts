@@ -21,6 +21,8 @@ const STEPS_MAX = 60;
 const NATIVE_ROOTS_MAX = 8_000_000;
 /** Objects of one step: a dictionary that everything refers to would explode. */
 const FRONTIER_MAX = 2_000_000;
+/** Below its stack pointer a function may use so much (System V ABI, x86-64). */
+const RED_ZONE_BYTES = 128;
 const READ_BYTES = 1024 * 1024;
 
 export interface WhyPath {
@@ -78,7 +80,7 @@ function isSureRoot(view: HeapView, address: number): boolean {
 }
 
 /** Heap addresses that native writable memory and registers hold. */
-function* nativeRoots(target: Target, heap: Heap): Generator<unknown, ReadonlySet<number>> {
+export function* nativeRoots(target: Target, heap: Heap): Generator<unknown, ReadonlySet<number>> {
   const roots = new Set<number>();
   const { pages } = heap;
   const [low, high] = [pages[0]?.start ?? 0, pages.at(-1)?.areaEnd ?? 0];
@@ -87,12 +89,17 @@ function* nativeRoots(target: Target, heap: Heap): Generator<unknown, ReadonlySe
   const add = (address: number): void => {
     if (address >= low && address < high && roots.size < NATIVE_ROOTS_MAX) roots.add(address);
   };
+  const stacks = target.threads.flatMap(({ registers }) =>
+    registers === null ? [] : [Math.floor(registers.sp / 8) * 8],
+  );
   for (const { registers } of target.threads) {
     for (const value of registers?.byName.values() ?? []) if (value % 4 === 1) add(value - 1);
   }
   for (const { start, end, isWritable, presentBytes } of target.mappings) {
     if (!isWritable || presentBytes === 0) continue;
-    for (let at = start; at < end; at += READ_BYTES) {
+    // of a stack, what functions that have returned left below its pointer is nobody's
+    const used = stacks.find((sp) => sp >= start && sp < end) ?? start;
+    for (let at = Math.max(start, used - RED_ZONE_BYTES); at < end; at += READ_BYTES) {
       if (isPage(at)) continue;
       const bytes = Buffer.alloc(Math.min(READ_BYTES, end - at));
       const there = target.memory.readInto(at, bytes);

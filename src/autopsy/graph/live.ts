@@ -1,0 +1,206 @@
+/**
+ * What is alive: everything that can be reached from words of native memory and registers, as a
+ * garbage collection would find it, except that a word that only looks like a pointer counts too.
+ *
+ * ```
+ *   walk    where objects begin and end
+ *   roots   native memory, registers --> objects
+ *   mark    strong references; values of weak maps once their key is marked, until nothing changes
+ * ```
+ */
+import type { MapInfo } from "../heap/maps.ts";
+import type { Heap } from "../heap/walk.ts";
+import { NotInMemory } from "../target/memory.ts";
+import type { Target } from "../target/target.ts";
+import type { Layout } from "../v8/layout.ts";
+import { taggedFromHalves } from "../v8/tagged.ts";
+import { BitSet, WordIndex } from "./object-bits.ts";
+import { nativeRoots } from "./why.ts";
+
+const TURN_OBJECTS = 5_000;
+const BODY_BYTES_MAX = 1024 * 1024;
+/** Words of a page: an object ends within so many, or is a large one. */
+const SMALL_WORDS_MAX = 33_000;
+/** Map, length, three counts. */
+const EPHEMERONS_AT = 40;
+const WEAK_TARGETS = ["JS_WEAK_REF_TYPE", "WEAK_CELL_TYPE"];
+
+/** References of a body; `isWeak`: they keep nothing alive. */
+export type ReferenceVisitor = (to: number, offset: number, isWeak: boolean) => void;
+
+export class LiveObjects {
+  readonly index: WordIndex;
+  readonly marked: BitSet;
+  /** Stores of properties and of elements, by whose they are. */
+  readonly properties: BitSet;
+  readonly elements: BitSet;
+  /** Objects that native memory refers to. */
+  readonly roots: number[] = [];
+  readonly #heap: Heap;
+  readonly #target: Target;
+  readonly #begins: BitSet;
+  readonly #ends: BitSet;
+  readonly #large = new Map<number, number>();
+  readonly #dataTypes: ReadonlySet<number>;
+  readonly #weakTypes: ReadonlySet<number>;
+  readonly #weakMapTypes: ReadonlySet<number>;
+  readonly #firstNonString: number;
+  readonly #firstReceiver: number;
+  readonly #stores: readonly [number, number];
+  #ephemeronType = -1;
+  readonly #ephemerons: number[] = [];
+  #pending = new Float64Array(4096);
+  #count = 0;
+
+  constructor(target: Target, heap: Heap, layout: Layout) {
+    const types = (names: readonly string[]): ReadonlySet<number> =>
+      new Set(names.map((name) => layout.findType(name) ?? -1));
+    this.#heap = heap;
+    this.#target = target;
+    this.index = new WordIndex(heap.pages);
+    const { bits } = this.index;
+    [this.marked, this.properties, this.elements] = [bits, bits, bits].map(
+      (count) => new BitSet(count),
+    ) as [BitSet, BitSet, BitSet]; // of three
+    this.#begins = new BitSet(bits);
+    this.#ends = new BitSet(bits);
+    this.#weakTypes = types(WEAK_TARGETS);
+    this.#weakMapTypes = types(["JS_WEAK_MAP_TYPE", "JS_WEAK_SET_TYPE"]);
+    const data = ["BYTE_ARRAY_TYPE", "TRUSTED_BYTE_ARRAY_TYPE", "FIXED_DOUBLE_ARRAY_TYPE"];
+    this.#dataTypes = types([...data, "HEAP_NUMBER_TYPE"]);
+    this.#firstNonString = layout.get("FirstNonstringType");
+    this.#firstReceiver = layout.type("JS_PROXY_TYPE");
+    this.#stores = [layout.stated.objectProperties, layout.stated.objectElements];
+  }
+
+  /** Finds everything that is alive; yields now and then. */
+  *mark(): Generator<unknown, void> {
+    yield* this.#heap.walk((address, map, bytes) => this.#note(address, map, bytes));
+    const roots = yield* nativeRoots(this.#target, this.#heap);
+    for (const root of roots) if (this.#push(root)) this.roots.push(root);
+    let before = -1;
+    while (this.marked.size !== before) {
+      before = this.marked.size;
+      yield* this.#drain();
+      for (const table of this.#ephemerons) this.#markValues(table);
+    }
+    this.marked.count();
+  }
+
+  /** A table of a weak map: a value in it is alive as long as its key is. */
+  isWeakTable({ instanceType }: MapInfo): boolean {
+    return instanceType === this.#ephemeronType;
+  }
+
+  isLive(address: number): boolean {
+    return this.marked.has(this.index.bitOf(address));
+  }
+
+  /** The place of a live object in the order of addresses; -1: it is none. */
+  numberOf(address: number): number {
+    return this.marked.rank(this.index.bitOf(address));
+  }
+
+  /** Calls back for every reference in an object's body, its map included. */
+  references(address: number, map: MapInfo, bytes: number, visit: ReferenceVisitor): void {
+    const { instanceType } = map;
+    visit(map.address, 0, false);
+    if (this.#hasNoReferences(map)) return;
+    const isWeakTarget = this.#weakTypes.has(instanceType);
+    const isTable = instanceType === this.#ephemeronType;
+    for (let from = 0; from < bytes; from += BODY_BYTES_MAX) {
+      const words = this.#words(address + from, Math.min(bytes - from, BODY_BYTES_MAX));
+      for (let at = from === 0 ? 2 : 0; at + 1 < words.length; at += 2) {
+        const low = words[at] ?? 0;
+        if ((low & 1) === 0) continue;
+        const offset = from + 4 * at;
+        const isWeak = (low & 2) !== 0 || isWeakTarget || (isTable && offset >= EPHEMERONS_AT);
+        const to = taggedFromHalves(low, words[at + 1] ?? 0);
+        if (this.#begins.has(this.index.bitOf(to))) visit(to, offset, isWeak);
+      }
+    }
+  }
+
+  #note(address: number, map: MapInfo, bytes: number): void {
+    const bit = this.index.bitOf(address);
+    this.#begins.add(bit);
+    const end = this.index.bitOf(address + bytes);
+    if (end < bit) this.#large.set(address, bytes);
+    else this.#ends.add(end);
+    if (!this.#weakMapTypes.has(map.instanceType)) return;
+    const { view, maps } = this.#heap;
+    const table = maps.of(view.tagged(address, view.layout.stated.collectionTable));
+    if (table !== null) this.#ephemeronType = table.instanceType;
+  }
+
+  #hasNoReferences({ instanceType, instanceBytes }: MapInfo): boolean {
+    if (this.#dataTypes.has(instanceType)) return true;
+    return instanceType < this.#firstNonString && instanceBytes === 0;
+  }
+
+  #bytesOf(address: number, bit: number): number {
+    const large = this.#large.get(address);
+    if (large !== undefined) return large;
+    const end = this.#ends.next(bit, SMALL_WORDS_MAX);
+    return end < 0 ? 8 : 8 * (end - bit);
+  }
+
+  #push(address: number): boolean {
+    const bit = this.index.bitOf(address);
+    if (!this.#begins.has(bit) || !this.marked.add(bit)) return false;
+    if (this.#count === this.#pending.length) {
+      const larger = new Float64Array(2 * this.#count);
+      larger.set(this.#pending);
+      this.#pending = larger;
+    }
+    this.#pending[this.#count] = address;
+    this.#count += 1;
+    return true;
+  }
+
+  *#drain(): Generator<number> {
+    const [propertiesAt, elementsAt] = this.#stores;
+    for (let done = 1; this.#count > 0; done += 1) {
+      this.#count -= 1;
+      const address = this.#pending[this.#count] ?? 0;
+      const map = this.#heap.maps.of(address);
+      if (map === null) continue;
+      const bytes = this.#bytesOf(address, this.index.bitOf(address));
+      const isReceiver = map.instanceType >= this.#firstReceiver;
+      if (map.instanceType === this.#ephemeronType) this.#ephemerons.push(address);
+      this.references(address, map, bytes, (to, offset, isWeak) => {
+        if (!isWeak) this.#push(to);
+        // the empty ones are everybody's
+        if (!isReceiver || this.index.isReadOnly(to)) return;
+        if (offset === propertiesAt) this.properties.add(this.index.bitOf(to));
+        if (offset === elementsAt) this.elements.add(this.index.bitOf(to));
+      });
+      if (done % TURN_OBJECTS === 0) yield done;
+    }
+  }
+
+  /** Values of a weak map whose keys are alive. */
+  #markValues(table: number): void {
+    const bytes = this.#bytesOf(table, this.index.bitOf(table));
+    for (let at = EPHEMERONS_AT; at + 16 <= bytes; at += 16) {
+      const key = this.#heap.view.tagged(table, at);
+      if (this.isLive(key)) this.#push(this.#heap.view.tagged(table, at + 8));
+    }
+  }
+
+  /** What is there of a body; zeros for the rest. */
+  #words(address: number, bytes: number): Uint32Array {
+    const words = new Uint32Array(bytes >>> 2);
+    const into = Buffer.from(words.buffer);
+    try {
+      for (let at = 0; at < bytes;) {
+        at += this.#target.memory.readInto(address + at, into.subarray(at));
+        if (at >= bytes) break;
+        at = Math.ceil((address + at + 1) / 4096) * 4096 - address;
+      }
+    } catch (error) {
+      if (!(error instanceof NotInMemory)) throw error;
+    }
+    return words;
+  }
+}
