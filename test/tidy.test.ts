@@ -9,11 +9,15 @@ import * as rules from "./support/tidy/rules.ts";
 /** Every program that Holdfast starts from a file of its own, and what it loads late. */
 const SPAWN_EDGES: readonly string[] = [
   "src/supervision/admin-process.ts -> src/admin/main.ts",
+  "src/agent/asks.ts -> src/worker/attached.ts",
   "src/agent/patch-twin.ts -> src/agent/patch-twin-main.ts",
   "src/base/config-file.ts -> src/base/config-evaluate.ts",
+  "src/dumper/main.ts -> src/dumper/dump-thread.ts",
   "src/keeper/reactor-process.ts -> src/reactor/main.ts",
   "src/keeper/worker-process.ts -> src/worker/preload.cts",
   "src/portable/cluster-worker.ts -> src/portable/preload.cts",
+  "src/reactor/cores.ts -> src/dumper/main.ts",
+  "src/cli/attach-inject.ts -> src/agent/main.ts",
   "src/worker/agent-thread.ts -> src/agent/main.ts",
   "src/worker/flow-host.ts -> src/flow/mod.ts",
 ];

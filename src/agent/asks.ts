@@ -1,7 +1,8 @@
 /** What the reactor asks of the agent, carried out; what it means is in base/agent-messages.ts. */
 import { existsSync } from "node:fs";
 import type { Runtime } from "node:inspector";
-import { TRACE_CHANNEL } from "../base/mod.ts";
+import { fileURLToPath } from "node:url";
+import { TRACE_CHANNEL, entryUrl } from "../base/mod.ts";
 import type {
   AgentRequest,
   AgentToReactor,
@@ -46,8 +47,12 @@ export class Asks {
   readonly #lines: Lines = new Lines();
   readonly #open = new Map<number, Ask>();
 
-  constructor(send: (message: AgentToReactor) => void) {
+  readonly #isAttached: boolean;
+
+  /** @param isAttached to a process that Holdfast has not started: no desk of traces is there */
+  constructor(send: (message: AgentToReactor) => void, isAttached: boolean) {
     this.#send = send;
+    this.#isAttached = isAttached;
   }
 
   receive(message: ReactorToAgent): void {
@@ -137,11 +142,27 @@ export class Asks {
 
   /** Carried out in the main thread by our own code there, in the middle of whatever it does. */
   async #trace(asked: TraceMessage): Promise<unknown> {
+    if (this.#isAttached) await this.#openDesk();
     const publish = `${channelOf(TRACE_CHANNEL)}.publish(message)`;
     const call = `((message) => { ${publish}; return message.answer; })`;
     const text = await this.#evaluate(`${call}({ asked: ${JSON.stringify(asked)} })`, false);
     if (typeof text !== "string") throw new Error("the worker does not listen yet");
     return JSON.parse(text) as unknown;
+  }
+
+  /** Where there is none. */
+  async #openDesk(): Promise<void> {
+    const url = entryUrl(import.meta.url, "../worker/attached.ts");
+    const path = JSON.stringify(fileURLToPath(url));
+    const module = `process.getBuiltinModule("node:module").createRequire(${path})(${path})`;
+    const isOpen = `${channelOf(TRACE_CHANNEL)}.hasSubscribers`;
+    await this.#evaluate(`${isOpen} || void ${module}.openDesk()`, false);
+  }
+
+  /** Of a process that Holdfast has not started: nothing is left in its main thread. */
+  async leave(): Promise<void> {
+    const over = `${channelOf(TRACE_CHANNEL)}.publish({ isOver: true })`;
+    await this.#evaluate(over, false).catch(() => undefined); // traces end by themselves, too
   }
 
   async #snapshot(path: string): Promise<{ readonly path: string }> {

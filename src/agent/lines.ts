@@ -50,7 +50,9 @@ export class Lines {
         await this.#post("Debugger.enable");
       }
       for (const line of lines) {
-        const problem = await this.#begin(line, () => isOpen);
+        const problem = await this.#begin(line, () => isOpen).catch((error: unknown) => {
+          return error instanceof Error ? error.message : String(error);
+        });
         if (problem !== null) await this.#tell({ id: line.id, off: problem });
       }
       await ended;
@@ -70,13 +72,10 @@ export class Lines {
     if (paths.length > 1) return `several files are: ${paths.slice(0, 4).join(", ")}`;
     let problem = "";
     for (const [scriptId] of files) {
-      const place = await this.#placeIn(scriptId, line);
-      if (typeof place === "string") problem ||= place;
-      else {
-        const { location, values } = place;
-        await this.#setAt({ location, condition: conditionOf(line.id, values), isOpen });
-        return null;
-      }
+      const found = await this.#placeIn(scriptId, line);
+      const refused = typeof found === "string" ? found : await this.#tryAt(found, line, isOpen);
+      if (refused === null) return null;
+      problem ||= refused;
     }
     return problem;
   }
@@ -92,37 +91,51 @@ export class Lines {
       const found = findFunction(scriptSource, at);
       if (typeof found === "string") return found;
       const { line: lineNumber, column: columnNumber, values } = found;
-      const [location] = await this.#locations({ scriptId, lineNumber, columnNumber });
-      return location === undefined ? `${at} has no code` : { location, values };
+      return { location: { scriptId, lineNumber, columnNumber }, values };
     }
-    const start = { scriptId, lineNumber: at - 1, columnNumber: 0 };
-    const [location] = await this.#locations(start);
-    if (location === undefined) return `the file has no code at line ${at}, nor behind it`;
-    const next = location.lineNumber + 1;
-    if (next < at) return `the file has no line ${at}`;
-    if (next > at) return `line ${at} has no code of its own; the next that has is ${next}`;
     const members = variables.map((name) => `${JSON.stringify(name)}: ${readOf(name)}`);
-    return { location, values: `[{ __proto__: null, ${members.join(", ")} }]` };
+    const values = `[{ __proto__: null, ${members.join(", ")} }]`;
+    return { location: { scriptId, lineNumber: at - 1, columnNumber: 0 }, values };
   }
 
-  async #locations(start: Debugger.Location): Promise<readonly Debugger.BreakLocation[]> {
-    // as the protocol describes the answer
-    const { locations } = (await this.#post("Debugger.getPossibleBreakpoints", {
-      start,
-    })) as Debugger.GetPossibleBreakpointsReturnType;
-    return locations;
+  /**
+   * V8 slides to the next place where it can stop. (Debugger.getPossibleBreakpoints would tell
+   * where that is, but has none in a process that spun before the agent came.)
+   */
+  async #tryAt(
+    { location, values }: { readonly location: Debugger.Location; readonly values: string },
+    { id, at }: WatchedLine,
+    isOpen: () => boolean,
+  ): Promise<string | null> {
+    const place: Place = { location, condition: conditionOf(id, values), isOpen };
+    const actual = await this.#setAt(place).catch((error: unknown) => {
+      if (String(error).includes("Could not resolve")) return null; // V8 found no code behind it
+      throw error;
+    });
+    if (actual === null) return `the file has no line ${at} with code, nor one behind it`;
+    const isThere = typeof at === "string" || actual.lineNumber + 1 === at;
+    if (isThere) return null;
+    await this.#remove(actual.breakpointId);
+    const next = actual.lineNumber + 1;
+    if (next < at) return `the file has no line ${at}`;
+    return `line ${at} has no code of its own; the next that has is ${next}`;
   }
 
-  async #setAt(place: Place): Promise<void> {
+  async #setAt(place: Place): Promise<{ breakpointId: string; lineNumber: number }> {
     const { location, condition } = place;
-    const { scriptId, lineNumber, columnNumber = 0 } = location;
     // as the protocol describes the answer
-    const { breakpointId } = (await this.#post("Debugger.setBreakpoint", {
-      location: { scriptId, lineNumber, columnNumber },
+    const { breakpointId, actualLocation } = (await this.#post("Debugger.setBreakpoint", {
+      location,
       condition,
     })) as Debugger.SetBreakpointReturnType;
-    if (place.isOpen()) this.#set.set(breakpointId, place);
-    else await this.#post("Debugger.removeBreakpoint", { breakpointId });
+    this.#set.set(breakpointId, place);
+    if (!place.isOpen()) await this.#remove(breakpointId);
+    return { breakpointId, lineNumber: actualLocation.lineNumber };
+  }
+
+  async #remove(breakpointId: string): Promise<void> {
+    this.#set.delete(breakpointId);
+    await settled(this.#post("Debugger.removeBreakpoint", { breakpointId }));
   }
 
   /** V8 has stopped: at one of ours it goes on without it; another's pause is left alone. */
@@ -131,8 +144,7 @@ export class Lines {
     if (ours.length === 0) return;
     for (const breakpointId of ours) {
       const place = this.#set.get(breakpointId);
-      this.#set.delete(breakpointId);
-      void settled(this.#post("Debugger.removeBreakpoint", { breakpointId }));
+      void this.#remove(breakpointId);
       setTimeout(() => {
         if (place?.isOpen() === true) void settled(this.#setAt(place));
       }, AGAIN_AFTER_MS).unref();
@@ -142,9 +154,7 @@ export class Lines {
 
   async #clear(): Promise<void> {
     for (const [breakpointId, place] of this.#set) {
-      if (place.isOpen()) continue;
-      this.#set.delete(breakpointId);
-      await settled(this.#post("Debugger.removeBreakpoint", { breakpointId }));
+      if (!place.isOpen()) await this.#remove(breakpointId);
     }
     if (this.#asks === 0) await settled(this.#post("Debugger.disable"));
   }

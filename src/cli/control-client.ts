@@ -27,6 +27,9 @@ const PROBE_TIMEOUT_MS = 1000;
 /** Of one answer or line; a log record is bounded by the keeper. */
 const ANSWER_BYTES_MAX: number = 16 * 1024 * 1024;
 
+/** What `holdfast attach` serves is meant only where it is named, or alone. */
+const ATTACHED = /^pid-\d+$/;
+
 export interface Service {
   readonly name: string;
   readonly socketPath: string;
@@ -53,7 +56,8 @@ export async function findService(name: string | null, environment: Environment)
     const near = didYouMean(name, names);
     throw notRunning(`no service named ${name} is running; there is ${names.join(", ")}.${near}`);
   }
-  const [only, ...others] = running;
+  const services = running.filter((service) => !ATTACHED.test(service.name));
+  const [only, ...others] = services.length > 0 ? services : running;
   if (only !== undefined && others.length === 0) return only;
   throw new HoldfastError(
     "ERR_HOLDFAST_USAGE",

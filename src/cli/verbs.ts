@@ -176,6 +176,15 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./debug.ts"),
   },
   {
+    name: "attach",
+    summary: "stacks, profile, trace, debug and patch for a Node process not started by Holdfast",
+    usage: "<pid> [flags]",
+    flags: [JSON_LINES],
+    positionalsMax: 1,
+    examples: ["holdfast attach 4711", "holdfast stacks --name pid-4711"],
+    load: () => import("./attach.ts"),
+  },
+  {
     name: "patch",
     summary: "replace functions of the running program by those of the file on disk",
     usage: "<worker> <file> | --all <file> [flags]",

@@ -36,7 +36,7 @@ interface Waiting {
   readonly onPart: (value: unknown) => void;
 }
 
-/** See the file's docstring. Owns its descriptor. */
+/** See the file's docstring. Owns its stream, which may be a descriptor. */
 export class AgentLink {
   readonly #socket: Socket;
   readonly #asks = new Map<number, Waiting>();
@@ -45,9 +45,10 @@ export class AgentLink {
   #fault = "";
 
   /** @param onGone told when the agent has ended, with its last words */
-  constructor(descriptor: number, onGone: (message: string) => void) {
+  constructor(stream: number | Socket, onGone: (message: string) => void) {
     this.#onGone = onGone;
-    this.#socket = new Socket({ fd: descriptor, readable: true, writable: true });
+    const options = { readable: true, writable: true };
+    this.#socket = typeof stream === "number" ? new Socket({ fd: stream, ...options }) : stream;
     const lines = new JsonLines(LINE_CHARACTERS_MAX);
     this.#socket.on("data", (chunk: Buffer) => {
       // our own thread, of the same version; what it says of the application is only shown

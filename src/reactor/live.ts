@@ -3,13 +3,7 @@
  * snapshots, debuggers. Answers go to the control socket as they come.
  */
 import { formatSize } from "../base/mod.ts";
-import type {
-  HeapFigures,
-  LoadedScript,
-  MainStack,
-  PatchResult,
-  ResolvedConfig,
-} from "../base/mod.ts";
+import type { HeapFigures, LoadedScript, MainStack, PatchResult } from "../base/mod.ts";
 import { machineNowMs, readProcessMemory } from "../os/mod.ts";
 import { LineQueue } from "../supervision/mod.ts";
 import type {
@@ -43,9 +37,14 @@ const PATCH_LIMIT_MS = 300_000;
 const SNAPSHOT_BYTES_FOR_BYTE = 16;
 const SNAPSHOT_BYTES_PER_MS = 7500;
 
+/** A worker as far as its agent is concerned. */
+export type LiveLink = Pick<
+  WorkerLink,
+  "index" | "pid" | "agent" | "isFed" | "heartbeatMs" | "holds"
+>;
+
 export interface LivePorts {
-  readonly links: ReadonlyMap<number, WorkerLink>;
-  config(): ResolvedConfig;
+  readonly links: ReadonlyMap<number, LiveLink>;
   /** Of all workers together; 0: no limit. */
   limitBytes(): number;
   readonly log: (level: "info" | "warn", message: string, fields: LogFields) => void;
@@ -198,11 +197,11 @@ export class Live implements ControlledLive {
     );
   }
 
-  #chosen(worker: number | null): readonly WorkerLink[] {
+  #chosen(worker: number | null): readonly LiveLink[] {
     return this.#links().filter(({ index }) => worker === null || index === worker);
   }
 
-  async #stack(link: WorkerLink, variables: boolean): Promise<WorkerStack> {
+  async #stack(link: LiveLink, variables: boolean): Promise<WorkerStack> {
     const { index: worker, pid, heartbeatMs } = link;
     const silentMs = heartbeatMs === 0 ? 0 : Math.max(0, Math.round(machineNowMs() - heartbeatMs));
     try {
@@ -229,14 +228,14 @@ export class Live implements ControlledLive {
   }
 
   /** The worker of an index that serves: during a reload there are two. */
-  #serving(worker: number): WorkerLink {
+  #serving(worker: number): LiveLink {
     const links = this.#links().filter(({ index }) => index === worker);
     const link = links.find(({ isFed }) => isFed) ?? links.at(-1);
     if (link === undefined) throw new Error(`worker ${worker} has just ended`);
     return link;
   }
 
-  #links(): readonly WorkerLink[] {
+  #links(): readonly LiveLink[] {
     return [...this.#ports.links.values()];
   }
 }

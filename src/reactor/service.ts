@@ -151,7 +151,6 @@ export class Service {
     });
     this.#live = new Live({
       links: this.links,
-      config: () => this.config,
       limitBytes: () => this.#memoryPlan().watchBytes,
       log,
     });

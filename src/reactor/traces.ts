@@ -33,6 +33,9 @@ const TRACES_MAX = 8;
 const UNREAD_PER_WORKER_MAX = 4;
 const HEADER_BYTES = 8;
 
+/** A worker as far as traces are concerned. */
+export type TracedLink = Pick<WorkerLink, "id" | "index" | "agent" | "isReady" | "send">;
+
 interface Trace {
   readonly id: number;
   /** The ids of a former reactor were the same. */
@@ -55,15 +58,15 @@ interface Trace {
 
 /** See the file's docstring. */
 export class Traces implements ControlledTraces {
-  readonly #links: ReadonlyMap<number, WorkerLink>;
+  readonly #links: ReadonlyMap<number, TracedLink>;
   readonly #traces: Map<number, Trace> = new Map();
   /** Parts of answers, by worker and question. */
   readonly #parts: Map<string, Buffer[]> = new Map();
-  readonly #asked: Map<number, (link: WorkerLink, answer: Answer) => void> = new Map();
+  readonly #asked: Map<number, (link: TracedLink, answer: Answer) => void> = new Map();
   #pulls: NodeJS.Timeout | null = null;
   #lastId = 0;
 
-  constructor(links: ReadonlyMap<number, WorkerLink>) {
+  constructor(links: ReadonlyMap<number, TracedLink>) {
     this.#links = links;
   }
 
@@ -135,7 +138,7 @@ export class Traces implements ControlledTraces {
   }
 
   /** The application of this worker is there: what is on is on in it too. */
-  ready(link: WorkerLink): void {
+  ready(link: TracedLink): void {
     for (const trace of this.#traces.values()) {
       const isMeant = trace.worker === null || trace.worker === link.index;
       if (trace.holders.has(link.id)) continue;
@@ -143,7 +146,7 @@ export class Traces implements ControlledTraces {
     }
   }
 
-  gone(link: WorkerLink): void {
+  gone(link: TracedLink): void {
     for (const key of this.#parts.keys()) {
       if (key.startsWith(`${link.id}.`)) this.#parts.delete(key);
     }
@@ -157,7 +160,7 @@ export class Traces implements ControlledTraces {
   }
 
   /** A part of an answer (PACKET_TRACE). */
-  receive(link: WorkerLink, payload: Buffer): void {
+  receive(link: TracedLink, payload: Buffer): void {
     if (payload.length < HEADER_BYTES) return;
     const id = payload.readUInt32LE(0);
     const key = `${link.id}.${id}`;
@@ -168,18 +171,22 @@ export class Traces implements ControlledTraces {
       return;
     }
     this.#parts.delete(key);
-    // our own worker's, of the same version
-    const answer = JSON.parse(Buffer.concat(parts).toString()) as Answer;
+    this.answer(link, id, JSON.parse(Buffer.concat(parts).toString()));
+  }
+
+  /** A whole answer. */
+  answer(link: TracedLink, id: number, value: unknown): void {
+    const answer = value as Answer; // our own worker's, of the same version
     const trace = this.#traces.get(id);
     if (trace === undefined) this.#asked.get(id)?.(link, answer);
     else this.#answered(trace, link, answer);
   }
 
-  #readyLinks(): readonly WorkerLink[] {
+  #readyLinks(): readonly TracedLink[] {
     return [...this.#links.values()].filter(({ isReady }) => isReady);
   }
 
-  #give(trace: Trace, link: WorkerLink): void {
+  #give(trace: Trace, link: TracedLink): void {
     trace.holders.set(link.id, link.index);
     link.send(startOf(trace));
   }
@@ -202,7 +209,7 @@ export class Traces implements ControlledTraces {
     }
   }
 
-  #watch(trace: Trace, link: WorkerLink, lines: readonly WatchedLine[]): void {
+  #watch(trace: Trace, link: TracedLink, lines: readonly WatchedLine[]): void {
     if (trace.watches.has(link.id) || trace.state !== "running") return;
     const ask = link.agent.open({ kind: "lines", lines }, { limitMs: null });
     trace.watches.set(link.id, ask);
@@ -236,7 +243,7 @@ export class Traces implements ControlledTraces {
     }
   }
 
-  #answered(trace: Trace, link: WorkerLink, answer: Answer): void {
+  #answered(trace: Trace, link: TracedLink, answer: Answer): void {
     const worker = link.index;
     if (typeof answer.error === "string") {
       trace.lines.push({ type: "refused", worker, message: answer.error });

@@ -49,6 +49,8 @@ export type {
 export { Supervisor } from "./supervisor.ts";
 export type { AdoptedWorker, LogFields, SupervisorPorts } from "./supervisor-types.ts";
 export { LineQueue } from "./line-queue.ts";
+export { liveRoutes } from "./live-routes.ts";
+export { traceRoutes } from "./trace-routes.ts";
 export type {
   AttachedDebugger,
   ControlledLive,

@@ -21,6 +21,7 @@ import { FlowHost } from "./flow-host.ts";
 import { Listeners } from "./listeners.ts";
 import type { ClusterModule, ServerCallback, ServerQuery } from "./node-internals.ts";
 import { Vitals } from "./vitals.ts";
+import { passTraceContext } from "./trace-context.ts";
 import { TracePort } from "./trace-port.ts";
 import { WorkerContext } from "./worker-context.ts";
 import type { Server } from "node:net";
@@ -48,6 +49,8 @@ interface WorkerEnvironment {
   readonly origins: AsyncOrders | null;
   /** 1: it asks for a core before it ends by an error (`--core`). */
   readonly core: number;
+  /** 1: it passes trace contexts on (`--trace-context`). */
+  readonly traceContext: number;
 }
 
 function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
@@ -65,6 +68,7 @@ function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
     synchronous: take("SYNCHRONOUS"),
     origins: takeOrders(env),
     core: take("CORE"),
+    traceContext: take("TRACE_CONTEXT"),
   };
 }
 
@@ -277,5 +281,6 @@ export function startWorker(): void {
   listenToReactor(channel, context, listeners, new TracePort(channel, identity.index), origin);
   startAgent();
   if (identity.core === 1) askForCore();
+  if (identity.traceContext === 1) passTraceContext();
   context.send({ type: "attached", pid: process.pid, version: process.version });
 }

@@ -1,0 +1,125 @@
+/**
+ * Whether a process may be attached to, found out without touching it: a signal that it does not
+ * expect would end it.
+ */
+import { readFileSync, readdirSync, readlinkSync, statSync } from "node:fs";
+import { openTarget } from "../autopsy/mod.ts";
+import { HoldfastError } from "../base/mod.ts";
+import { PtraceTracer } from "../os/mod.ts";
+
+const SIGUSR1 = 10;
+/** `uv_signal_t` (libuv, uv.h and uv/unix.h, 1.x, 64 bits): number, left and right in the tree. */
+const UV_SIGNAL = { signum: 104, left: 112, right: 120 } as const;
+const SIGNALS_MAX = 256;
+/** Node's default; other ports stand on the command line. */
+const INSPECTOR_PORT = 9229;
+/** LISTEN in /proc/net/tcp (include/net/tcp_states.h). */
+const LISTEN = "0A";
+
+/** Throws when the process is not one that can be attached to. */
+export function checkTarget(pid: number): void {
+  const refuse = (why: string): never => {
+    throw attachError(`Cannot attach to process ${pid}: ${why}. Nothing was done to it.`);
+  };
+  const status = read(`/proc/${pid}/status`) ?? refuse("there is no such process");
+  const owner = statSync(`/proc/${pid}`).uid;
+  const own = process.geteuid?.() ?? 0;
+  if (owner !== own) refuse(`it belongs to another user (${owner}, you are ${own})`);
+  const command = (read(`/proc/${pid}/cmdline`) ?? "").split("\0");
+  if (pid === process.pid) refuse("it is this very command");
+  if (command.some((word) => /\/(?:worker|portable)\/preload\.c[jt]s$/.test(word))) {
+    refuse("it is a worker of a service of Holdfast: use `holdfast stacks` and the like at once");
+  }
+  for (const name of ["net", "mnt", "pid"]) {
+    if (link(`/proc/${pid}/ns/${name}`) === link(`/proc/self/ns/${name}`)) continue;
+    refuse("it is in another container: run holdfast there");
+  }
+  if (!isCaught(status, SIGUSR1)) {
+    const isOff = [command.join(" "), read(`/proc/${pid}/environ`) ?? ""].some((text) => {
+      return text.includes("--disable-sigusr1");
+    });
+    const why = "it does not expect SIGUSR1, which would end it: it is not Node";
+    refuse(isOff ? "it runs with --disable-sigusr1" : why);
+  }
+  const handled = signalsOf(pid);
+  if (handled === null) refuse("it is not Node (or one whose symbols are missing)");
+  else if (handled.includes(SIGUSR1)) refuse("the application handles SIGUSR1 itself");
+  const port = INSPECTOR_PORT;
+  // by any of these flags it is another port, or it is open already
+  const isOwn = command.some((word) => word.startsWith("--inspect"));
+  if (!isOwn && isTaken(port)) refuse(`port ${port} is taken, where Node would open its inspector`);
+}
+
+/** TCP ports of this machine that the process listens on. */
+export function listening(pid: number): readonly number[] {
+  const inodes = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => link(`/proc/${pid}/fd/${fd}`)));
+  return sockets(pid).flatMap(({ port, inode }) => (inodes.has(`socket:[${inode}]`) ? [port] : []));
+}
+
+export function attachError(message: string, cause?: unknown): HoldfastError {
+  return new HoldfastError("ERR_HOLDFAST_ATTACH", message, { cause });
+}
+
+function isTaken(wanted: number): boolean {
+  return sockets(process.pid).some(({ port }) => port === wanted);
+}
+
+/** Listening sockets (proc_pid_net(5)): sl local_address rem_address st ... inode. */
+function sockets(pid: number): readonly { readonly port: number; readonly inode: string }[] {
+  return ["tcp", "tcp6"].flatMap((name) => {
+    const lines = (read(`/proc/${pid}/net/${name}`) ?? "").split("\n").slice(1);
+    return lines.flatMap((line) => {
+      const [, local = "", , state, , , , , , inode = ""] = line.trim().split(/\s+/);
+      return state === LISTEN ? [{ port: parseInt(local.split(":")[1] ?? "", 16), inode }] : [];
+    });
+  });
+}
+
+/** Whether the process has a handler for a signal (`SigCgt` in proc_pid_status(5)). */
+function isCaught(status: string, signal: number): boolean {
+  const [, mask = "0"] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(status) ?? [];
+  return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
+}
+
+/**
+ * The signals that the application listens to: libuv's tree of handles, read from the process's
+ * memory. Null: it has no libuv that can be read.
+ */
+function signalsOf(pid: number): readonly number[] | null {
+  const target = openTarget(pid, { tracer: new PtraceTracer() });
+  try {
+    // a static variable of src/unix/signal.c; the compiler may add a suffix
+    const [symbol] = target.executable.symbols.matching((name) => {
+      return name === "uv__signal_tree" || name.startsWith("uv__signal_tree.");
+    });
+    const root = symbol === undefined ? null : target.modules.address(symbol.name);
+    if (root === null) return null;
+    const found: number[] = [];
+    const queue = [target.memory.word(root)];
+    for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
+      if (node === 0 || found.length >= SIGNALS_MAX) continue;
+      found.push(target.memory.word(node + UV_SIGNAL.signum) % 2 ** 32);
+      queue.push(target.memory.word(node + UV_SIGNAL.left));
+      queue.push(target.memory.word(node + UV_SIGNAL.right));
+    }
+    return found;
+  } finally {
+    target.close();
+  }
+}
+
+function read(file: string): string | null {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return null; // it has ended, or it is not ours to read
+  }
+}
+
+function link(file: string): string | null {
+  try {
+    return readlinkSync(file);
+  } catch {
+    return null; // as above
+  }
+}

@@ -1,0 +1,15 @@
+/** The agent's thread, wherever it is started. */
+import type { WorkerOptions } from "node:worker_threads";
+
+export const AGENT_OPTIONS: Omit<WorkerOptions, "workerData"> = {
+  name: "holdfast agent",
+  // nothing of the application's: neither its flags and preloads nor its environment
+  execArgv: [],
+  env: {},
+  stdin: false,
+  stdout: true,
+  stderr: true,
+  trackUnmanagedFds: false,
+  // it holds a profile or a source map at most
+  resourceLimits: { maxOldGenerationSizeMb: 96, maxYoungGenerationSizeMb: 4 },
+};

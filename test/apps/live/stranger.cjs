@@ -1,0 +1,18 @@
+"use strict";
+// A process that Holdfast has not started. Prints its port; spins where that is asked for.
+const { existsSync } = require("node:fs");
+const http = require("node:http");
+
+function hidden(n) {
+  const twice = n * 2;
+  return twice + 1;
+}
+
+if (process.argv.includes("--handler")) process.on("SIGUSR1", () => console.log("signalled"));
+const server = http.createServer((req, res) => {
+  const until = new URL(req.url, "http://test").searchParams.get("until");
+  let n = 4;
+  while (until !== null && !existsSync(until)) n = hidden(n) % 1000;
+  res.end(String(hidden(n)));
+});
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));
