@@ -31,6 +31,8 @@ export interface Config {
   readonly stallRescue?: boolean;
   /** Whether an uncaught error says who set the timer, tick or file operation that failed. */
   readonly asyncOrigin?: "adaptive" | "always" | "off";
+  /** Give outbound requests the `traceparent` of the request that is being served. */
+  readonly traceContext?: boolean;
   /** Directory for cores of workers that crash or are evicted. Default: none are kept. */
   readonly core?: string;
   /** Of all cores together, compressed; the newest are kept. Default: `"2GiB"`. */

@@ -83,6 +83,7 @@ function withDefaults(config: CheckedConfig, located: Located): ResolvedConfig {
     stallWarnMs: config.stallWarn ?? parseDuration(DEFAULTS.stallWarn),
     stallRescue: config.stallRescue ?? false,
     asyncOrigin: config.asyncOrigin ?? DEFAULTS.asyncOrigin,
+    traceContext: config.traceContext ?? false,
     core: config.core ?? null,
     coreLimitBytes: config.coreLimit ?? parseSize(DEFAULTS.coreLimit),
     gate: config.gate ?? DEFAULTS.gate,

@@ -77,6 +77,13 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     "text",
     "tell who set a timer that failed (default adaptive)",
   ),
+  option(
+    "traceContext",
+    "trace-context",
+    null,
+    "switch",
+    "pass on traceparent to outbound requests",
+  ),
   option("core", "core", "<folder>", "text", "keep cores of workers that crash there"),
   option("coreLimit", "core-limit", "<size>", "text", "all of them together (default 2GiB)"),
   option(

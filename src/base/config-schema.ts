@@ -119,6 +119,7 @@ const schema = v.strictObject({
   asyncOrigin: v.optional(
     v.picklist(["adaptive", "always", "off"], `"adaptive", "always" or "off"`),
   ),
+  traceContext: v.optional(flag),
   core: v.optional(text),
   coreLimit: v.optional(
     size((bytes) => bytes >= CORE_LIMIT_BYTES_MIN, `at least ${formatSize(CORE_LIMIT_BYTES_MIN)}`),

@@ -30,6 +30,8 @@ export interface ResolvedConfig {
   readonly stallRescue: boolean;
   /** Of which callbacks it is written down who sets them: those that failed, all, none. */
   readonly asyncOrigin: "adaptive" | "always" | "off";
+  /** Whether outbound requests get the `traceparent` of the request that is being served. */
+  readonly traceContext: boolean;
   /** Absolute directory of cores of workers that crash; null: none are kept. */
   readonly core: string | null;
   /** Of all cores of the service together, compressed. */

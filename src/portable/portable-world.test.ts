@@ -35,6 +35,7 @@ export const CONFIG: ResolvedConfig = {
   stallWarnMs: 0,
   stallRescue: false,
   asyncOrigin: "adaptive",
+  traceContext: false,
   core: null,
   coreLimitBytes: 2 ** 31,
   gate: "observe",

@@ -19,11 +19,16 @@ export class Origins {
   }
 
   /** What a new worker is told. */
-  environment({ asyncOrigin: mode, core }: ResolvedConfig): Readonly<Record<string, string>> {
+  environment({
+    asyncOrigin: mode,
+    core,
+    traceContext,
+  }: ResolvedConfig): Readonly<Record<string, string>> {
     const orders = { mode, armed: [...this.#failures.values()] };
     return {
       HOLDFAST_WORKER_ORIGINS: JSON.stringify(orders),
       HOLDFAST_WORKER_CORE: core === null ? "0" : "1",
+      HOLDFAST_WORKER_TRACE_CONTEXT: traceContext ? "1" : "0",
     };
   }
 }

@@ -1,9 +1,9 @@
 /**
  * W3C trace context, passed on (`--trace-context`): what the application asks others for while it
- * serves a request that has a `traceparent` gets that one, unchanged, with its `tracestate`. That is
- * what the recommendation asks of a component that makes no spans of its own (W3C Trace Context,
- * 4.3 "A vendor ... that doesn't modify": forwards both as they are). Where the application, or a
- * tracer in it, has set the header itself, nothing is touched.
+ * serves a request that has a `traceparent` gets that one, with its `tracestate`. Who receives the
+ * header has to send it on and may change it (W3C Trace Context, "Mutating the traceparent Field");
+ * we make no spans, so it stays as it is. Where the application, or a tracer in it, has set the
+ * header itself, nothing is touched.
  *
  * ```
  *   http.server.request.start --> AsyncLocalStorage --> http.client.request.created  setHeader
@@ -25,10 +25,10 @@ interface UndiciRequest {
   addHeader?(name: string, value: string): unknown;
 }
 
-/** Version, trace, parent, flags: section 3.2 of the recommendation. */
+/** Version, trace, parent, flags ("traceparent Header Field Values"). */
 const TRACEPARENT =
   /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-|$)/;
-/** Section 3.3.1.1: at least that much is to be passed on; no more is. */
+/** At least that much is to be passed on ("tracestate Limits"); what is longer is left out. */
 const TRACESTATE_CHARACTERS_MAX = 512;
 
 /** Passes it on for the life of the process. */
