@@ -74,7 +74,7 @@ describe("with --core, a worker that ends", () => {
     assert.match(await autopsy(await kept(service, full), "stacks"), /\/oom \(.*dies\.cjs:12/);
     const hit = await died(service, "/segv");
     assert.equal(hit.exit.signal, "SIGSEGV");
-    assert.match(await autopsy(await kept(service, hit), "stacks"), /SIGSEGV[^]*\/segv \(/);
+    assert.match(await autopsy(await kept(service, hit), "stacks"), /\/segv \(/);
     const shown = await service.control("crashes", "show");
     assert.match(
       shown.stdout.toString(),

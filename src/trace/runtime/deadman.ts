@@ -1,8 +1,8 @@
 /**
  * DTrace's deadman: a trace that keeps its worker from working ends by itself. What a clause takes
  * is judged firing by firing (`site.ts`); what the probe around it costs is not seen there. Here
- * the sum of both is: a timer that is late, again and again, while the trace fires very often. A worker
- * that is late without that is what one traces to understand, and is left alone.
+ * the sum of both is: a timer that is late, again and again, while the trace fires very often. A
+ * worker that is late without that is what one traces to understand, and is left alone.
  */
 
 /** So late is no timer of a worker that serves. */
