@@ -184,7 +184,9 @@ const commands = {
   },
   faults: (args) => benchmark("faults", args),
   bench: (args) =>
-    args[0] === "overload" ? benchmark("overload", args.slice(1)) : benchmark("cost", args),
+    ["overload", "flow"].includes(args[0])
+      ? benchmark(args[0], args.slice(1))
+      : benchmark("cost", args),
   /** What a situation looks like without Holdfast, and with it. */
   example([name, ...rest]) {
     build({ always: false });

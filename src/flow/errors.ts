@@ -24,6 +24,9 @@ export class Overloaded extends FlowError {
   readonly retryAfterMs: number;
 
   constructor(gate: string, reason: Refusal, retryAfterMs: number, options?: ErrorOptions) {
+    // thousands a second, when there is no time for it; the stack would be that of the gate
+    const former = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(
       "ERR_HOLDFAST_OVERLOADED",
       `Refused by the gate "${gate}": ${MEANINGS[reason]}. ` +
@@ -31,6 +34,7 @@ export class Overloaded extends FlowError {
         `\`holdfast work\` shows what it is busy with.`,
       options,
     );
+    Error.stackTraceLimit = former;
     this.reason = reason;
     this.gate = gate;
     this.retryAfterMs = retryAfterMs;

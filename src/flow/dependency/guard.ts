@@ -54,7 +54,7 @@ export function guard<Client extends object>(client: Client, options: GuardOptio
   const bound = gate({
     name,
     limit: typeof limit === "number" ? { kind: "fixed", max: limit } : limit,
-    queue: { policy: "fifo", ...queue },
+    queue: { policy: "fifo", targetMs: 100, intervalMs: 500, ...queue },
     account: null,
   });
   const operations = account("op");
