@@ -140,7 +140,7 @@ export class Service {
     this.#stalls = new Stalls({
       nowMs: machineNowMs,
       config: () => this.config,
-      mainThreadCpuMs: (pid) => readThreadStat(pid, pid)?.cpuMs ?? null,
+      mainThread: (pid) => readThreadStat(pid, pid),
       executing: (link) => this.#observation.executing(link),
       evict: (link) => {
         // stopped from outside: then what it was executing is not to blame

@@ -24,6 +24,7 @@ class Bench {
   evicted = 0;
   nowMs = 10_000;
   cpuMs: number | null = 0;
+  state = "S";
   answer: (request: AgentRequest) => unknown = () => STACK;
   readonly limits = { stallWarnMs: 500, stallLimitMs: 5000, stallRescue: false };
   readonly link: WorkerLink;
@@ -48,7 +49,7 @@ class Bench {
     const ports: StallPorts = {
       nowMs: () => this.nowMs,
       config: () => this.limits,
-      mainThreadCpuMs: () => this.cpuMs,
+      mainThread: () => (this.cpuMs === null ? null : { cpuMs: this.cpuMs, state: this.state }),
       executing: () => ({ request: "GET /spin", ageMs: 600 }),
       evict: () => (this.evicted += 1),
       log: (level, message, fields) => void this.said.push({ level, message, fields }),
@@ -98,6 +99,10 @@ describe("a worker without progress", () => {
     const bench = new Bench();
     await bench.silent(1000, { share: 0 });
     assert.match(bench.messages()[0] ?? "", /and is blocked/);
+    const waiting = new Bench();
+    waiting.state = "R"; // for a CPU, on a busy machine
+    await waiting.silent(1000, { share: 0 });
+    assert.match(waiting.messages()[0] ?? "", /and uses the CPU/);
   });
 
   it("is reported without a stack where there is none to be had", async () => {

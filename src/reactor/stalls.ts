@@ -30,8 +30,8 @@ const FRAMES_SAID_MAX = 12;
 export interface StallPorts {
   readonly nowMs: () => number;
   readonly config: () => Pick<ResolvedConfig, "stallWarnMs" | "stallLimitMs" | "stallRescue">;
-  /** CPU time of a worker's main thread; null when it cannot be had. */
-  readonly mainThreadCpuMs: (pid: number) => number | null;
+  /** CPU time and state of a worker's main thread, `R`: it runs, or waits for a CPU; null: gone. */
+  readonly mainThread: (pid: number) => { readonly cpuMs: number; readonly state: string } | null;
   /** The request that is being executed. */
   readonly executing: (
     link: WorkerLink,
@@ -93,7 +93,7 @@ export class Stalls {
   #begin(link: WorkerLink, silentMs: number): Stall {
     const stall: Stall = {
       atMs: this.#ports.nowMs() - silentMs,
-      cpuMs: this.#ports.mainThreadCpuMs(link.pid),
+      cpuMs: this.#ports.mainThread(link.pid)?.cpuMs ?? null,
       heartbeatMs: link.heartbeatMs,
       timer: null,
       isReported: false,
@@ -117,11 +117,11 @@ export class Stalls {
   async #report(link: WorkerLink, stall: Stall): Promise<void> {
     if (!this.#isCurrent(link, stall)) return;
     stall.isReported = true;
-    const { nowMs, mainThreadCpuMs, executing, log } = this.#ports;
+    const { nowMs, mainThread, executing, log } = this.#ports;
     const silentMs = Math.round(nowMs() - stall.atMs);
-    const cpuMs = mainThreadCpuMs(link.pid);
+    const thread = mainThread(link.pid);
     const request = executing(link);
-    const usedMs = cpuMs === null || stall.cpuMs === null ? null : cpuMs - stall.cpuMs;
+    const usedMs = thread === null || stall.cpuMs === null ? null : thread.cpuMs - stall.cpuMs;
     const watchedMs = Math.max(1, silentMs - WATCHED_AFTER_MS);
     const ask = { kind: "stack", variables: true, silentMs } as const;
     let stack: MainStack | null = null;
@@ -135,7 +135,8 @@ export class Stalls {
       stall.isAsked = false;
     }
     link.lastStack = stack === null ? [] : stackLines(stack);
-    const isBusy = usedMs !== null && usedMs / watchedMs > BUSY_SHARE;
+    // on a busy machine it may have had little of the CPU that it wanted
+    const isBusy = (usedMs ?? 0) / watchedMs > BUSY_SHARE || thread?.state === "R";
     const how = usedMs === null ? "" : isBusy ? " and uses the CPU" : " and is blocked";
     const where = stack === null ? `: ${why}` : whereText(stack);
     const what = `makes no progress for ${formatDuration(silentMs)}${how}${where}`;
