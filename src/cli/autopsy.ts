@@ -39,6 +39,7 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
       node: textFlag(parsed, "node"),
       tracer: tracer(),
       environment: { ...world.environment },
+      ...(copy === null ? {} : { title: `pid ${what}` }),
       onProgress: progress(world),
     });
     return await work(session, stages, parsed, world);

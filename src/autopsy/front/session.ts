@@ -33,6 +33,8 @@ export interface SessionOptions {
   /** Stops live processes; null: by signal. */
   readonly tracer: Tracer | null;
   readonly environment: NodeJS.ProcessEnv;
+  /** What to call the target; else the path or the process id that was given. */
+  readonly title?: string;
   readonly onProgress?: (what: string, done: number, total: number) => void;
   /** Tables of V8's layouts in place of those that are known. */
   readonly layouts?: readonly LayoutTable[];
@@ -111,7 +113,7 @@ export class Session {
     const plain = await decompressed(what, options);
     try {
       const target = openTarget(plain?.path ?? what, { node, tracer, environment });
-      return Session.#begin({ ...target, title: what }, plain, options);
+      return Session.#begin({ ...target, title: options.title ?? what }, plain, options);
     } catch (error) {
       plain?.remove();
       throw error;
