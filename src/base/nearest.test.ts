@@ -16,6 +16,7 @@ test("the nearest name within two changes is found", () => {
 test("short names must be nearer", () => {
   assert.equal(nearestName("rnu", ["run"]), "run");
   assert.equal(nearestName("abc", ["run"]), null);
+  assert.equal(nearestName("port", ["core"]), null);
 });
 
 test("a sentence is made of it, or nothing", () => {

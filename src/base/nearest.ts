@@ -1,8 +1,8 @@
 /** The name that somebody who mistyped probably meant. */
 
-/** A name of at least `LENGTH_MIN` letters may differ in this many. */
+/** A name of at least `LENGTH_MIN` letters may differ in this many; `port` is no typo of `core`. */
 const DISTANCE_MAX = 2;
-const LENGTH_MIN = 4;
+const LENGTH_MIN = 6;
 /** Longer texts are no typing error; the table below is quadratic. */
 const LENGTH_MAX = 64;
 
