@@ -72,7 +72,7 @@ async function measured(client) {
 
 function say(name, { slow, fast, heapMB }) {
   console.log(
-    `${name.padEnd(8)} ${slow.good} of ${slow.sent} answered within 1 s, ${slow.refused} refused; ` +
+    `${name.padEnd(8)} ${slow.good} of ${slow.sent} within 1 s, ${slow.refused} refused; ` +
       `heap grew by ${Math.round(heapMB)} MB; /fast: p99 ${fast.p99Ms.toFixed(1)} ms, ` +
       `${fast.good} of ${fast.sent}`,
   );

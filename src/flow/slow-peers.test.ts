@@ -41,7 +41,7 @@ function seconds(
 }
 
 describe("slow peers", () => {
-  it("a client that reads nothing is ended after the patience, one that reads slowly is not", () => {
+  it("one that reads nothing is ended after the patience, one that reads slowly is not", () => {
     const peers = new SlowPeers({ patienceMs: 5000, leastRate: 100 });
     const stuck = fake({ writableLength: 5000, bytesWritten: 5000 });
     const slow = fake({ writableLength: 50_000, bytesWritten: 50_000 });

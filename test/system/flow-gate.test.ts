@@ -49,7 +49,7 @@ async function counts(target: Target): Promise<{ entered: number; aborted: numbe
 }
 
 describe("run --gate", () => {
-  it("refuses what waits for too long before the application sees it, and health passes", async (t) => {
+  it("refuses what waits for too long, unseen by the application; health passes", async (t) => {
     const service = await startService(t, { entry, workers: 1, flags: ["--gate", "2"] });
     const target = await service.target();
     const slow = together(target, 12, "/wait?ms=1500");
@@ -82,7 +82,10 @@ describe("run --gate", () => {
     const served = statuses.filter((status) => status === 200).length;
     assert.ok(served > 10, `${served} served`);
     assert.ok(served < statuses.length, "none was refused");
-    assert.deepEqual([...new Set(statuses)].toSorted((a, b) => a - b), [200, 503]);
+    assert.deepEqual(
+      [...new Set(statuses)].toSorted((a, b) => a - b),
+      [200, 503],
+    );
     assert.equal((await counts(target)).entered, served);
   });
 
@@ -104,7 +107,10 @@ describe("run --gate", () => {
       const service = await startService(t, { entry, workers: 1, flags: ["--gate", "1"], node });
       const responses = await together(await service.target(), 4, "/wait?ms=1300");
       const statuses = responses.map(({ status }) => status);
-      assert.deepEqual(statuses.toSorted((a, b) => a - b), [200, 503, 503, 503]);
+      assert.deepEqual(
+        statuses.toSorted((a, b) => a - b),
+        [200, 503, 503, 503],
+      );
     });
   }
 

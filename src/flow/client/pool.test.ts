@@ -79,7 +79,7 @@ describe("a pool", () => {
     assert.ok(account("http.out").totals().outcomes.ok >= 2);
   });
 
-  it("hands the wire only what its limit allows, and takes an aborted one out at once", async (t) => {
+  it("hands over what its limit allows, and takes an aborted one out at once", async (t) => {
     const held: http.ServerResponse[] = [];
     const url = await answering(t, (_request, response) => held.push(response));
     const one = made(t, url, { limit: { kind: "fixed", max: 1 } });

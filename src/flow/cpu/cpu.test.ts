@@ -51,7 +51,7 @@ describe("cpu", () => {
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     t.after(() => server.close());
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`; // it listens on a port
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`; // of a port
     const slow = fetch(`${url}/slow`);
     await waitUntil("the task to run", () => pool.stats().inFlight === 1);
     for (let count = 0; count < 20; count += 1) {

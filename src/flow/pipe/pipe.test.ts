@@ -79,7 +79,7 @@ describe("pipe", () => {
     await assert.rejects(pipe(source, sink(), { maxBytes: 1000 }), PipeTooLong);
   });
 
-  it("ends with the deadline around it, with its signal, and with what a stream fails with", async () => {
+  it("ends with its deadline, its signal, and what a stream fails with", async () => {
     const silent = new Readable({ read: () => undefined });
     await assert.rejects(
       deadline.run(20, () => pipe(silent, sink())),

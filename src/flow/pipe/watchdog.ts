@@ -147,7 +147,7 @@ function patchPipeTo(limits: PipeLimits): () => void {
     "pipeTo",
     (original) =>
       async function pipeTo(this: unknown, ...args: unknown[]): Promise<unknown> {
-        const silent = { ...limits, stallMs: Number.POSITIVE_INFINITY }; // web streams show no counts
+        const silent = { ...limits, stallMs: Number.POSITIVE_INFINITY }; // they show no counts
         const watched = watchPipe([this, args[0]] as unknown as Stage[], silent, callSite());
         try {
           const value = await Reflect.apply(original, this, args);
