@@ -46,6 +46,7 @@ test("a message with line ends stays one line", () => {
 });
 
 test("one line has no control characters, whatever it is made of", () => {
+  assert.equal(oneLine("a\n\u001B\u007F\u0080\u009Bz"), "a\\n\\u001b\\u007f\\u0080\\u009bz");
   fc.assert(
     fc.property(fc.string({ unit: "binary" }), (text) => {
       // eslint-disable-next-line no-control-regex -- control characters are what it is about

@@ -136,7 +136,8 @@ export function wantsColor(
 export function oneLine(text: string): string {
   // eslint-disable-next-line no-control-regex -- control characters are what it is about
   return text.replace(/[\u0000-\u001F\u007F-\u009F]/g, (character) => {
-    return JSON.stringify(character).slice(1, -1).replace("\u007F", "\\u007f");
+    if (character < " ") return JSON.stringify(character).slice(1, -1);
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`; // JSON leaves those
   });
 }
 
