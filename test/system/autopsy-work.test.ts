@@ -50,8 +50,8 @@ async function checkWork(session: Session, { requests, place }: Truth): Promise<
   for (const row of inFlight.rows) assert.equal(row[3], "waiting for an answer");
   const modules = await ask(session, "modules");
   assert.deepEqual(
-    modules.rows.map(([file]) => file),
-    [program("service.cjs")],
+    modules.rows.map(([file, kind]) => [file, kind]),
+    [[program("service.cjs"), "commonjs"]],
   );
 }
 
@@ -102,6 +102,19 @@ describe("outstanding work in a core", () => {
       } finally {
         session.close();
       }
+    });
+
+    it(`has the modules of both loaders, Node ${major}`, async (t) => {
+      const patient = startPatient(t, major, [program("modules/main.mjs")]);
+      await inPosition(patient, { line: "loaded" });
+      const core = makeCore(patient);
+      const session = await Session.open(core, { node: null, tracer: null, environment: {} });
+      t.after(() => session.close());
+      const { rows } = await ask(session, "modules");
+      assert.deepEqual(
+        rows.map(([file, kind]) => `${path.basename(String(file))} ${kind}`),
+        ["common.cjs commonjs", "data.json commonjs", "imported.mjs esm", "main.mjs esm"],
+      );
     });
   }
 });

@@ -2,6 +2,7 @@
 import { AsyncChainReader } from "../stack/mod.ts";
 import type { Session } from "./session.ts";
 import type { CellValue, Result } from "./result.ts";
+import { modules } from "./module-verb.ts";
 import { requests } from "./request-verb.ts";
 import { LIMIT, limitOf } from "./verb.ts";
 import type { AutopsyVerb } from "./verb.ts";
@@ -132,39 +133,6 @@ const promises: AutopsyVerb = {
       remarks: [
         `${counts.pending} pending, ${counts.fulfilled} fulfilled, ${counts.rejected} rejected`,
       ],
-    };
-  },
-};
-
-const modules: AutopsyVerb = {
-  name: "modules",
-  summary: "CommonJS modules that are loaded, and scripts",
-  usage: "[part of a path] [--internal] [--limit n]",
-  flags: [{ name: "internal", placeholder: "", help: "Node's own too" }, LIMIT],
-  example: "modules node_modules",
-  async run(session, args): Promise<Result> {
-    const { heap, functions } = session.v8;
-    const [part = ""] = args.words;
-    const found = new Map<string, CellValue[]>();
-    await session.walk((address) => {
-      if (!heap.isOfType(address, "SCRIPT_TYPE")) return;
-      const script = functions.script(address);
-      if (script === null || script.name === "" || !script.name.includes(part)) return;
-      if (args.flags["internal"] !== true && script.name.startsWith("node:")) return;
-      found.set(script.name, [script.name, script.source?.length ?? null, address]);
-    }, args.signal);
-    const rows = [...found.values()].toSorted(([a], [b]) => (String(a) < String(b) ? -1 : 1));
-    const limit = limitOf(modules, args);
-    return {
-      kind: "table",
-      columns: [
-        { name: "file", kind: "text" },
-        { name: "source", kind: "bytes" },
-        { name: "script", kind: "address" },
-      ],
-      rows: rows.slice(0, limit),
-      more: Math.max(0, rows.length - limit),
-      remarks: [],
     };
   },
 };
