@@ -254,6 +254,7 @@ export const VERBS: readonly Verb[] = [
       text("property", "<name>", "find: objects that have it"),
       text("value", "<text>", "find: objects with a property that prints so"),
       text("text", "<part>", "find: strings that contain it"),
+      flag("live", "objects: without garbage"),
       flag("shapes", "objects: a row for each set of properties"),
       flag("all", "stacks: every thread; promises, requests: also those that are done"),
       flag("full", "stacks: V8's own frames too"),

@@ -1,4 +1,4 @@
-/** `snapshot` of a core against the snapshot that V8 wrote of the same process just before. */
+/** What is alive: `snapshot` against V8's own just before, `objects --live` against its count. */
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
@@ -162,6 +162,39 @@ describe("a heap snapshot made from a core", () => {
       const [mine, theirs] = [ours, own].map((all) => all.filter(({ type }) => type === "string"));
       const gap = Math.abs((mine?.length ?? 0) - (theirs?.length ?? 0));
       assert.ok(gap <= 50, `${gap} strings more or less`);
+    });
+  }
+});
+
+describe("the census of what is alive", () => {
+  for (const major of NODES.keys()) {
+    it(`is that of v8.queryObjects, Node ${major}`, async (t) => {
+      const patient = startPatient(t, major, [program("churn.cjs")]);
+      await inPosition(patient, { line: "ready" });
+      const core = makeCore(patient); // with its garbage: only now it is asked
+      patient.child.kill("SIGUSR2");
+      await inPosition(patient, { line: "}." });
+      const text = /counts (.*)\./.exec(patient.output())?.[1] ?? "{}";
+      const truth = JSON.parse(text) as Record<string, number>;
+      const session = await Session.open(core, { node: null, tracer: null, environment: {} });
+      try {
+        const counts = async (expression: string): Promise<ReadonlyMap<string, number>> => {
+          const result = await runExpression(session, parseExpression(expression), undefined);
+          assert.ok(result.kind === "table");
+          return new Map(result.rows.map(([name, count]) => [String(name), Number(count)]));
+        };
+        const all = await counts("objects --limit 0");
+        const live = await counts("objects --live --limit 0");
+        for (const [name, count] of Object.entries(truth)) {
+          // words that only look like references; V8's own lists have values of weak maps
+          const more = (live.get(name) ?? 0) - count;
+          const most = name === "Value" ? 300 : 5;
+          assert.ok(more >= 0 && more <= most, `${name}: ${live.get(name)}, in truth ${count}`);
+        }
+        assert.ok((all.get("Churned") ?? 0) > 10 * (truth["Churned"] ?? 0));
+      } finally {
+        session.close();
+      }
     });
   }
 });

@@ -15,6 +15,7 @@ import type { Heap } from "../heap/walk.ts";
 import type { Target } from "../target/target.ts";
 import type { HeapView } from "../v8/heap-view.ts";
 import { taggedFromHalves } from "../v8/tagged.ts";
+import { freeChunks } from "./free-memory.ts";
 import type { HolderScan } from "./holders.ts";
 
 const STEPS_MAX = 60;
@@ -23,6 +24,7 @@ const NATIVE_ROOTS_MAX = 8_000_000;
 const FRONTIER_MAX = 2_000_000;
 /** Below its stack pointer a function may use so much (System V ABI, x86-64). */
 const RED_ZONE_BYTES = 128;
+const PAGE_BYTES = 4096;
 const READ_BYTES = 1024 * 1024;
 
 export interface WhyPath {
@@ -95,19 +97,30 @@ export function* nativeRoots(target: Target, heap: Heap): Generator<unknown, Rea
   for (const { registers } of target.threads) {
     for (const value of registers?.byName.values() ?? []) if (value % 4 === 1) add(value - 1);
   }
-  for (const { start, end, isWritable, presentBytes } of target.mappings) {
+  for (const mapping of target.mappings) {
+    const { start, end, isWritable, presentBytes } = mapping;
     if (!isWritable || presentBytes === 0) continue;
+    const unused = freeChunks(target.memory, mapping);
+    let next = 0;
     // of a stack, what functions that have returned left below its pointer is nobody's
     const used = stacks.find((sp) => sp >= start && sp < end) ?? start;
-    for (let at = Math.max(start, used - RED_ZONE_BYTES); at < end; at += READ_BYTES) {
-      if (isPage(at)) continue;
+    for (let at = Math.max(start, used - RED_ZONE_BYTES); at < end;) {
+      if (isPage(at)) {
+        at += READ_BYTES;
+        continue;
+      }
       const bytes = Buffer.alloc(Math.min(READ_BYTES, end - at));
       const there = target.memory.readInto(at, bytes);
       for (let word = 0; word + 8 <= there; word += 8) {
         const lower = bytes.readUInt32LE(word);
-        if ((lower & 3) === 1) add(taggedFromHalves(lower, bytes.readUInt32LE(word + 4)));
+        if ((lower & 3) !== 1) continue;
+        while ((unused[next]?.end ?? Number.POSITIVE_INFINITY) <= at + word) next += 1;
+        if (at + word < (unused[next]?.start ?? Number.POSITIVE_INFINITY))
+          add(taggedFromHalves(lower, bytes.readUInt32LE(word + 4)));
       }
       yield at;
+      // behind a page that is not there, others may be
+      at += there === bytes.length ? there : there + PAGE_BYTES - ((at + there) % PAGE_BYTES);
     }
   }
   return roots;
