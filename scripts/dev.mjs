@@ -183,10 +183,12 @@ const commands = {
     return unitsCode === 0 ? systemCode : unitsCode;
   },
   faults: (args) => benchmark("faults", args),
-  bench: (args) =>
-    ["overload", "flow"].includes(args[0])
-      ? benchmark(args[0], args.slice(1))
-      : benchmark("cost", args),
+  bench(args) {
+    const [name, ...rest] = args;
+    if (name === "pipe-soak") return script("bench/flow/pipe-soak.ts", rest);
+    if (name === "overload" || name === "flow") return benchmark(name, rest);
+    return benchmark("cost", args);
+  },
   /** What a situation looks like without Holdfast, and with it. */
   example([name, ...rest]) {
     build({ always: false });
@@ -200,8 +202,12 @@ const commands = {
 };
 
 function benchmark(name, args) {
+  return script(`bench/${name}/main.ts`, args);
+}
+
+function script(file, args) {
   build({ always: false });
-  return run(NODE, [`bench/${name}/main.ts`, ...args]);
+  return run(NODE, [file, ...args]);
 }
 
 const [name = "", ...args] = process.argv.slice(2);
