@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, test } from "node:test";
 import { promisify } from "node:util";
@@ -11,6 +12,7 @@ import { Session, jsonOf, runExpression, parseExpression } from "../../src/autop
 import { selfTest } from "../../src/autopsy/front/self-test.ts";
 import { unusedAreas } from "../../src/autopsy/heap/allocation-areas.ts";
 import { Heap } from "../../src/autopsy/heap/walk.ts";
+import { EM_AARCH64 } from "../../src/autopsy/target/elf.ts";
 import { openTarget } from "../../src/autopsy/target/open.ts";
 import type { Target } from "../../src/autopsy/target/target.ts";
 import type { Confidence } from "../../src/autopsy/v8/checks.ts";
@@ -31,6 +33,9 @@ const VERSIONS = new Map([
 ]);
 /** Constants that no object of the subjects depends on enough. */
 const MISSED_MAX = 3;
+/** `e_machine` of an ELF header (System V ABI, figure 4-3). */
+const E_MACHINE_AT = 18;
+const EM_ARM = 40;
 
 async function subjectsCore(t: Parameters<typeof startPatient>[0], major: number): Promise<string> {
   const flags = ["--allow-natives-syntax", "--expose-gc", program("layout-subjects.cjs")];
@@ -99,6 +104,26 @@ async function tellsLayout(core: string, version: string): Promise<void> {
   } finally {
     session.close();
   }
+  await marksOtherMachines(core);
+}
+
+/** A core of arm64 is read with a mark on all that is said; of a third machine, refused. */
+async function marksOtherMachines(core: string): Promise<void> {
+  const bytes = readFileSync(core);
+  bytes.writeUInt16LE(EM_AARCH64, E_MACHINE_AT);
+  writeFileSync(core, bytes);
+  const session = await open(core, LAYOUTS);
+  try {
+    for (const expression of ["stacks", "objects"]) {
+      const result = await runExpression(session, parseExpression(expression), undefined);
+      assert.match(JSON.stringify(jsonOf(result)), /this is an arm64 process: nothing was tried/);
+    }
+  } finally {
+    session.close();
+  }
+  bytes.writeUInt16LE(EM_ARM, E_MACHINE_AT);
+  writeFileSync(core, bytes);
+  await assert.rejects(open(core, LAYOUTS), { code: "ERR_HOLDFAST_AUTOPSY_NOT_CORE" });
 }
 
 describe("tables of layouts", { concurrency: 2 }, () => {

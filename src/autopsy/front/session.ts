@@ -13,6 +13,7 @@ import type { Stacks } from "../stack/mod.ts";
 import { decompressCore } from "../target/compressed.ts";
 import type { PlainCore } from "../target/compressed.ts";
 import type { Tracer } from "../target/live.ts";
+import { machineRemarks } from "../target/machine.ts";
 import { openTarget } from "../target/open.ts";
 import type { Target } from "../target/target.ts";
 import { ObjectReader } from "../v8/objects.ts";
@@ -88,7 +89,10 @@ export class Session {
    */
   get doubts(): readonly string[] {
     const { layout } = this.v8;
-    const doubts = layout.choice.isExact ? [] : [inexact(layout)];
+    const doubts = [
+      ...(layout.choice.isExact ? [] : [inexact(layout)]),
+      ...machineRemarks(this.target.machine),
+    ];
     const isShort = this.#heap === null && layout.choice.isExact;
     if (isShort && this.target.kind === "live") return doubts;
     const { held, failed } = isShort ? selfTest(this.v8, this.objects, null) : this.confidence;

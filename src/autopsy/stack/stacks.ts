@@ -4,6 +4,7 @@
  * arguments, and who waits for the lowest async function.
  */
 import { MASK, isSecretName } from "../../base/mod.ts";
+import { machineRemarks } from "../target/machine.ts";
 import type { TargetThread } from "../target/target.ts";
 import type { IsolateView } from "../v8/isolates.ts";
 import type { V8Process } from "../v8/process.ts";
@@ -47,7 +48,7 @@ export function readStacks(v8: V8Process, options: StackOptions = {}): Stacks {
     v8: v8.layout.version,
     cause: causeOf(v8, threads),
     threads,
-    remarks: target.remarks,
+    remarks: [...target.remarks, ...machineRemarks(target.machine)],
   };
 }
 

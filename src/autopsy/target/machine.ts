@@ -51,6 +51,18 @@ export function machineOf(elfMachine: number): Machine | null {
   return elfMachine === EM_AARCH64 ? ARM64 : null;
 }
 
+/**
+ * What must be known of a target of this machine. On x64 stacks of JavaScript are read by what the
+ * builtins look like (v8/isolates.ts) and by registers (stack/); for arm64 nobody has done that.
+ */
+export function machineRemarks({ name }: Machine): readonly string[] {
+  if (name === "x64") return [];
+  return [
+    `this is an ${name} process: nothing was tried with such a one. Objects are read as on x64; ` +
+      `frames of JavaScript are not`,
+  ];
+}
+
 /** Registers of a thread, by the names of its machine. */
 export interface Registers {
   readonly pc: number;
