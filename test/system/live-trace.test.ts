@@ -215,6 +215,26 @@ describe("holdfast trace of workers that die and spin", () => {
     assert.equal(await trace.interrupt(), 0);
   });
 
+  it("getters, proxies and huge texts: nothing is touched, texts are cut", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const program =
+      "fn:trace-db.keep:entry { @[arg0.text, arg0.secret, arg0.trap.x, str(arg0)] = count();" +
+      ' @n = sum(arg0); @u = uniq(arg0.text); printf("%s %d", arg0, arg0.secret); print(args) }';
+    const trace = await LiveTrace.start(t, service, program);
+    const { text } = await get(await service.target(), "/hostile");
+    assert.equal(text, "0", "nothing of the application has run");
+    const line = await trace.waitFor("two rows", ({ aggregations = [] }) => {
+      return aggregations.some(({ name, rows }) => name === "" && rows.length === 2);
+    });
+    const longest = Math.max(
+      ...JSON.stringify(line)
+        .split(/[",]/)
+        .map((part) => part.length),
+    );
+    assert.ok(longest <= 201, `${longest} characters`);
+    assert.equal(await trace.interrupt(), 0);
+  });
+
   it("memory is bounded: keys beyond the limit are dropped, counted and shown", async (t) => {
     const service = await startService(t, { entry, workers: 1 });
     const program = "fn:trace-db.check:entry { @[arg0] = count() }";

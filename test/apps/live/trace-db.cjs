@@ -4,3 +4,4 @@ exports.query = async (text) => {
   return `rows of ${text}`;
 };
 exports.check = (name) => `${name} is fine`;
+exports.keep = (value) => void value;

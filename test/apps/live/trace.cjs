@@ -64,6 +64,16 @@ const ROUTES = {
     for (let key = 0; key < 1500; key += 1) db.check(`key ${key}`);
     res.end("many");
   },
+  "/hostile": (_url, res) => {
+    let touched = 0;
+    const touch = () => (touched += 1);
+    const trap = new Proxy({}, { get: touch, has: touch, ownKeys: () => (touch(), []) });
+    const value = { text: "x".repeat(5e6), trap, toString: touch, valueOf: touch };
+    Object.defineProperty(value, "secret", { get: touch, enumerable: true });
+    db.keep(value);
+    db.keep(trap);
+    res.end(String(touched));
+  },
   "/spin": (_url, res) => {
     const end = Date.now() + 3000;
     while (Date.now() < end);
