@@ -33,6 +33,7 @@ export function evidenceOf(record: WorkerRecord | null, nowMs: number): CrashEvi
     recovery: null,
     core: null,
     requests: [],
+    work: [],
     history: [],
     stack: [],
   };

@@ -15,7 +15,12 @@ import { VERSION } from "../base/mod.ts";
 import type { ResolvedConfig } from "../base/mod.ts";
 import type { Ledger } from "../ledger/mod.ts";
 import { machineNowMs } from "../os/mod.ts";
-import { CRASH_REQUESTS_MAX, CrashReporter, requestFacts } from "../supervision/mod.ts";
+import {
+  CRASH_REQUESTS_MAX,
+  CRASH_WORK_MAX,
+  CrashReporter,
+  requestFacts,
+} from "../supervision/mod.ts";
 import { crashDirectory } from "../supervision/mod.ts";
 import type { CrashEvidence, CrashRequest, LogFields, WorkerDeath } from "../supervision/mod.ts";
 import { Cores } from "./cores.ts";
@@ -23,6 +28,7 @@ import { freeze } from "./freeze.ts";
 import type { History } from "./history.ts";
 import type { Observation } from "./observation.ts";
 import type { Recovery, RecoverySummary } from "./recovery.ts";
+import { accountedWork } from "./work-report.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
 const COUNTED = ["moved", "replayed", "refused", "aborted", "opaque"] as const;
@@ -154,6 +160,10 @@ export class Deaths {
       heapLimitBytes: ledger.workers.float(link.row, "heapLimitBytes"),
       connections: counts,
       requests,
+      work: accountedWork(ledger.work(link.row, "reader"), link, machineNowMs()).slice(
+        0,
+        CRASH_WORK_MAX,
+      ),
       stack: link.lastStack,
       recovery: {},
       history: history.of(link, machineNowMs()),
@@ -183,6 +193,7 @@ const NO_EVIDENCE: Evidence = {
   heapLimitBytes: 0,
   connections: null,
   requests: [],
+  work: [],
   stack: [],
   recovery: {},
   history: [],

@@ -19,7 +19,7 @@ export function workReport(service: Service, observation: Observation): WorkRepo
   const nowMs = machineNowMs();
   const items = links.flatMap((link, index) => [
     ...inbound(service, observation, link, nowMs),
-    ...accounted(tables[index] as WorkTable, link, nowMs), // made for each link
+    ...accountedWork(tables[index] as WorkTable, link, nowMs), // made for each link
   ]);
   const kinds = tables.map((table) => table.kinds());
   const unlisted = kinds.flat().reduce((sum, kind) => sum + kind.unlisted, 0);
@@ -66,7 +66,11 @@ function inbound(
 }
 
 /** What the application's accounts, gates, clients and pipes have written down. */
-function accounted(table: WorkTable, link: WorkerLink, nowMs: number): readonly WorkItem[] {
+export function accountedWork(
+  table: WorkTable,
+  link: WorkerLink,
+  nowMs: number,
+): readonly WorkItem[] {
   const rows = table.list();
   const there = new Set(rows.map(({ work }) => work));
   return rows.map((row) => ({

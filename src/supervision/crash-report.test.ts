@@ -30,6 +30,7 @@ const EVIDENCE: CrashEvidence = {
   startedAt: "2026-11-21T05:00:00.000Z",
   heapLimitBytes: 1024 * 1024,
   connections: { busy: 1, idle: 2, opaque: 3 },
+  work: [],
   requests: [
     {
       ...requestFacts(Buffer.from("GET /a?token=x HTTP/1.1\r\nHost: h\r\nCookie: c=1\r\n\r\nbody")),

@@ -13,8 +13,10 @@
 import { MASK, isSecretName, maskTarget } from "../base/mod.ts";
 import type { ExitInfo, WorkerIdentity } from "../base/mod.ts";
 import type { LifeState } from "./worker-life.ts";
+import type { WorkItem } from "./work-report.ts";
 
 /** Raised when a member changes its meaning; new members do not raise it. */
+export const CRASH_WORK_MAX = 100;
 export const CRASH_REPORT_VERSION = 1;
 /** Requests that are shown, the oldest first; the others are counted. */
 export const CRASH_REQUESTS_MAX = 50;
@@ -85,6 +87,8 @@ export interface CrashEvidence {
     readonly opaque: number;
   } | null;
   readonly requests: readonly CrashRequest[];
+  /** What else it was doing, by its accounts; oldest first, at most CRASH_WORK_MAX. */
+  readonly work: readonly WorkItem[];
   /** JavaScript stack of its main thread when it last stalled; empty: it never did. */
   readonly stack: readonly string[];
   /** What became of its connections; null: the mode keeps none. */

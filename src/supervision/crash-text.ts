@@ -23,6 +23,7 @@ export function crashText(report: CrashReport): readonly string[] {
     ...section("stack when it stalled", report.stack),
     ...section("core", core(report)),
     ...section("requests in flight", requests(report)),
+    ...section("other work in flight", work(report)),
     ...section("connections", connections(report)),
     ...section("before the end", history(report.history, report.heapLimitBytes)),
     ...section("last output", report.output.trimEnd().split("\n")),
@@ -47,6 +48,13 @@ function core({ core: kept }: CrashReport): readonly string[] {
 function requests({ requests: shown, requestsMore }: CrashReport): readonly string[] {
   const lines = shown.flatMap((request) => requestLines(request));
   return requestsMore > 0 ? [...lines, `and ${requestsMore} more`] : lines;
+}
+
+function work({ work: items = [] }: CrashReport): readonly string[] {
+  return items.map(({ kind, name, state, ageMs, bytes }) => {
+    const moved = bytes > 0 ? `, ${formatSize(bytes)} moved` : "";
+    return `${kind} ${name}  ${formatDuration(Math.round(ageMs))} old, ${state}${moved}`;
+  });
 }
 
 function requestLines(request: CrashRequest): readonly string[] {

@@ -8,7 +8,7 @@ export { controlRoutes } from "./control-routes.ts";
 export type { ControlledService } from "./control-routes.ts";
 export { ControlServer } from "./control.ts";
 export { CrashReporter } from "./crash-reporter.ts";
-export { CRASH_REQUESTS_MAX, requestFacts } from "./crash-report.ts";
+export { CRASH_REQUESTS_MAX, CRASH_WORK_MAX, requestFacts } from "./crash-report.ts";
 export type {
   CrashEvidence,
   CrashReport,

@@ -132,6 +132,21 @@ describe("run --gate", () => {
 });
 
 describe("holdfast work", () => {
+  it("of a worker that died is in the report of its crash", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const waiting = get(await service.target(), "/wait?ms=500");
+    await waitFor("the query", async () => {
+      return (await report(service)).items.some(({ kind }) => kind === "sql");
+    });
+    for (const { pid } of (await service.status()).workers) process.kill(pid, "SIGKILL");
+    const shown = await waitFor("the report", async () => {
+      const { code, stdout } = await service.control("crashes", "show");
+      return code === 0 ? stdout.toString() : undefined;
+    });
+    assert.match(shown, /^other work in flight\n  sql orders by customer  \d+m?s old, running$/m);
+    assert.equal((await waiting).status, 200);
+  });
+
   it("lists what is in flight while the worker spins, oldest first", async (t) => {
     const service = await startService(t, { entry, workers: 1, flags: ["--stall-limit", "0"] });
     const target = await service.target();
