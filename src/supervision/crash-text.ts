@@ -50,8 +50,9 @@ function requests({ requests: shown, requestsMore }: CrashReport): readonly stri
   return requestsMore > 0 ? [...lines, `and ${requestsMore} more`] : lines;
 }
 
-function work({ work: items = [] }: CrashReport): readonly string[] {
-  return items.map(({ kind, name, state, ageMs, bytes }) => {
+function work(report: CrashReport): readonly string[] {
+  const { work: items } = report as Partial<CrashReport>; // an older version may have written it
+  return (items ?? []).map(({ kind, name, state, ageMs, bytes }) => {
     const moved = bytes > 0 ? `, ${formatSize(bytes)} moved` : "";
     return `${kind} ${name}  ${formatDuration(Math.round(ageMs))} old, ${state}${moved}`;
   });
