@@ -131,14 +131,17 @@ describe("holdfast patch", { concurrency: 2 }, () => {
     assert.equal((await get(target, "/slow")).text, "slow new");
 
     patient.edit("price.cjs", "spun", "spun new");
-    const spinning = get(target, "/spin?ms=7000");
+    const enough = path.join(patient.folder, "enough");
+    const spinning = get(target, `/spin?until=${enough}`);
     await waitFor("it spins", async () => {
       const { stdout } = await patient.service.control("stacks");
       return / spin \(/.test(stdout.toString());
     });
+    // the loop ends only when both have answered
     const [busy, elsewhere] = [await patient.patch("price.cjs"), await patient.patch("tax.mjs")];
     assert.match(busy.reason ?? "", /no moment for it within 5 s: spin \(line \d+\) is running/);
     assert.equal(elsewhere.state, "same");
+    writeFileSync(enough, "");
     assert.equal((await spinning).text, "spun");
 
     writeFileSync(path.join(patient.folder, "prices.cjs"), "");

@@ -1,6 +1,7 @@
 "use strict";
 const factor = 2;
 const spare = 7;
+const { existsSync } = require("node:fs");
 function price(n) { return n * factor; }
 class Shop { sell(n) { return price(n) * 10; } }
 function makeCounter() {
@@ -8,9 +9,8 @@ function makeCounter() {
   return { next: () => { count += 1; return `old ${count}`; } };
 }
 async function slow(waited) { await waited; return "slow old"; }
-function spin(ms) {
-  const until = performance.now() + ms;
-  while (performance.now() < until);
+function spin(file) {
+  while (!existsSync(file));
   return "spun";
 }
 Object.assign(exports, { price, Shop, makeCounter, slow, spin });

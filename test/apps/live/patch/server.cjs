@@ -16,7 +16,7 @@ async function main() {
     else if (pathname === "/release") {
       waiting.resolve();
       res.end("released");
-    } else if (pathname === "/spin") res.end(spin(Number(searchParams.get("ms"))));
+    } else if (pathname === "/spin") res.end(spin(searchParams.get("until")));
     else {
       const answers = [price(10), new Shop().sell(1), counter.next(), tax(1), discount({ total: 9 })];
       res.end(JSON.stringify(answers));
