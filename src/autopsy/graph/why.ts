@@ -97,8 +97,11 @@ export function* nativeRoots(target: Target, heap: Heap): Generator<unknown, Rea
   for (const { registers } of target.threads) {
     for (const value of registers?.byName.values() ?? []) if (value % 4 === 1) add(value - 1);
   }
+  const piece = Buffer.alloc(READ_BYTES);
   for (const mapping of target.mappings) {
-    const { start, end, isWritable, presentBytes } = mapping;
+    const { start, isWritable, presentBytes } = mapping;
+    // of a core, the beginning of a mapping is there; where it ends may be absurd
+    const end = Math.min(mapping.end, start + presentBytes);
     if (!isWritable || presentBytes === 0) continue;
     const unused = freeChunks(target.memory, mapping);
     let next = 0;
@@ -109,7 +112,7 @@ export function* nativeRoots(target: Target, heap: Heap): Generator<unknown, Rea
         at += READ_BYTES;
         continue;
       }
-      const bytes = Buffer.alloc(Math.min(READ_BYTES, end - at));
+      const bytes = piece.subarray(0, Math.min(READ_BYTES, end - at));
       const there = target.memory.readInto(at, bytes);
       for (let word = 0; word + 8 <= there; word += 8) {
         const lower = bytes.readUInt32LE(word);
