@@ -28,6 +28,7 @@ describe("outbound requests of an unmodified application, and a pool", () => {
       assert.deepEqual(rest, {
         fetch: limited,
         http: limited,
+        both: ["GET /both", "GET /fetch"],
         post: "POST /",
         queued: 7,
         queuedAfterAbort: 0,

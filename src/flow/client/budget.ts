@@ -23,9 +23,9 @@ export class Budget {
   #atMs = 0;
 
   /** @throws FlowError ERR_HOLDFAST_FLOW_OPTION */
-  constructor({ ratio, perSecond }: BudgetOptions) {
-    this.#ratio = checkNumber("retry.ratio", ratio, 0.2, { min: 0, max: 10 });
-    this.#perSecond = checkNumber("retry.perSecond", perSecond, 3, { min: 0 });
+  constructor(name: "retry" | "hedge", { ratio, perSecond }: BudgetOptions) {
+    this.#ratio = checkNumber(`${name}.ratio`, ratio, 0.2, { min: 0, max: 10 });
+    this.#perSecond = checkNumber(`${name}.perSecond`, perSecond, 3, { min: 0 });
     this.#max = Math.max(1, SECONDS_KEPT * this.#perSecond, 100 * this.#ratio);
     this.#tokens = Math.min(this.#max, this.#perSecond);
   }

@@ -26,7 +26,7 @@ import { account, outcomeOf } from "../work.ts";
 import type { Account, Work } from "../work.ts";
 import type { Budget } from "./budget.ts";
 import type { Controller, Handler } from "./handlers.ts";
-import type { Origin } from "./origin.ts";
+import type { Connections, Origin } from "./origin.ts";
 
 export type DispatchOptions = Dispatcher.DispatchOptions;
 
@@ -45,6 +45,8 @@ export interface ExchangePool {
   readonly retries: number;
   readonly budget: Budget;
   readonly hedges: Budget | null;
+  /** Who sends, whichever origin it is; null: the origin's own connections. */
+  readonly sender: Connections | null;
   /** One that may be tried; never the given one if there is another. */
   choose(options: DispatchOptions, not: Origin | null): Origin;
   /** When a hedge is due; null: not known yet. */
@@ -116,6 +118,7 @@ class Attempt implements Handler {
   #lastMs = 0;
   #alarm: Alarm | null = null;
   #isOver = false;
+  #isProbe = false;
   #status = 0;
   hasHead = false;
 
@@ -135,7 +138,7 @@ class Attempt implements Handler {
   start(around: Deadline): void {
     const deadline = new Deadline(Number.POSITIVE_INFINITY, around);
     this.#deadline = deadline;
-    this.origin.chosen();
+    this.#isProbe = this.origin.chosen();
     this.origin.gate.offer(
       {
         admit: (permit) => this.#admitted(permit, deadline),
@@ -158,7 +161,7 @@ class Attempt implements Handler {
     const headers = withDeadline(options.headers, deadline.remainingMs()) ?? null;
     this.#watch();
     try {
-      this.origin.connections.dispatch(
+      (this.#exchange.pool.sender ?? this.origin.connections).dispatch(
         this.#exchange.pool.keepsTimeouts
           ? { ...options, headers }
           : { ...options, origin: this.origin.url, headers, headersTimeout: 0, bodyTimeout: 0 },
@@ -172,7 +175,7 @@ class Attempt implements Handler {
   #refused(error: Overloaded): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.origin.ended(null);
+    this.origin.ended(null, this.#isProbe);
     this.#exchange.failed(this, error, false);
   }
 
@@ -270,7 +273,7 @@ class Attempt implements Handler {
     this.#isOver = true;
     if (this.#alarm !== null) clearAlarm(this.#alarm);
     this.#permit?.release(sample);
-    this.origin.ended(isWell);
+    this.origin.ended(isWell, this.#isProbe);
   }
 }
 

@@ -101,9 +101,10 @@ function exchangePool(gates: Gates, connections: Connections) {
   return {
     timeouts: { headMs: 0, bodyMs: 0, totalMs: 0 },
     retries: 0,
-    budget: new Budget({}),
+    budget: new Budget("retry", {}),
     hedges: null,
     keepsTimeouts: true,
+    sender: connections,
     choose: (options: DispatchOptions) => gates.at(String(options.origin), connections),
     hedgeAfterMs: () => null,
     answered: () => undefined,

@@ -27,6 +27,10 @@ export interface EjectOptions {
 /** An upstream takes its time: a wait of some tens of milliseconds is no overload. */
 const CLIENT_QUEUE: QueueOptions = { max: 1000, targetMs: 100, intervalMs: 500, maxWaitMs: 1000 };
 
+/** More than half of some forty requests have failed: it is out, although not in a row. */
+const RATE_MAX = 0.5;
+const RATE_SMOOTHING = 0.03;
+
 /** What sends: a pool of undici's, or the dispatcher of Node's own `fetch`. */
 export interface Connections {
   dispatch(options: DispatchOptions, handler: Handler): boolean;
@@ -44,8 +48,9 @@ export class Origin {
   #ejections = 0;
   #outUntilMs = 0;
   #isProbed = false;
-  /** No longer in the list: ends when its last request has. */
-  isLeaving = false;
+  /** Part of its requests that failed, the last ones counting most. */
+  #failureRate = 0;
+  #isLeaving = false;
   /** Requests that it has, also those that wait for its gate. */
   pending = 0;
 
@@ -72,35 +77,62 @@ export class Origin {
     return this.#outUntilMs > 0;
   }
 
-  /** It was chosen. */
-  chosen(): void {
+  /** It was chosen. True: as the one request that tries whether it is well again. */
+  chosen(): boolean {
     this.pending += 1;
-    if (this.#outUntilMs > 0) this.#isProbed = true;
+    const isProbe = this.#outUntilMs > 0 && !this.#isProbed;
+    if (isProbe) this.#isProbed = true;
+    return isProbe;
   }
 
-  /** A request has ended. `isWell`: null where that says nothing about the origin. */
-  ended(isWell: boolean | null): void {
+  /**
+   * A request has ended. `isWell`: null where that says nothing about the origin. `isProbe`: what
+   * `chosen` said of it.
+   */
+  ended(isWell: boolean | null, isProbe: boolean): void {
     this.pending -= 1;
-    this.#isProbed = false;
+    if (this.#isLeaving && this.pending === 0) this.#end();
+    if (isProbe) this.#isProbed = false;
     if (isWell === null) return;
-    if (isWell) {
-      this.#failuresInRow = 0;
-      if (this.#outUntilMs > 0) this.#outUntilMs = 0;
-      else this.#ejections = 0;
-      return;
-    }
+    // what was sent before it was left out says nothing new
+    if (this.#outUntilMs > 0 && !isProbe) return;
+    if (isWell) this.#succeeded(isProbe);
+    else this.#failed(isProbe);
+  }
+
+  #succeeded(isProbe: boolean): void {
+    this.#failuresInRow = 0;
+    this.#failureRate -= RATE_SMOOTHING * this.#failureRate;
+    if (isProbe) {
+      this.#outUntilMs = 0;
+      this.#failureRate = 0;
+    } else if (this.#failureRate < RATE_MAX / 2) this.#ejections = 0;
+  }
+
+  #failed(isProbe: boolean): void {
     this.#failuresInRow += 1;
+    this.#failureRate += RATE_SMOOTHING * (1 - this.#failureRate);
     if (this.#eject === null) return;
-    const isProbe = this.#outUntilMs > 0;
-    if (!isProbe && this.#failuresInRow < this.#eject.failures) return;
+    const isFailing = this.#failuresInRow >= this.#eject.failures || this.#failureRate > RATE_MAX;
+    if (!isProbe && !isFailing) return;
     const outMs = Math.min(this.#eject.maxMs, this.#eject.baseMs * 2 ** this.#ejections);
     this.#ejections = Math.min(20, this.#ejections + 1);
     this.#outUntilMs = nowMs() + outMs;
   }
 
-  /** Nothing new comes; what it has goes on. */
+  /** It is no longer in the list: what it has, also what waits for it, goes on. */
+  leave(): void {
+    this.#isLeaving = true;
+    if (this.pending === 0) this.#end();
+  }
+
+  #end(): void {
+    this.gate.close();
+    void this.connections.close(); // idle ones only: nothing is in flight
+  }
+
+  /** Refuses what waits; resolves when what is in flight has ended. */
   async close(): Promise<void> {
-    this.isLeaving = true;
     this.gate.close();
     await this.connections.close();
   }

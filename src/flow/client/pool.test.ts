@@ -48,6 +48,11 @@ function made(t: TestContext, origins: string | string[] | null, options: PoolOp
   return made;
 }
 
+/** Whether the only origin of a pool is left out. */
+function isEjected(one: Pool): boolean {
+  return one.stats().origins[0]?.isEjected === true;
+}
+
 /** Why a `fetch` failed. */
 async function causeOf(fetching: Promise<Response>): Promise<unknown> {
   try {
@@ -194,6 +199,58 @@ describe("a pool", () => {
     await waitUntil("what is not needed to be aborted", () => aborted === sent);
   });
 
+  it("leaves out one that fails most of the time; only a probe brings it back", async (t) => {
+    let count = 0;
+    const url = await answering(t, (_request, response) => {
+      count += 1;
+      response.writeHead(count % 4 === 0 ? 200 : 500).end();
+    });
+    const one = made(t, url, { eject: { failures: 50, baseMs: 60_000 }, retry: false });
+    for (let asked = 0; asked < 80 && !isEjected(one); asked += 1)
+      await (await one.fetch(url)).text();
+    assert.equal(isEjected(one), true);
+    const held: http.ServerResponse[] = [];
+    const many = await answering(t, (_request, response) => held.push(response));
+    const other = made(t, many, { eject: { failures: 3, baseMs: 1 }, retry: false });
+    const all = Array.from({ length: 8 }, async () => (await other.fetch(many)).text());
+    await waitUntil("all to arrive", () => held.length === 8);
+    held.slice(0, 7).forEach((response) => response.writeHead(500).end());
+    await waitUntil("it to be left out", () => isEjected(other));
+    held[7]?.end(); // was sent before
+    await Promise.all(all);
+    assert.equal(isEjected(other), true, "only a probe brings it back");
+    const probe = other.fetch(many);
+    await waitUntil("the probe to arrive", () => held.length === 9);
+    held[8]?.end();
+    await (await probe).text();
+    assert.equal(isEjected(other), false);
+  });
+
+  it("what waits for an instance that leaves the list is still sent", async (t) => {
+    const held: http.ServerResponse[] = [];
+    const old = await answering(t, (_request, response) => held.push(response));
+    const fresh = await answering(t, (_request, response) => response.end("fresh"));
+    let tell: (origins: readonly string[]) => void = () => undefined;
+    const source = {
+      subscribe: (listener: typeof tell) => {
+        tell = listener;
+        listener([old]);
+        return () => undefined;
+      },
+    };
+    const service = pool(source, { limit: { kind: "fixed", max: 1 } });
+    t.after(() => service.destroy());
+    const texts = Array.from({ length: 3 }, async () => (await service.fetch("http://x/")).text());
+    await waitUntil("the first to arrive", () => held.length === 1);
+    tell([fresh]);
+    assert.equal(await (await service.fetch("http://x/")).text(), "fresh");
+    for (let count = 0; count < 3; count += 1) {
+      await waitUntil("the next to arrive", () => held.length > count);
+      held[count]?.end("old");
+    }
+    assert.deepEqual(await Promise.all(texts), ["old", "old", "old"]);
+  });
+
   it("follows a list of instances that changes", async (t) => {
     const [one, two] = await Promise.all([
       answering(t, (_request, response) => response.end("one")),
@@ -279,6 +336,9 @@ describe("options of a pool", () => {
     ["totalMs", () => pool("http://x", { totalMs: -1 })],
     ["limit.max", () => pool("http://x", { limit: { kind: "fixed", max: 0 } })],
     ["retry.max", () => pool("http://x", { retry: { max: -1 } })],
+    ["hedge.afterMs", () => pool("http://x", { hedge: { afterMs: Number.NaN } })],
+    ["hedge.ratio", () => pool("http://x", { hedge: { ratio: -1 } })],
+    ["connectionAgeMs", () => pool("http://x", { connectionAgeMs: -1 })],
     ["eject.failures", () => pool("http://x", { eject: { failures: 0 } })],
   ];
   for (const [name, make] of wrong) {

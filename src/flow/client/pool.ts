@@ -57,6 +57,8 @@ export interface PoolStats {
   }[];
 }
 
+/** Of one origin, where nothing else is said. */
+const CONNECTIONS_MAX = 100;
 /** Latencies that are looked at for the time of a hedge. */
 const LATENCIES_KEPT = 256;
 const LATENCIES_LEAST = 20;
@@ -80,6 +82,7 @@ function originOf(value: string | URL, name: string): string {
 export class Pool implements ExchangePool {
   readonly timeouts: Timeouts;
   readonly keepsTimeouts = false;
+  readonly sender = null;
   readonly retries: number;
   readonly budget: Budget;
   readonly hedges: Budget | null;
@@ -103,14 +106,17 @@ export class Pool implements ExchangePool {
       totalMs: checkNumber("totalMs", options.totalMs, 60_000, { min: 0 }),
     };
     checkNumber("connectMs", options.connectMs, 2000, { min: 1 });
-    this.#limit = options.limit ?? { kind: "gradient", max: 100 };
+    // as many as undici is given connections: what it cannot send would wait in its queue
+    this.#limit = { max: CONNECTIONS_MAX, ...(options.limit ?? { kind: "gradient" }) };
+    checkNumber("connectionAgeMs", options.connectionAgeMs, 1, { min: 1 });
     const { retry = {}, hedge = false, eject = {} } = options;
     this.retries = retry === false ? 0 : checkNumber("retry.max", retry.max, 1, { min: 0 });
-    this.budget = new Budget(retry === false ? {} : retry);
+    this.budget = new Budget("retry", retry === false ? {} : retry);
     this.hedges =
       hedge === false
         ? null
-        : new Budget({ ratio: 0.05, perSecond: 1, ...(hedge === true ? {} : hedge) });
+        : new Budget("hedge", { ratio: 0.05, perSecond: 1, ...(hedge === true ? {} : hedge) });
+    if (typeof hedge === "object") checkNumber("hedge.afterMs", hedge.afterMs, 1, { min: 0 });
     this.#eject =
       eject === false
         ? null
@@ -139,7 +145,7 @@ export class Pool implements ExchangePool {
     for (const [url, origin] of this.#origins) {
       if (wanted.has(url)) continue;
       this.#origins.delete(url);
-      void origin.close(); // resolves when its last request has ended
+      origin.leave();
     }
     this.#listed = [...wanted].map((url) => this.#originAt(url));
   }
@@ -150,7 +156,7 @@ export class Pool implements ExchangePool {
     const { connectMs = 2000, connectionAgeMs, queue = {} } = this.#options;
     const limit = this.#limit;
     const connections = new (loadUndici().Pool)(url, {
-      connections: limit.max ?? 100,
+      connections: limit.max ?? CONNECTIONS_MAX,
       pipelining: 1,
       connect: { timeout: connectMs },
       clientTtl: connectionAgeMs ?? null,

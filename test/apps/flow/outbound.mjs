@@ -41,6 +41,7 @@ const limit = { kind: "fixed", max: 5 };
 const guard = guardOutbound({ limit, queue: { max: 10 } });
 seen.fetch = await many(40, fetched);
 seen.http = await many(40, () => byHttp("/http"));
+seen.both = [await byHttp("/both"), await fetched()];
 seen.post = await (await fetch(url, { method: "POST", body: "x" })).text();
 const controller = new AbortController();
 const aborted = Array.from({ length: 12 }, () => fetch(url, { signal: controller.signal }));
