@@ -7,7 +7,7 @@
  *   calm:        oldest first, patience maxWaitMs
  *                -> the least wait of an interval was above the target: a standing queue
  *   overloaded:  newest first, patience targetMs
- *                -> the queue was empty once in an interval
+ *                -> the queue was empty once in an interval, and nobody was given up in it
  * ```
  */
 export interface CodelOptions {
@@ -22,6 +22,8 @@ export class Codel {
   #intervalEndMs = 0;
   #leastWaitMs = Number.POSITIVE_INFINITY;
   #wasEmpty = true;
+  /** A queue that is empty because its entries were given up is no sign of calm. */
+  #hasGivenUp = false;
   #isOverloaded = false;
 
   constructor(options: CodelOptions) {
@@ -35,6 +37,11 @@ export class Codel {
   /** How long one may wait at most. */
   get patienceMs(): number {
     return this.#isOverloaded ? this.#options.targetMs : this.#options.maxWaitMs;
+  }
+
+  /** One was given up because it had waited for too long. */
+  gaveUp(): void {
+    this.#hasGivenUp = true;
   }
 
   /** Nothing waits any more. */
@@ -56,11 +63,13 @@ export class Codel {
     if (nowMs < this.#intervalEndMs) return 0;
     const lateMs = nowMs - this.#intervalEndMs;
     const was = this.#isOverloaded;
-    if (lateMs > 10 * this.#options.intervalMs || this.#wasEmpty) this.#isOverloaded = false;
+    const isCalm = this.#wasEmpty && !this.#hasGivenUp;
+    if (lateMs > 10 * this.#options.intervalMs || isCalm) this.#isOverloaded = false;
     else if (!was) this.#isOverloaded = !canGrow && this.#leastWaitMs > this.#options.targetMs;
     this.#intervalEndMs = nowMs + this.#options.intervalMs;
     this.#leastWaitMs = Number.POSITIVE_INFINITY;
     this.#wasEmpty = queued === 0;
+    this.#hasGivenUp = false;
     return was ? Math.min(lateMs, this.#options.intervalMs) + this.#options.intervalMs : 0;
   }
 }

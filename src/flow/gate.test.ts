@@ -243,8 +243,12 @@ describe("a standing queue", () => {
     assert.equal(codel.patienceMs, 20);
     codel.judge(1202, 5, false);
     assert.equal(codel.isOverloaded, true, "it still stands");
+    codel.gaveUp();
     codel.judge(1250, 0, false);
     codel.judge(1303, 5, false);
+    assert.equal(codel.isOverloaded, true, "it was emptied by giving up");
+    codel.judge(1350, 0, false);
+    codel.judge(1404, 5, false);
     assert.equal(codel.isOverloaded, false, "it was empty once");
     assert.equal(codel.patienceMs, 1000);
   });

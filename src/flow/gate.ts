@@ -492,6 +492,7 @@ export class Gate {
       if (oldest === null || now - oldest.arrivedMs <= this.#codel.patienceMs) return;
       this.#leaveQueue(oldest);
       this.#codel.left(now - oldest.arrivedMs);
+      this.#codel.gaveUp();
       this.#drop(oldest, oldest.visitor.isGone?.() === true ? "client-gone" : "wait");
     }
   }
