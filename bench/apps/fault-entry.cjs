@@ -31,7 +31,7 @@ setInterval(() => {
 }, ORDER_POLL_MS).unref();
 
 const servers = new Set();
-const { listen } = net.Server.prototype;
+const listen = Reflect.get(net.Server.prototype, "listen");
 http.Server.prototype.listen = function listenKept(...args) {
   this.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
   servers.add(this);
