@@ -74,6 +74,8 @@ export class Session {
   readonly #jobs: Job[] = [];
   /** What stands in the document -> what it is here. */
   readonly #meant = new Map<string, string>();
+  /** Numbers that are no values, however few digits they have. */
+  readonly #pids = new Set<string>();
 
   constructor(owner: Owner) {
     this.#mark = `transcript${process.pid}.${path.basename(this.#folder)}`;
@@ -174,8 +176,9 @@ export class Session {
   #matches(shown: readonly string[], text: string, isWhole: boolean): number | null {
     const ids: string[] = [];
     const lines = shown.filter((line) => line.trim() !== "");
-    const source = lines.map((line) => patternOf(this.#here(line), ids)).join("");
-    const printed = plain(this.#stripped(text), isWhole);
+    for (const [, pid = ""] of text.matchAll(/\bpid (\d+)\b/g)) this.#pids.add(pid);
+    const source = lines.map((line) => patternOf(this.#here(line), this.#pids, ids)).join("");
+    const printed = plain(this.#stripped(text), this.#pids, isWhole);
     const found = new RegExp(`^${source}${isWhole ? "$" : ""}`).exec(printed);
     if (found === null) return null;
     for (const [index, id] of ids.entries()) this.#meant.set(id, found[index + 1] ?? "");
@@ -208,17 +211,17 @@ export class Session {
 const BLANK = /[^\S\n]+/g;
 
 /** A text without what differs each time, line by line without empty ones. */
-function plain(text: string, isWhole: boolean): string {
+function plain(text: string, pids: ReadonlySet<string>, isWhole: boolean): string {
   const complete = isWhole ? text : text.slice(0, text.lastIndexOf("\n") + 1);
   return complete
     .split("\n")
-    .map((line) => plainLine(line))
+    .map((line) => plainLine(line, pids))
     .filter((line) => line !== "")
     .map((line) => `${line}\n`)
     .join("");
 }
 
-function plainLine(line: string): string {
+function plainLine(line: string, pids: ReadonlySet<string>): string {
   return line
     .replace(/[█▉▊▋▌▍▎▏▁▂▃▄▅▆▇│]+/g, "<bar>")
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z|\b\d\d:\d\d:\d\d\.\d+/g, "<time>")
@@ -226,17 +229,17 @@ function plainLine(line: string): string {
     .replace(/(?<![\w.])\d+(\.\d+)?(B|KiB|MiB|GiB)\b/g, "<size>")
     .replace(/(?<![\w.])\d+(\.\d+)?%/g, "")
     .replace(/\b0x[0-9a-f]{6,}\b/g, "<address>")
-    .replace(/(?<![\w.:]|times )\d{3,4}(?![\w.:])/g, "<number>")
+    .replace(/(?<![\w.:]|times )\d{3,4}(?![\w.:])/g, (n) => (pids.has(n) ? n : "<number>"))
     .replace(/\bworker \d+\b/g, "worker <n>")
     .replace(BLANK, " ")
     .trim();
 }
 
 /** The expression that a line shown stands for; ids that it has are pushed. */
-function patternOf(line: string, ids: string[]): string {
+function patternOf(line: string, pids: ReadonlySet<string>, ids: string[]): string {
   if (line.trim() === "...") return "(?:.*\\n)*?";
   const isOpen = line.endsWith("...");
-  const text = plainLine(isOpen ? line.slice(0, -3) : line);
+  const text = plainLine(isOpen ? line.slice(0, -3) : line, pids);
   const parts = text.split(/(\b\d{8}T\d{6}Z-w\d+-\d+\b|(?<![\w.:])\d{5,7}(?![\w.]))/);
   const source = parts.map((part, index) => {
     if (index % 2 === 0) return part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
