@@ -89,9 +89,9 @@ function signalsOf(pid: number): readonly number[] | null {
   const target = openTarget(pid, { tracer: new PtraceTracer() });
   try {
     // a static variable of src/unix/signal.c; the compiler may add a suffix
-    const [symbol] = target.executable.symbols.matching((name) => {
-      return name === "uv__signal_tree" || name.startsWith("uv__signal_tree.");
-    });
+    const { symbols } = target.executable;
+    const symbol =
+      symbols.named("uv__signal_tree") ?? [...symbols.beginning("uv__signal_tree.")][0];
     const root = symbol === undefined ? null : target.modules.address(symbol.name);
     if (root === null) return null;
     const found: number[] = [];

@@ -76,9 +76,7 @@ function* operandsOf(code: Buffer, opcode: readonly number[]): Generator<number>
 function mostFrequentFrameStore(binary: ElfFile, cEntryFp: number): number | null {
   let start = Number.POSITIVE_INFINITY;
   let end = 0;
-  for (const { address, bytes } of binary.symbols.matching((name) =>
-    name.startsWith("Builtins_"),
-  )) {
+  for (const { address, bytes } of binary.symbols.beginning("Builtins_")) {
     start = Math.min(start, address);
     end = Math.max(end, address + bytes);
   }

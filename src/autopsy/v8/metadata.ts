@@ -8,7 +8,9 @@ import type { ElfFile } from "../target/elf.ts";
 const PREFIX = "v8dbg_";
 const VERSION_SYMBOL = "_ZN2v88internal7Version15version_string_E";
 const BYTECODE_SIZES = "_ZN2v88internal11interpreter9Bytecodes14kBytecodeSizesE";
+const STATICS = "_ZZN2v88internal";
 const OPERAND_COUNTS = /TranslationOpcodeOperandCount.*6counts/u;
+const ADD_POSITION = "_ZN2v88internal26SourcePositionTableBuilder11AddPosition";
 const POSITIONS_WITH_BREAKABLE = /26SourcePositionTableBuilder11AddPosition.*Ebb$/u;
 const TABLE_BYTES_MAX = 65_536;
 
@@ -46,9 +48,8 @@ export function readMetadata(binary: ElfFile): Metadata {
   let bytecodeSizes: Buffer | null = null;
   let translationOperands: number[] | null = null;
   let hasBreakablePositions = false;
-  const isWanted = (name: string): boolean =>
-    name.startsWith(PREFIX) || name.startsWith("_ZN2v88internal") || name.startsWith("_ZZN2v88int");
-  for (const { name, address, bytes } of binary.symbols.matching(isWanted)) {
+  const wanted = [PREFIX, STATICS, ADD_POSITION, BYTECODE_SIZES] as const;
+  for (const { name, address, bytes } of binary.symbols.beginning(...wanted)) {
     if (name.startsWith(PREFIX)) {
       const value = bytesAt(binary, address, 4);
       // A constant that is 0 lies in .bss: it has an address and no bytes in the file.
