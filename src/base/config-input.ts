@@ -42,6 +42,14 @@ export interface Config {
    * would be refused; `"auto"` refuses it; a number is how many each worker has in hand at most.
    */
   readonly gate?: "observe" | "auto" | "off" | number;
+  /** How long a request may take that does not say so itself. Default: 0, as long as it takes. */
+  readonly deadline?: DurationText;
+  /** The same for some requests, the first that fits: `{ "GET /reports/*": "10s" }`. */
+  readonly deadlines?: Readonly<Record<string, DurationText>>;
+  /** A pipe that has not moved for so long is logged. Default: 0, never. */
+  readonly pipeStall?: DurationText;
+  /** A pipe that has not moved for so long is destroyed. Default: 0, never. */
+  readonly pipeDestroy?: DurationText;
   /** Memory of the whole service. Default: the cgroup's limit; 0: none. */
   readonly memoryLimit?: SizeText;
   /** Largest request that is kept to be repeated. Default: `"64KiB"`. */

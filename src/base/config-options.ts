@@ -94,6 +94,28 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     "under overload: observe (default), auto, off, or a limit",
   ),
   option(
+    "deadline",
+    "deadline",
+    "<time>",
+    "text",
+    "how long a request may take that does not say (default 0: any)",
+  ),
+  option("deadlines", null, null, "none", "the same by method and path"),
+  option(
+    "pipeStall",
+    "pipe-stall",
+    "<time>",
+    "text",
+    "log pipes that stand still for so long (default 0: off)",
+  ),
+  option(
+    "pipeDestroy",
+    "pipe-destroy",
+    "<time>",
+    "text",
+    "destroy pipes that do for so long (default 0: off)",
+  ),
+  option(
     "memoryLimit",
     "memory-limit",
     "<size>",

@@ -44,6 +44,8 @@ function isGate(value: unknown): boolean {
   return Number.isSafeInteger(value) && Number(value) >= 1 && Number(value) <= 100_000;
 }
 
+const deadlinesText = `paths with a time each, such as { "GET /reports/*": "10s" }`;
+
 /** Milliseconds. */
 function duration(minMs: number): v.GenericSchema<string | number, number> {
   const least = minMs === 0 ? "0 or more" : `${formatDuration(minMs)} or more`;
@@ -125,6 +127,16 @@ const schema = v.strictObject({
     size((bytes) => bytes >= CORE_LIMIT_BYTES_MIN, `at least ${formatSize(CORE_LIMIT_BYTES_MIN)}`),
   ),
   gate: v.optional(v.custom<"observe" | "auto" | "off" | number>(isGate, gateText)),
+  deadline: v.optional(duration(0)),
+  deadlines: v.optional(
+    v.record(
+      v.pipe(v.string(), v.regex(/^(?:[A-Z]+ )?\/[^\s*]*\*?$/, deadlinesText)),
+      duration(1),
+      deadlinesText,
+    ),
+  ),
+  pipeStall: v.optional(duration(0)),
+  pipeDestroy: v.optional(duration(0)),
   memoryLimit: v.optional(
     size(
       (bytes) => bytes === 0 || bytes >= MEMORY_LIMIT_BYTES_MIN,

@@ -38,6 +38,13 @@ export interface ResolvedConfig {
   readonly coreLimitBytes: number;
   /** Requests that a worker has in hand: counted, bounded by itself, by a number, or not at all. */
   readonly gate: "observe" | "auto" | "off" | number;
+  /** Of requests that do not say; 0: none. */
+  readonly deadlineMs: number;
+  /** Of those that fit a pattern, `GET /reports/*`; the first one counts. */
+  readonly deadlinesMs: Readonly<Record<string, number>>;
+  /** When a pipe that does not move is logged, and when it is destroyed; 0: never. */
+  readonly pipeStallMs: number;
+  readonly pipeDestroyMs: number;
   /** Memory of the whole service; 0: no limit known. */
   readonly memoryLimitBytes: number;
   readonly journalLimitBytes: number;

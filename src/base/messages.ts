@@ -41,6 +41,8 @@ export interface WatchedLine {
   readonly at: number | string;
   /** Variables that are read there. */
   readonly variables: readonly string[];
+  /** Whether the function is to be replaced where its module binds it. */
+  readonly isBinding: boolean;
 }
 
 /** What a trace is asked to be, in each worker. */
@@ -66,6 +68,25 @@ export interface AsyncFailure {
 export interface AsyncOrders {
   readonly mode: "adaptive" | "always" | "off";
   readonly armed: readonly AsyncFailure[];
+}
+
+/** What a worker does about its work: the options of the same names. Milliseconds; 0: none. */
+export interface FlowOrders {
+  readonly gate: ResolvedConfig["gate"];
+  readonly deadlineMs: number;
+  readonly deadlinesMs: Readonly<Record<string, number>>;
+  readonly pipeStallMs: number;
+  readonly pipeDestroyMs: number;
+}
+
+/** A pipe of the application's that does not move (flow/pipe/monitor.ts). */
+export interface PipeStall {
+  readonly pipe: string;
+  readonly why: string;
+  readonly culprit: string;
+  readonly forMs: number;
+  readonly bufferedBytes: number;
+  readonly site: string;
 }
 
 /** A listening or UDP socket that the service shares, as `server.listen` or `socket.bind` asked. */
@@ -187,7 +208,8 @@ export type WorkerToReactor =
   | { readonly type: "drained" }
   | { readonly type: "resynced" }
   /** A callback has failed: the workers to come write down who sets it. */
-  | { readonly type: "async-failure"; readonly failure: AsyncFailure };
+  | { readonly type: "async-failure"; readonly failure: AsyncFailure }
+  | { readonly type: "pipe-stalled"; readonly stall: PipeStall };
 
 export type ReactorToWorker =
   /** Answer to `listen`: `errno` is 0 or libuv's; 1 descriptor for udp and kernel accept. */

@@ -144,13 +144,14 @@ function ageText(ms: number): string {
 
 function itemCells(item: WorkItem): readonly Cell[] {
   const isLate = item.leftMs !== null && item.leftMs < 0;
-  const color = item.state === "stalled" ? RED : item.state === "queued" ? YELLOW : null;
+  const isStuck = item.state === "stalled" || item.state.startsWith("peer-");
+  const color = isStuck ? RED : item.state === "queued" ? YELLOW : null;
   return [
     plain(ageText(item.ageMs)),
     plain(printable(item.kind)),
     plain(shortened(printable(item.name), NAME_LENGTH_MAX)),
     plain(item.state, color),
-    plain(item.id === 0 ? "" : ageText(item.idleMs)),
+    plain(ageText(item.idleMs)),
     plain(item.leftMs === null ? "" : `${Math.round(item.leftMs)}ms`, isLate ? RED : null),
     plain(item.bytes > 0 ? formatSize(item.bytes) : ""),
     plain(item.buffered > 0 ? formatSize(item.buffered) : ""),

@@ -1,8 +1,11 @@
 /**
  * One timer for everything that has to end at some time: thousands of deadlines cost a heap and
- * one `setTimeout`. It never keeps the process alive.
+ * one `setTimeout`. It never keeps the process alive. In the accounts as `timer`, by number only:
+ * what waits for it is listed.
  */
+import type { WorkOutcome } from "../ledger/mod.ts";
 import { nowMs } from "./clock.ts";
+import { processFlow } from "./process-flow.ts";
 
 /** Nothing is called earlier, and most things less than this later. */
 const GRAIN_MS = 10;
@@ -19,10 +22,18 @@ const heap: Alarm[] = [];
 let cancelled = 0;
 let timer: NodeJS.Timeout | null = null;
 let timerAtMs = Number.POSITIVE_INFINITY;
+let kind = -1;
+
+function tally(outcome: WorkOutcome | null): void {
+  const { table } = processFlow();
+  if (kind < 0) kind = table.kind("timer");
+  table.tally(kind, outcome);
+}
 
 /** Calls at `atMs` of `nowMs()`, or soon after. */
 export function setAlarm(atMs: number, call: () => void): Alarm {
   const alarm: Alarm = { atMs, call };
+  tally(null);
   heap.push(alarm);
   rise(heap.length - 1);
   if (heap[0] === alarm) schedule(atMs);
@@ -32,13 +43,9 @@ export function setAlarm(atMs: number, call: () => void): Alarm {
 export function clearAlarm(alarm: Alarm): void {
   if (alarm.call === null) return;
   alarm.call = null;
+  tally("cancelled");
   cancelled += 1;
   if (cancelled > 64 && cancelled * 2 > heap.length) sweep();
-}
-
-/** How many are set, for tests. */
-export function alarmsSet(): number {
-  return heap.length - cancelled;
 }
 
 function schedule(atMs: number): void {
@@ -58,7 +65,10 @@ function ring(): void {
   for (let first = heap[0]; first !== undefined && first.atMs <= now; first = heap[0]) {
     takeFirst();
     if (first.call === null) cancelled -= 1;
-    else due.push(first.call);
+    else {
+      due.push(first.call);
+      tally("ok");
+    }
     first.call = null;
   }
   const [first] = heap;

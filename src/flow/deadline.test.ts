@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { alarmsSet, clearAlarm, setAlarm } from "./alarm.ts";
+import { clearAlarm, setAlarm } from "./alarm.ts";
+import { account } from "./work.ts";
 import { nowMs } from "./clock.ts";
 import { deadline } from "./deadline.ts";
 import { DeadlineExceeded } from "./errors.ts";
@@ -47,13 +48,13 @@ describe("a deadline", () => {
   });
 
   it("leaves no alarm behind", () => {
-    const before = alarmsSet();
+    const before = account("timer").inFlight;
     const offs = Array.from({ length: 1000 }, () =>
       deadline.after(60_000).onAbort(() => undefined),
     );
-    assert.equal(alarmsSet(), before + 1000);
+    assert.equal(account("timer").inFlight, before + 1000);
     for (const off of offs) off();
-    assert.equal(alarmsSet(), before);
+    assert.equal(account("timer").inFlight, before);
   });
 
   it("is no number of nonsense", () => {

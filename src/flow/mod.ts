@@ -2,7 +2,7 @@
 export { nowMs } from "./clock.ts";
 export { CRITICALITIES, currentContext, withContext } from "./context.ts";
 export type { Criticality, FlowContext } from "./context.ts";
-export { guardOutbound } from "./client/guard-outbound.ts";
+export { OUTBOUND_LIMIT, guardOutbound } from "./client/guard-outbound.ts";
 export type { OutboundGuard, OutboundOptions } from "./client/guard-outbound.ts";
 export { pool } from "./client/pool.ts";
 export type { OriginSource, Pool, PoolOptions, PoolStats } from "./client/pool.ts";

@@ -12,7 +12,7 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { entryUrl } from "../base/mod.ts";
-import type { ExitInfo, WorkerIdentity } from "../base/mod.ts";
+import type { ExitInfo, FlowOrders, ResolvedConfig, WorkerIdentity } from "../base/mod.ts";
 import { closeDescriptor, socketPair, streamPair } from "../os/mod.ts";
 import { WorkerOutput, heapFlags } from "../supervision/mod.ts";
 import type { Version, WorkerSinks } from "../supervision/mod.ts";
@@ -118,6 +118,11 @@ export class WorkerProcess {
   }
 }
 
+function flowOrders(config: ResolvedConfig): FlowOrders {
+  const { gate, deadlineMs, deadlinesMs, pipeStallMs, pipeDestroyMs } = config;
+  return { gate, deadlineMs, deadlinesMs, pipeStallMs, pipeDestroyMs };
+}
+
 function start(
   order: WorkerOrder,
   { config, environment }: Version,
@@ -137,7 +142,7 @@ function start(
       HOLDFAST_WORKER_ID: String(id),
       HOLDFAST_WORKER_INDEX: String(index),
       HOLDFAST_WORKER_GENERATION: String(generation),
-      HOLDFAST_WORKER_GATE: String(config.gate),
+      HOLDFAST_WORKER_FLOW: JSON.stringify(flowOrders(config)),
       HOLDFAST_WORKER_JOURNAL_LIMIT: String(config.journalLimitBytes),
       HOLDFAST_WORKER_SYNCHRONOUS: String(synchronous),
     },

@@ -79,6 +79,10 @@ export class WorkTable {
   readonly #kinds = new Map<string, number>();
   readonly #names = new Map<string, number>();
   readonly #isWriter: boolean;
+  /** Requests to others that their sender has written down itself: who looks on leaves them out. */
+  readonly observed: WeakSet<object> = new WeakSet();
+  /** While it is true, so is what is begun. */
+  isObserved = false;
 
   /** The writer begins with an empty table; there must be only one. */
   constructor(memory: ArrayBuffer, offset: number, role: "writer" | "reader") {
@@ -252,6 +256,16 @@ export class WorkTable {
     if (low === 0 || bucket + 1 < low) this.#i32[lowest] = bucket + 1;
     const highest = kindAt + (WORK_KIND.highest >> 2);
     if (bucket + 1 > (this.#i32[highest] ?? 0)) this.#i32[highest] = bucket + 1;
+  }
+
+  /** Work of which only the number counts: one more, or, with an outcome, one less. */
+  tally(kind: number, outcome: WorkOutcome | null): void {
+    const kindAt = (layout.WORK_KINDS_OFFSET + kind * layout.WORK_KIND_BYTES) >> 2;
+    const inFlight = kindAt + (WORK_KIND.inFlight >> 2);
+    this.#i32[inFlight] = (this.#i32[inFlight] ?? 0) + (outcome === null ? 1 : -1);
+    if (outcome === null) return;
+    const count = (kindAt >> 1) + (WORK_KIND.outcomes >> 3) + WORK_OUTCOMES.indexOf(outcome);
+    this.#f64[count] = (this.#f64[count] ?? 0) + 1;
   }
 
   /** What it is at now. Work that has ended is left alone. */

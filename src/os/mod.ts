@@ -42,6 +42,7 @@ export { EAGAIN, EMFILE, ENFILE, errnoName, SystemCallError } from "./system-cal
 export {
   ArrivalReader,
   PeerStateReader,
+  peerTrouble,
   TCP_CLOSE_WAIT,
   TCP_ESTABLISHED,
   TcpCountReader,

@@ -23,6 +23,7 @@ const LAST_DATA_RECEIVED_OFFSET = 52;
 
 /** Up to and with `tcpi_notsent_bytes`. */
 const PEER_INFO_BYTES = 148;
+const LAST_DATA_SENT_OFFSET = 44;
 const UNSENT_OFFSET = 144;
 const RETRANSMITS_OFFSET = 2;
 const PROBES_OFFSET = 3;
@@ -83,6 +84,9 @@ export class ArrivalReader {
   }
 }
 
+/** Longer than a round trip: what could be sent would have been. */
+const STUCK_MS = 250;
+
 /** How the other end of a connection is doing. */
 export interface PeerState {
   /** Bytes that it has acknowledged, ever. */
@@ -93,6 +97,18 @@ export interface PeerState {
   readonly windowProbes: number;
   /** Times that the oldest segment was sent again, without an answer. */
   readonly retransmits: number;
+  /** Milliseconds since data was last sent, and since it last arrived. */
+  readonly sinceSentMs: number;
+  readonly sinceReceivedMs: number;
+}
+
+/** Why bytes wait to be sent; null: none do, or not for long. */
+export function peerTrouble(state: PeerState): "peer-window-closed" | "peer-not-acking" | null {
+  if (state.unsent === 0 || state.sinceSentMs < STUCK_MS) return null;
+  // a closed window is probed; what is sent and not acknowledged is sent again
+  return state.retransmits > 0 && state.windowProbes === 0
+    ? "peer-not-acking"
+    : "peer-window-closed";
 }
 
 /** Reads the state of peers; keeps its buffers. */
@@ -110,6 +126,8 @@ export class PeerStateReader {
       unsent: this.#info.readUInt32LE(UNSENT_OFFSET),
       windowProbes: this.#info.readUInt8(PROBES_OFFSET),
       retransmits: this.#info.readUInt8(RETRANSMITS_OFFSET),
+      sinceSentMs: this.#info.readUInt32LE(LAST_DATA_SENT_OFFSET),
+      sinceReceivedMs: this.#info.readUInt32LE(LAST_DATA_RECEIVED_OFFSET),
     };
   }
 }

@@ -53,7 +53,7 @@ import { latencyReport } from "./latencies.ts";
 import { Listeners } from "./listeners.ts";
 import { Live } from "./live.ts";
 import { Observation } from "./observation.ts";
-import { workReport } from "./work-report.ts";
+import { stalledPipe, workReport } from "./work-report.ts";
 import { Origins } from "./origins.ts";
 import { Recovery } from "./recovery.ts";
 import { Reloads } from "./reloads.ts";
@@ -479,6 +479,9 @@ export class Service {
         break;
       case "async-failure":
         this.#origins.note(message.failure, link, this.links.values());
+        break;
+      case "pipe-stalled":
+        this.#log("warn", ...stalledPipe(message.stall, link));
         break;
       case "attached":
         break;

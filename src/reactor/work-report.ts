@@ -1,6 +1,10 @@
-/** The work in flight of all workers: read from the ledger, asked of nobody. */
+/**
+ * The work in flight of all workers: read from the ledger and, of connections, from the kernel by
+ * the reactor's own descriptors. A worker that spins is not asked.
+ */
+import type { LogFields, PipeStall } from "../base/mod.ts";
 import type { WorkTable } from "../ledger/mod.ts";
-import { machineNowMs } from "../os/mod.ts";
+import { PeerStateReader, machineNowMs, peerTrouble } from "../os/mod.ts";
 import { requestFacts } from "../supervision/mod.ts";
 import type { WorkItem, WorkReport } from "../supervision/mod.ts";
 import type { Observation } from "./observation.ts";
@@ -37,9 +41,11 @@ export function workReport(service: Service, observation: Observation): WorkRepo
   };
 }
 
+const peers = new PeerStateReader();
+
 /** Requests on accounted connections. */
 function inbound(
-  { ledger }: Service,
+  { ledger, retention }: Service,
   observation: Observation,
   link: WorkerLink,
   nowMs: number,
@@ -49,20 +55,33 @@ function inbound(
     const { method, path } = requestFacts(observation.bytesOf(slot, link));
     const atMs = ledger.connections.requestAtMs(slot);
     const ageMs = atMs > 0 ? Math.max(0, nowMs - atMs) : 0;
+    const fd = retention.descriptor(slot);
+    const peer = fd === null ? null : peers.read(fd); // null, too: no TCP
+    const trouble = peer === null ? null : peerTrouble(peer);
     return {
       worker: link.index,
       id: 0,
       kind: INBOUND,
       name: `${method} ${path}`,
-      state: slot === executing ? "executing" : "running",
+      state: slot === executing ? "executing" : (trouble ?? "running"),
       ageMs,
-      idleMs: 0,
+      idleMs: Math.min(ageMs, peer?.sinceSentMs ?? ageMs, peer?.sinceReceivedMs ?? ageMs),
       leftMs: null,
       bytes: 0,
-      buffered: 0,
+      buffered: peer?.unsent ?? 0,
       parent: null,
     };
   });
+}
+
+/** A pipe that does not move, as a line of the log. */
+export function stalledPipe(
+  { pipe, why, culprit, forMs, bufferedBytes, site }: PipeStall,
+  { index, id, pid }: WorkerLink,
+): readonly [string, LogFields] {
+  const seconds = (forMs / 1000).toFixed(1);
+  const text = `the pipe ${pipe} has not moved for ${seconds} s: ${why} at ${culprit}`;
+  return [text, { worker: index, id, pid, pipe, why, culprit, forMs, bufferedBytes, site }];
 }
 
 /** What the application's accounts, gates, clients and pipes have written down. */

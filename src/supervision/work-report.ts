@@ -9,7 +9,10 @@ export interface WorkItem {
   readonly id: number;
   readonly kind: string;
   readonly name: string;
-  /** `running`, `queued`, `connecting`, `sent`, `head`, `body` or `stalled`. */
+  /**
+   * `running`, `queued`, `connecting`, `sent`, `head`, `body` or `stalled`; of requests also
+   * `executing`, `peer-window-closed` (the client reads nothing) and `peer-not-acking`.
+   */
   readonly state: string;
   readonly ageMs: number;
   /** Since it last made progress. */
@@ -18,7 +21,7 @@ export interface WorkItem {
   readonly leftMs: number | null;
   /** Moved so far. */
   readonly bytes: number;
-  /** Held in memory now. */
+  /** Held in memory now; of requests, what the kernel could not send yet. */
   readonly buffered: number;
   /** The work that it is part of; null: of nothing else that is in flight. */
   readonly parent: number | null;

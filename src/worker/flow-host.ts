@@ -7,6 +7,7 @@
  *   auto, N:   server.emit("request") --> gate --> the application, or 503
  *              fetch, http.request    --> gate of the origin --> the upstream
  * ```
+ * With deadlines requests pass a gate that only observes.
  */
 import { channel } from "node:diagnostics_channel";
 import type { IncomingMessage, Server } from "node:http";
@@ -14,9 +15,13 @@ import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { entryUrl } from "../base/mod.ts";
+import type { FlowOrders } from "../base/mod.ts";
 import type * as FlowModule from "../flow/mod.ts";
 import type { Gate, SlowPeers } from "../flow/mod.ts";
+import type { WorkTable } from "../ledger/mod.ts";
 import type { HeldStreamHandle } from "./node-internals.ts";
+import { OutboundCalls } from "./outbound-calls.ts";
+import { deadlineOf } from "./request-patterns.ts";
 import type { WorkerContext } from "./worker-context.ts";
 
 type Flow = typeof FlowModule;
@@ -26,6 +31,8 @@ const OBSERVED_FROM = 16;
 const OBSERVED_WAIT_MS = 20;
 /** Of the application's requests, in `holdfast work`. */
 const GATE_NAME = "http.in";
+/** Origins whose calls are judged; each has a gate. */
+const ORIGINS_MAX = 32;
 /** Slow clients are looked at once a second. */
 const BEATS_PER_LOOK = 10;
 const FLOW_CHANNEL = "holdfast:flow";
@@ -37,29 +44,37 @@ interface HeldSocket {
 /** See the file's docstring. */
 export class FlowHost {
   readonly #context: WorkerContext;
-  readonly #order: string;
+  readonly #orders: FlowOrders;
   readonly #guarded = new WeakSet<Server>();
+  #table: WorkTable | null = null;
   #answer: ((question: unknown) => void) | null = null;
   #flow: Flow | null = null;
   #observer: Gate | null = null;
+  readonly #origins = new Map<string, Gate>();
   #peers: SlowPeers | null = null;
   #beats = 0;
   /** A request has waited for so long that an observer is worth its memory. */
   #isLate = false;
-  #guardsOutbound = false;
+  #watchesOutbound = false;
 
-  /** `order`: `observe`, `auto`, `off`, or a number. */
-  constructor(context: WorkerContext, order: string) {
+  constructor(context: WorkerContext, orders: FlowOrders) {
     this.#context = context;
-    this.#order = order;
-    if (order === "observe") {
+    this.#orders = orders;
+    if (orders.gate === "observe") {
       context.lateMs = OBSERVED_WAIT_MS;
       context.onWaited = () => (this.#isLate = true);
     }
     channel(FLOW_CHANNEL).subscribe((question) => {
-      this.#answer ??= this.#load().tableOffer(context.ledger.work(context.row, "writer"));
+      this.#answer ??= this.#load().tableOffer(this.#workTable());
       this.#answer(question);
     });
+    if (orders.pipeStallMs > 0 || orders.pipeDestroyMs > 0) this.#watchPipes();
+    if (orders.gate === "observe" && !this.#hasDeadlines) this.#watchOutbound();
+  }
+
+  get #hasDeadlines(): boolean {
+    const { deadlineMs, deadlinesMs } = this.#orders;
+    return deadlineMs > 0 || Object.keys(deadlinesMs).length > 0;
   }
 
   #load(): Flow {
@@ -70,22 +85,75 @@ export class FlowHost {
     return this.#flow;
   }
 
+  /** There must be only one that writes. */
+  #workTable(): WorkTable {
+    this.#table ??= this.#context.ledger.work(this.#context.row, "writer");
+    return this.#table;
+  }
+
+  #watchPipes(): void {
+    const { pipeStallMs, pipeDestroyMs } = this.#orders;
+    const stallMs = pipeStallMs > 0 ? pipeStallMs : pipeDestroyMs;
+    const destroyMs = pipeDestroyMs > 0 ? Math.max(stallMs, pipeDestroyMs) : Infinity;
+    this.#load().watchdog({
+      stallMs,
+      destroyMs,
+      onStall: ({ pipe, why, culprit, forMs, bufferedBytes, site }) => {
+        const stall = { pipe, why, culprit, forMs, bufferedBytes, site };
+        this.#context.send({ type: "pipe-stalled", stall });
+      },
+    });
+  }
+
+  /** Nothing is bounded: what the application asks of others is written down and judged. */
+  #watchOutbound(): void {
+    const calls = new OutboundCalls(
+      this.#workTable(),
+      () => this.#context.nowMs(),
+      (origin, inFlight) => this.#judge(origin, inFlight),
+    );
+    calls.watchHttp();
+    calls.watchUndici();
+  }
+
+  /** What a gate in front of the origin would do; few calls at a time are no reason for one. */
+  #judge(origin: string, inFlight: number): ((isWell: boolean) => void) | null {
+    let gate = this.#origins.get(origin);
+    if (gate === undefined) {
+      if (inFlight < OBSERVED_FROM || this.#origins.size >= ORIGINS_MAX) return null;
+      const { OUTBOUND_LIMIT: limit, gate: makeGate } = this.#load();
+      gate = makeGate({ name: origin, mode: "observe", limit, account: null });
+      this.#origins.set(origin, gate);
+    }
+    let release: ((isWell: boolean) => void) | null = null;
+    gate.offer({
+      admit: (permit) => (release = (isWell) => permit.release(isWell ? "ok" : "drop")),
+      refuse: () => undefined, // it only observes
+      isGone: () => false,
+    });
+    return release;
+  }
+
   /** A server of the application's is about to listen. */
   guard(server: Server): void {
-    if (this.#order === "off" || this.#order === "observe" || this.#guarded.has(server)) return;
+    const { gate } = this.#orders;
+    const isBounded = gate !== "off" && gate !== "observe";
+    if ((!isBounded && !this.#hasDeadlines) || this.#guarded.has(server)) return;
     this.#guarded.add(server);
-    const max = Number(this.#order);
-    if (!this.#guardsOutbound) {
-      this.#guardsOutbound = true;
+    const mode = isBounded ? "enforce" : "observe";
+    if (!this.#watchesOutbound) {
+      this.#watchesOutbound = true;
       this.#load().forwardDeadlines();
-      this.#load().guardOutbound();
+      this.#load().guardOutbound({ mode });
     }
     this.#load().guardServer(server, {
       name: GATE_NAME,
-      limit: this.#order === "auto" ? { kind: "loop" } : { kind: "fixed", max },
+      mode,
+      limit: typeof gate === "number" ? { kind: "fixed", max: gate } : { kind: "loop" },
       slowPeers: false, // looked at below
       isAccounted: false, // connections and their requests are in the ledger already
       around: (request, turn) => this.#execute(request, turn),
+      ...(this.#hasDeadlines ? { deadlineMs: (request) => deadlineOf(request, this.#orders) } : {}),
     });
   }
 
@@ -108,10 +176,11 @@ export class FlowHost {
 
   /** Called with each heartbeat. */
   beat(): void {
-    if (this.#order === "off") return;
+    const { gate } = this.#orders;
+    if (gate === "off") return;
     this.#beats += 1;
     if (this.#flow !== null && this.#beats % BEATS_PER_LOOK === 0) this.#lookAtPeers(this.#flow);
-    if (this.#order !== "observe") return;
+    if (gate !== "observe" || this.#hasDeadlines) return;
     const { inFlight, requests } = this.#context.requestCounts;
     if (this.#observer === null) {
       if (inFlight < OBSERVED_FROM && !this.#isLate) return;
@@ -123,7 +192,8 @@ export class FlowHost {
 
   /** Clients that are too slow, of connections that have something to do. */
   #lookAtPeers(flow: Flow): void {
-    this.#peers ??= new flow.SlowPeers({ mode: this.#order === "observe" ? "observe" : "enforce" });
+    const mode = this.#orders.gate === "observe" ? "observe" : "enforce";
+    this.#peers ??= new flow.SlowPeers({ mode });
     const busy: Socket[] = [];
     for (const account of this.#context.accounts.values()) {
       const { owner } = account.handle;

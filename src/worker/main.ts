@@ -10,7 +10,7 @@
  */
 import { subscribe } from "node:diagnostics_channel";
 import { HoldfastError, PACKET_CONNECTIONS, PACKET_JOURNAL, PACKET_JSON } from "../base/mod.ts";
-import type { AsyncOrders, ReactorToWorker } from "../base/mod.ts";
+import type { AsyncOrders, FlowOrders, ReactorToWorker } from "../base/mod.ts";
 import { Ledger } from "../ledger/mod.ts";
 import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
 import { startAgent } from "./agent-thread.ts";
@@ -41,8 +41,7 @@ interface WorkerEnvironment {
   readonly index: number;
   readonly generation: number;
   readonly journalLimitBytes: number;
-  /** What `--gate` says. */
-  readonly gate: string;
+  readonly flow: FlowOrders;
   /** 1: stdout, 2: stderr; what the keeper writes to a file or terminal. */
   readonly synchronous: number;
   /** Null: started by something else than a reactor. */
@@ -64,7 +63,7 @@ function takeEnvironment(env: NodeJS.ProcessEnv): WorkerEnvironment {
     index: take("INDEX"),
     generation: take("GENERATION"),
     journalLimitBytes: take("JOURNAL_LIMIT"),
-    gate: takeText(env, "GATE") ?? "off",
+    flow: JSON.parse(takeText(env, "FLOW") ?? "null") as FlowOrders, // the keeper's
     synchronous: take("SYNCHRONOUS"),
     origins: takeOrders(env),
     core: take("CORE"),
@@ -268,7 +267,7 @@ export function startWorker(): void {
   const channel = new PacketChannel(CHANNEL_DESCRIPTOR);
   channel.unref();
   const context = new WorkerContext(ledger, row, channel, identity.journalLimitBytes);
-  const flow = new FlowHost(context, identity.gate);
+  const flow = new FlowHost(context, identity.flow);
   const ready = (): void => context.send({ type: "ready" });
   const listeners = new Listeners(context, (server) => flow.guard(server), ready);
   channel.onClose(() => endAsOrphan(context));

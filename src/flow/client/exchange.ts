@@ -22,6 +22,7 @@ import type { Overloaded } from "../errors.ts";
 import type { Permit } from "../gate.ts";
 import type { Sample } from "../limits.ts";
 import { DEADLINE_HEADER, deadlineHeader } from "../request-deadline.ts";
+import { processFlow } from "../process-flow.ts";
 import { account, outcomeOf } from "../work.ts";
 import type { Account, Work } from "../work.ts";
 import type { Budget } from "./budget.ts";
@@ -160,6 +161,8 @@ class Attempt implements Handler {
     const { options } = this.#exchange;
     const headers = withDeadline(options.headers, deadline.remainingMs()) ?? null;
     this.#watch();
+    const { table } = processFlow();
+    table.isObserved = true; // undici makes its request at once
     try {
       (this.#exchange.pool.sender ?? this.origin.connections).dispatch(
         this.#exchange.pool.keepsTimeouts
@@ -169,6 +172,8 @@ class Attempt implements Handler {
       );
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      table.isObserved = false;
     }
   }
 

@@ -10,7 +10,7 @@
 import http from "node:http";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { checkQueue } from "../gate.ts";
-import type { Gate, GateStats, QueueOptions } from "../gate.ts";
+import type { Gate, GateOptions, GateStats, QueueOptions } from "../gate.ts";
 import { makeLimit } from "../limits.ts";
 import type { LimitOptions } from "../limits.ts";
 import { account } from "../work.ts";
@@ -24,11 +24,14 @@ import { LegacyForm } from "./legacy.ts";
 import { Origin } from "./origin.ts";
 import type { Connections } from "./origin.ts";
 import { currentContext } from "../context.ts";
+import { processFlow } from "../process-flow.ts";
 
 export interface OutboundOptions {
   /** Of each origin; default: by the gradient of its latency, at most 1,000. */
   readonly limit?: LimitOptions;
   readonly queue?: QueueOptions;
+  /** `observe`: everything is sent, and what would have been refused is counted. */
+  readonly mode?: GateOptions["mode"];
 }
 
 /** What `guardOutbound` gives. */
@@ -36,6 +39,8 @@ export interface OutboundGuard extends Disposable {
   stats(): readonly GateStats[];
 }
 
+/** Of what an application asks of one origin. */
+export const OUTBOUND_LIMIT: LimitOptions = { kind: "gradient", initial: 20, max: 1000 };
 /** Beyond so many origins the others share one gate. */
 const ORIGINS_MAX = 256;
 const OTHER_ORIGINS = "(other origins)";
@@ -81,8 +86,8 @@ class Gates {
     const name = this.#origins.size < ORIGINS_MAX ? url : OTHER_ORIGINS;
     const known = this.#origins.get(url) ?? this.#origins.get(name);
     if (known !== undefined) return known;
-    const { limit = { kind: "gradient", initial: 20, max: 1000 }, queue = {} } = this.#options;
-    const origin = new Origin(name, { limit, queue }, connections, null);
+    const { limit = OUTBOUND_LIMIT, queue = {}, mode = "enforce" } = this.#options;
+    const origin = new Origin(name, { limit, queue, mode }, connections, null);
     this.#origins.set(name, origin);
     return origin;
   }
@@ -195,6 +200,7 @@ function guardAgents(gates: Gates): () => void {
 
 /** A request of `node:http` passes a gate. */
 function enter(gate: Gate, request: ClientRequest, send: () => void): void {
+  processFlow().table.observed.add(request);
   const outbound = account("http.out");
   const work = outbound.begin(`${request.method} ${gate.name}`);
   outbound.state(work, "queued");

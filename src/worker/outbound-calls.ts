@@ -1,0 +1,125 @@
+/**
+ * What an unmodified application asks of others stands in its accounts as `http.out`: seen by the
+ * channels of `node:http` and of every copy of undici, Node's `fetch` among them. Nothing is
+ * changed on the way.
+ *
+ * ```
+ *   node:http  request.created --> request.start --> response.finish --> "close"
+ *   undici     request:create  --> bodySent      --> headers         --> trailers, or error
+ *   state      connecting          sent              body
+ * ```
+ * What `holdfast/flow` accounts for itself is left out here.
+ */
+import { subscribe } from "node:diagnostics_channel";
+import type { ClientRequest, IncomingMessage } from "node:http";
+import { WORK_OUTCOMES, WORK_STATES } from "../ledger/mod.ts";
+import type { WorkOutcome, WorkState, WorkTable } from "../ledger/mod.ts";
+
+/** What undici publishes (docs/docs/api/DiagnosticsChannel.md). */
+interface UndiciMessage {
+  readonly request: {
+    readonly method?: string;
+    readonly origin?: unknown;
+  };
+  readonly error?: unknown;
+}
+
+/** One request that is out. */
+interface Call {
+  readonly work: number;
+  readonly origin: string;
+  readonly tell: ((isWell: boolean) => void) | null;
+}
+
+/** Told that a request begins, and how many its origin has now; gives what is told of its end. */
+export type OnCall = (origin: string, inFlight: number) => ((isWell: boolean) => void) | null;
+
+const KIND = "http.out";
+
+/** See the file's docstring. */
+export class OutboundCalls {
+  readonly #table: WorkTable;
+  readonly #nowMs: () => number;
+  readonly #onCall: OnCall;
+  readonly #kind: number;
+  readonly #calls = new WeakMap<object, Call>();
+  readonly #inFlight = new Map<string, number>();
+
+  constructor(table: WorkTable, nowMs: () => number, onCall: OnCall) {
+    this.#table = table;
+    this.#nowMs = nowMs;
+    this.#onCall = onCall;
+    this.#kind = table.kind(KIND);
+  }
+
+  /** `node:http` and `node:https`, for the life of the process. */
+  watchHttp(): void {
+    subscribe("http.client.request.start", (message) => {
+      const { request } = message as { readonly request: ClientRequest }; // lib/_http_client.js
+      if (this.#table.observed.has(request)) return;
+      const { protocol, host, method } = request;
+      const named = request.getHeader("host");
+      this.#begin(request, method, `${protocol}//${typeof named === "string" ? named : host}`);
+      this.#state(request, "sent");
+      request.once("close", () => this.#end(request, outcomeOfHttp(request)));
+    });
+    subscribe("http.client.response.finish", (message) => {
+      const { request } = message as { readonly request: ClientRequest }; // as above
+      this.#state(request, "body");
+    });
+  }
+
+  /** Every copy of undici, for the life of the process. */
+  watchUndici(): void {
+    const on = (event: string, f: (message: UndiciMessage) => void): void => {
+      subscribe(`undici:request:${event}`, (message) => f(message as UndiciMessage));
+    };
+    on("create", ({ request }) => {
+      if (this.#table.isObserved) return;
+      this.#begin(request, request.method ?? "GET", String(request.origin));
+    });
+    on("bodySent", ({ request }) => this.#state(request, "sent"));
+    on("headers", ({ request }) => this.#state(request, "body"));
+    on("trailers", ({ request }) => this.#end(request, "ok"));
+    on("error", ({ request, error }) => this.#end(request, outcomeOfError(error)));
+  }
+
+  #begin(request: object, method: string, origin: string): void {
+    const name = this.#table.name(`${method} ${origin}`);
+    const work = this.#table.begin(this.#kind, name, 0, this.#nowMs(), 0);
+    this.#table.setState(work, WORK_STATES.indexOf("connecting"));
+    const inFlight = (this.#inFlight.get(origin) ?? 0) + 1;
+    this.#inFlight.set(origin, inFlight);
+    this.#calls.set(request, { work, origin, tell: this.#onCall(origin, inFlight) });
+  }
+
+  #state(request: object, state: WorkState): void {
+    const call = this.#calls.get(request);
+    if (call === undefined) return;
+    this.#table.setState(call.work, WORK_STATES.indexOf(state));
+    this.#table.progress(call.work, 0, this.#nowMs());
+  }
+
+  #end(request: object, outcome: WorkOutcome): void {
+    const call = this.#calls.get(request);
+    if (call === undefined) return;
+    this.#calls.delete(request);
+    const left = (this.#inFlight.get(call.origin) ?? 1) - 1;
+    if (left > 0) this.#inFlight.set(call.origin, left);
+    else this.#inFlight.delete(call.origin);
+    this.#table.end(call.work, WORK_OUTCOMES.indexOf(outcome), this.#nowMs());
+    call.tell?.(outcome === "ok");
+  }
+}
+
+function outcomeOfHttp(request: ClientRequest): WorkOutcome {
+  const { res } = request as { readonly res?: IncomingMessage | null }; // lib/_http_client.js
+  if (res?.complete === true) return "ok";
+  return outcomeOfError(request.errored);
+}
+
+function outcomeOfError(error: unknown): WorkOutcome {
+  const name = error instanceof Error || error instanceof DOMException ? error.name : "";
+  if (name === "AbortError") return "cancelled";
+  return name === "TimeoutError" ? "expired" : "error";
+}

@@ -1,0 +1,57 @@
+// Knows nothing of Holdfast: asks others, pipes, waits.
+const { createReadStream } = require("node:fs");
+const http = require("node:http");
+const { pipeline } = require("node:stream");
+
+const held = new Set();
+let listening;
+const isListening = new Promise((resolve) => (listening = resolve));
+let pipeEnd = null;
+const upstream = http.createServer((request, response) => {
+  if (request.url.startsWith("/held")) held.add(response);
+  else response.end("told");
+});
+
+function byHttp(path) {
+  return new Promise((resolve, reject) => {
+    const { port } = upstream.address();
+    const request = http.get({ port, host: "127.0.0.1", path }, (response) => {
+      response.resume().on("end", () => resolve("http"));
+    });
+    request.on("error", reject);
+  });
+}
+
+async function byFetch(path) {
+  return (await fetch(`http://127.0.0.1:${upstream.address().port}${path}`)).text();
+}
+
+const routes = {
+  "/http": () => byHttp("/held"),
+  "/fetch": () => byFetch("/held"),
+  "/release": () => {
+    for (const response of held) response.end("released");
+    held.clear();
+  },
+  "/spin": (url) => {
+    const end = performance.now() + Number(url.searchParams.get("ms"));
+    while (performance.now() < end);
+  },
+  "/pipe-end": () => String(pipeEnd),
+};
+
+const server = http.createServer(async (request, response) => {
+  const url = new URL(request.url, "http://localhost");
+  if (url.pathname === "/zeros") {
+    pipeline(createReadStream("/dev/zero"), response, (error) => (pipeEnd = error?.code));
+    return;
+  }
+  try {
+    if (url.pathname !== "/spin") await isListening;
+    response.end((await routes[url.pathname](url)) ?? "done");
+  } catch (error) {
+    response.statusCode = 504;
+    response.end(`${error.name} ${error.code ?? error.cause?.code}`);
+  }
+});
+server.listen(0, "127.0.0.1", () => upstream.listen(0, "127.0.0.1", listening));

@@ -1,0 +1,121 @@
+/** What is seen of the work of an application that knows nothing of Holdfast, and done about it. */
+import assert from "node:assert/strict";
+import net from "node:net";
+import { describe, it } from "node:test";
+import type { WorkItem, WorkReport } from "../../src/supervision/mod.ts";
+import { get } from "./support/load.ts";
+import { app } from "./support/paths.ts";
+import { startService } from "./support/service.ts";
+import type { Service, Target } from "./support/service.ts";
+import { controlRequest } from "./support/status.ts";
+import { waitFor } from "./support/wait.ts";
+
+const entry = app("flow/unmodified.cjs");
+
+async function report(service: Service): Promise<WorkReport> {
+  const { body } = await controlRequest(service.socketPath, "GET", "/v1/work");
+  return JSON.parse(body) as WorkReport; // what is tested
+}
+
+async function items(service: Service, kind: string): Promise<readonly WorkItem[]> {
+  return (await report(service)).items.filter((item) => item.kind === kind);
+}
+
+/** A client that asks for a response without end and reads nothing of it. */
+function deafClient(target: Target): net.Socket {
+  const socket = net.connect(target);
+  socket.on("error", () => undefined); // it is told when the response is destroyed
+  socket.on("connect", () => {
+    socket.pause();
+    socket.write("GET /zeros HTTP/1.1\r\nHost: a\r\n\r\n");
+  });
+  return socket;
+}
+
+describe("work of an unmodified application", () => {
+  for (const node of [22, 24, 26] as const) {
+    it(`what it asks of others, until it is answered, on Node ${node}`, async (t) => {
+      const service = await startService(t, { entry, workers: 1, node });
+      const target = await service.target();
+      const asked = ["/http", "/fetch"].map((path) => get(target, path));
+      const out = await waitFor("both calls", async () => {
+        const found = await items(service, "http.out");
+        return found.length === 2 && found.every(({ state }) => state === "sent") && found;
+      });
+      for (const { name } of out) assert.match(name, /^GET http:\/\/127\.0\.0\.1:\d+$/);
+      await get(target, "/release");
+      for (const { status } of await Promise.all(asked)) assert.equal(status, 200);
+      const left = await waitFor("their end", async () => {
+        const { workers } = await report(service);
+        const kind = workers[0]?.kinds.find((each) => each.kind === "http.out");
+        return kind?.inFlight === 0 && kind;
+      });
+      assert.equal(left.outcomes.ok, 2);
+    });
+  }
+
+  it("many calls of one origin are judged, and none is refused", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const target = await service.target();
+    const asked = Array.from({ length: 60 }, () => get(target, "/fetch"));
+    await waitFor("all calls", async () => (await items(service, "http.out")).length === 60);
+    const [worker] = (await report(service)).workers;
+    const gate = worker?.gates.find(({ name }) => name.startsWith("http://127.0.0.1:"));
+    assert.ok(gate?.observes, "an observing gate");
+    assert.ok(gate.inFlight > gate.limit, `${gate.inFlight} of ${gate.limit}`);
+    await get(target, "/release");
+    for (const { status } of await Promise.all(asked)) assert.equal(status, 200);
+  });
+
+  it("a client that reads nothing is named while the worker spins", async (t) => {
+    const service = await startService(t, { entry, workers: 1, flags: ["--stall-limit", "0"] });
+    const target = await service.target();
+    const client = deafClient(target);
+    t.after(() => client.destroy());
+    await waitFor("bytes that wait", async () => {
+      return (await items(service, "http.in")).some(({ buffered }) => buffered > 0);
+    });
+    const spin = get(target, "/spin?ms=3000");
+    await waitFor("the spin", async () => {
+      return (await items(service, "http.in")).some(({ state }) => state === "executing");
+    });
+    await waitFor("the reason", async () => {
+      const deaf = (await items(service, "http.in")).find(({ name }) => name === "GET /zeros");
+      return deaf?.state === "peer-window-closed";
+    });
+    const page = (await service.control("work")).stdout.toString();
+    assert.match(page, /^ *\S+ +http\.in +GET \/zeros +peer-window-closed +\S+ +\S+iB +0$/m);
+    await spin;
+    client.destroy(); // or the service waits for it
+  });
+
+  it("--pipe-stall tells of a pipe that stands still, --pipe-destroy ends it", async (t) => {
+    const flags = ["--pipe-stall", "300ms", "--pipe-destroy", "1500ms"];
+    const service = await startService(t, { entry, workers: 1, flags });
+    const target = await service.target();
+    const client = deafClient(target);
+    t.after(() => client.destroy());
+    await waitFor("the log", () => service.stderr.includes("has not moved for"));
+    assert.match(
+      service.stderr,
+      /warn: the pipe ReadStream -> ServerResponse has not moved for \d+\.\d s: peer-window-closed/,
+    );
+    assert.match(service.stderr, /unmodified\.cjs:\d+:\d+/);
+    const end = await waitFor("the pipe's end", async () => {
+      const text = (await get(target, "/pipe-end")).body.toString();
+      return text !== "null" && text;
+    });
+    assert.equal(end, "ERR_HOLDFAST_PIPE_STALLED");
+  });
+
+  it("--deadline ends what it asks of others when nobody waits any more", async (t) => {
+    const service = await startService(t, { entry, workers: 1, flags: ["--deadline", "400ms"] });
+    const target = await service.target();
+    for (const path of ["/http", "/fetch"]) {
+      const { status, body } = await get(target, path);
+      assert.equal(status, 504);
+      assert.match(body.toString(), /ERR_HOLDFAST_DEADLINE/);
+    }
+    await waitFor("nothing in flight", async () => (await report(service)).items.length === 0);
+  });
+});
