@@ -11,7 +11,8 @@ import type {
   TraceMessage,
 } from "../base/mod.ts";
 import { DebuggerSession } from "./debug.ts";
-import { Lines, channelOf } from "./lines.ts";
+import { channelOf } from "./line-session.ts";
+import { Watches } from "./watches.ts";
 import { MainSession } from "./main-session.ts";
 import { Patches } from "./patch.ts";
 import { Profiles } from "./profile.ts";
@@ -44,7 +45,7 @@ export class Asks {
   readonly #maps: SourceMaps = new SourceMaps();
   readonly #profiles: Profiles = new Profiles(this.#session);
   readonly #patches: Patches = new Patches(this.#session);
-  readonly #lines: Lines = new Lines();
+  readonly #watches: Watches = new Watches();
   readonly #open = new Map<number, Ask>();
 
   readonly #isAttached: boolean;
@@ -129,7 +130,7 @@ export class Asks {
       case "trace":
         return this.#trace(request.message);
       case "lines":
-        return this.#lines.watch(request.lines, ended);
+        return this.#watches.watch(request.lines, ended);
       case "rescue":
         return rescue(this.#session);
     }

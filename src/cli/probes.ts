@@ -29,10 +29,10 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
     args: variables.map(({ name }) => name),
     meaning,
   }));
-  const channels = KNOWN_CHANNELS.map((name) => ({
+  const channels = KNOWN_CHANNELS.map(({ name, members, meaning }) => ({
     probe: `dc:${name}`,
-    args: ["msg"],
-    meaning: "",
+    args: members.length === 0 ? ["msg"] : members.map((member) => `msg.${member}`),
+    meaning,
   }));
   const listed = parsed.flags["channels"] === true ? [...known, ...channels] : known;
   const rows = [...listed, ...(own ?? [])].filter(({ probe }) => probe.includes(filter));

@@ -101,6 +101,13 @@ function point(
   return { provider, point: isFree ? null : rest, form, meaning, variables, hasRequest };
 }
 
+const FETCH: readonly Variable[] = [
+  argument(0, "request", "undici's Request"),
+  argument(1, "origin", "where to: http://host:port"),
+  argument(2, "target", "path and query"),
+  argument(3, "verb", "GET, POST, ..."),
+];
+
 /** `begin` and `end` have no colon. */
 export const POINTS: readonly Point[] = [
   point("begin", "the trace starts in this worker"),
@@ -129,6 +136,13 @@ export const POINTS: readonly Point[] = [
     argument(3, "error", "why"),
     DURATION,
   ]),
+  point("fetch:request", "the application sends a request by fetch() or undici", [...FETCH]),
+  point("fetch:done", "its response has ended", [
+    ...FETCH,
+    argument(4, "code", "status of the response"),
+    DURATION,
+  ]),
+  point("fetch:error", "the request failed", [...FETCH, argument(4, "error", "why"), DURATION]),
   point("net:connection", "a server has accepted a socket", [argument(0, "socket", "the Socket")]),
   point("net:connect", "the application opens a connection", [argument(0, "socket", "the Socket")]),
   point("dns:lookup", "a name is asked for", [
@@ -205,6 +219,8 @@ export const POINTS: readonly Point[] = [
   ]),
   point("pool:sample", "each second: an empty job has gone through the thread pool", [
     argument(0, "wait", "how long the job took: the wait for a thread", "ms"),
+    argument(1, "busy", "threads that work, when the job was given (Linux; -1: unknown)"),
+    argument(2, "threads", "threads of the pool that there are (Linux; -1: unknown)"),
   ]),
   point("dc:<channel>", "a message on a diagnostics channel; * stands for any characters", [
     argument(0, "msg", "the message"),

@@ -3,7 +3,7 @@ import { channel } from "node:diagnostics_channel";
 import { KNOWN_CHANNELS } from "../channels.ts";
 import type { Site } from "../site.ts";
 import { USER_CHANNEL_PREFIX, userProbes } from "../user-probes.ts";
-import { member } from "../values.ts";
+import { member, text } from "../values.ts";
 import { globPattern } from "../vocabulary.ts";
 import { now } from "./platform.ts";
 import { detachAll, fireAll, sitesAt, timed } from "./provider.ts";
@@ -31,35 +31,88 @@ export const attachNet: Attach = (sites, { requests }) => {
 };
 
 /** A request is known by its object from its start to its end. */
+class Clock {
+  readonly #starts: WeakMap<object, number> | null;
+
+  constructor(isTimed: boolean) {
+    this.#starts = isTimed ? new WeakMap() : null;
+  }
+
+  start(request: unknown): void {
+    if (typeof request === "object" && request !== null) this.#starts?.set(request, now());
+  }
+
+  /** Undefined where nobody asks, and for one that began before the trace. */
+  since(request: unknown): number | undefined {
+    if (typeof request !== "object" || request === null) return undefined;
+    const start = this.#starts?.get(request);
+    return start === undefined ? undefined : now() - start;
+  }
+}
+
 export const attachHttpClient: Attach = (sites, { requests }) => {
   const [began, done, failed] = ["request", "done", "error"].map((name) =>
     sitesAt(sites, `httpclient:${name}`),
   );
-  const starts = timed(sites) ? new WeakMap<object, number>() : null;
+  const clock = new Clock(timed(sites));
   const argsOf = (request: unknown): unknown[] => [
     request,
     member(request, "host"),
     member(request, "path"),
   ];
-  const since = (request: unknown): number | undefined => {
-    const start = typeof request === "object" && request !== null ? starts?.get(request) : null;
-    return typeof start === "number" ? now() - start : undefined;
-  };
   return detachAll([
     listen("http.client.request.start", (message) => {
       const request = member(message, "request");
-      if (typeof request === "object" && request !== null) starts?.set(request, now());
+      clock.start(request);
       if (began !== undefined) fireAll(began, requests, argsOf(request));
     }),
     listen("http.client.response.finish", (message) => {
       const [request, response] = [member(message, "request"), member(message, "response")];
       const args = [...argsOf(request), response, member(response, "statusCode")];
-      if (done !== undefined) fireAll(done, requests, args, since(request));
+      if (done !== undefined) fireAll(done, requests, args, clock.since(request));
     }),
     listen("http.client.request.error", (message) => {
       const request = member(message, "request");
       const args = [...argsOf(request), member(message, "error")];
-      if (failed !== undefined) fireAll(failed, requests, args, since(request));
+      if (failed !== undefined) fireAll(failed, requests, args, clock.since(request));
+    }),
+  ]);
+};
+
+/** `fetch` of Node's and undici of any version: they publish on the same channels. */
+export const attachFetch: Attach = (sites, { requests }) => {
+  const [began = [], done = [], failed = []] = ["request", "done", "error"].map((name) =>
+    sitesAt(sites, `fetch:${name}`),
+  );
+  const clock = new Clock(timed(sites));
+  /** What `done` tells, for as long as the request lasts. */
+  const codes = new WeakMap<object, unknown>();
+  const argsOf = (request: unknown): unknown[] => [
+    request,
+    text(member(request, "origin")),
+    member(request, "path"),
+    member(request, "method"),
+  ];
+  return detachAll([
+    listen("undici:request:create", (message) => {
+      const request = member(message, "request");
+      clock.start(request);
+      fireAll(began, requests, argsOf(request));
+    }),
+    listen("undici:request:headers", (message) => {
+      const request = member(message, "request");
+      if (typeof request !== "object" || request === null) return;
+      codes.set(request, member(member(message, "response"), "statusCode"));
+    }),
+    listen("undici:request:trailers", (message) => {
+      const request = member(message, "request");
+      const code = typeof request === "object" && request !== null ? codes.get(request) : undefined;
+      fireAll(done, requests, [...argsOf(request), code], clock.since(request));
+    }),
+    listen("undici:request:error", (message) => {
+      const request = member(message, "request");
+      const args = [...argsOf(request), member(message, "error")];
+      fireAll(failed, requests, args, clock.since(request));
     }),
   ]);
 };
@@ -68,7 +121,7 @@ export const attachChannels: Attach = (sites, { requests }) => {
   const steps = sites.flatMap((site) => {
     const { rest } = site.clause;
     const own = userProbes().map(({ name }) => USER_CHANNEL_PREFIX + name);
-    const names = matching(rest, [...KNOWN_CHANNELS, ...own]);
+    const names = matching(rest, [...KNOWN_CHANNELS.map(({ name }) => name), ...own]);
     if (names.length === 0) site.off = `no known channel matches ${rest}`;
     return names.map((name) =>
       listen(name, (message) => fireAll([site], requests, [message, name])),

@@ -5,8 +5,9 @@
 import { isBuiltin } from "node:module";
 import type { RequestRecord } from "../firing.ts";
 import type { Site } from "../site.ts";
-import { findFunctions } from "./functions.ts";
+import { findFrom, findFunctions } from "./functions.ts";
 import type { FunctionPlace } from "./functions.ts";
+import type { Binding, Bound } from "./lines.ts";
 import { isAsyncFunction, onSettled } from "./patches.ts";
 import type { Layer } from "./patches.ts";
 import { now } from "./platform.ts";
@@ -30,7 +31,7 @@ export const attachFunctions: Attach = (sites, tools) => {
 
 function attachPath(path: string, sites: readonly Site[], tools: Tools): readonly Detach[] {
   const places = findFunctions(path);
-  if (typeof places === "string") return watchedCalls(path, sites, tools, places);
+  if (typeof places === "string") return boundFunctions(path, sites, tools, places);
   const steps: Detach[] = [];
   let why = "";
   for (const place of places) {
@@ -44,28 +45,52 @@ function attachPath(path: string, sites: readonly Site[], tools: Tools): readonl
   return steps;
 }
 
-/** Of a function that no object holds, the agent can still see calls: at its first line. */
-function watchedCalls(
+/** A function that no object holds is replaced by the agent, where its module binds it. */
+function boundFunctions(
   path: string,
   sites: readonly Site[],
-  { lines, requests }: Tools,
+  tools: Tools,
   why: string,
 ): readonly Detach[] {
   const dot = path.lastIndexOf(".");
   const [file, name] = [path.slice(0, dot), path.slice(dot + 1)];
-  return sites.flatMap((site) => {
-    const isFile = !(isBuiltin(file) || file in globalThis) && /^[\w$]+$/.test(name);
-    if (isFile && site.clause.written.endsWith(":entry")) {
-      return [lines.add(site, { file, at: name, variables: [] }, requests)];
-    }
-    site.off = isFile ? `${why}; of one that no object holds only :entry can be seen` : why;
+  if (isBuiltin(file) || file in globalThis || !/^[\w$]+$/.test(name)) {
+    for (const site of sites) site.off = why;
     return [];
+  }
+  const entries = sites.filter((site) => site.clause.written.endsWith(":entry"));
+  const returns = sites.filter((site) => site.clause.written.endsWith(":return"));
+  const bind = (root: unknown, inside: readonly string[]): Bound | string => {
+    if (inside.length > 0) return boundMethods(root, inside, sites, tools);
+    const place = { instance: null };
+    const layer = around(sites, place, isAsyncFunction(root), tools);
+    return tools.patches.bind(root, name, layer);
+  };
+  const binding: Binding = { returns, why, bind, bound: null };
+  return [tools.lines.add(entries, { file, at: name, variables: [] }, tools.requests, binding)];
+}
+
+/** Methods of what a module binds: their object can be had there, and holds them. */
+function boundMethods(
+  root: unknown,
+  path: readonly string[],
+  sites: readonly Site[],
+  tools: Tools,
+): Bound | string {
+  const places = findFrom(root, path);
+  const steps = places.flatMap((place) => {
+    const fn: unknown = Object.getOwnPropertyDescriptor(place.object, place.key)?.value;
+    const layer = around(sites, place, isAsyncFunction(fn), tools);
+    const detach = tools.patches.add(place.object, place.key, layer);
+    return typeof detach === "string" ? [] : [detach];
   });
+  if (steps.length === 0) return `there is no method ${path.join(".")} that can be replaced`;
+  return { replacement: null, detach: detachAll(steps) };
 }
 
 function around(
   sites: readonly Site[],
-  { instance }: FunctionPlace,
+  { instance }: Pick<FunctionPlace, "instance">,
   isAsync: boolean,
   { requests }: Tools,
 ): Layer {

@@ -42,6 +42,11 @@ export function findFunctions(path: string): readonly FunctionPlace[] | string {
   return nearest === "" ? what : `${what}.${nearest}`;
 }
 
+/** Functions of a value, by the names of members. */
+export function findFrom(root: unknown, path: readonly string[]): readonly FunctionPlace[] {
+  return isObject(root) ? unique(walk(root, path)) : [];
+}
+
 function unique(places: readonly FunctionPlace[]): readonly FunctionPlace[] {
   return places.filter(
     (place, index) =>

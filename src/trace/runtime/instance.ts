@@ -16,7 +16,7 @@ import type { TraceSnapshot } from "../merge.ts";
 import { Site } from "../site.ts";
 import { text } from "../values.ts";
 import { attachDns, attachEmitters, attachFs, attachStreams, attachTimers } from "./calls.ts";
-import { attachChannels, attachHttpClient, attachNet, attachUser } from "./events.ts";
+import { attachChannels, attachFetch, attachHttpClient, attachNet, attachUser } from "./events.ts";
 import { Deadman } from "./deadman.ts";
 import { attachFunctions } from "./fn.ts";
 import { attachLines } from "./lines.ts";
@@ -35,6 +35,7 @@ const PROVIDERS: ReadonlyMap<string, Attach> = new Map([
   ["pool", attachPool],
   ["net", attachNet],
   ["httpclient", attachHttpClient],
+  ["fetch", attachFetch],
   ["dc", attachChannels],
   ["user", attachUser],
   ["dns", attachDns],

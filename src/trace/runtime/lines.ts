@@ -1,6 +1,8 @@
 /**
- * `line:<file>:<n>`, and `fn:...:entry` of functions that no object holds: seen by breakpoints that
- * never stop. The agent sets them; their condition tells us, and says whether to go on.
+ * `line:<file>:<n>`: seen by breakpoints that never stop. The agent sets them; their condition tells
+ * us, and says whether to go on. For functions that no object holds the agent asks at their next
+ * call what to bind instead (src/agent/bindings.ts); where nothing binds them, calls of them are
+ * seen as lines are.
  *
  * ```
  *   the line runs --condition: publish({id, values})--> Lines --> clause     answer isWanted: true
@@ -28,15 +30,41 @@ interface LineEvent {
   readonly values?: () => readonly unknown[];
   /** Why it cannot be watched. */
   readonly off?: string;
+  /** Why only calls of it can be seen. */
+  readonly unbound?: string;
+  /** What the first name of a function is bound to, and members from there. */
+  readonly root?: unknown;
+  readonly path?: readonly string[];
+  /** To be bound instead. */
+  replacement?: unknown;
   isWanted: boolean;
 }
 
+/** Replaces a function: what to bind instead, or null where its object has it already. */
+export interface Bound {
+  readonly replacement: unknown;
+  readonly detach: Detach;
+}
+
 interface Watched {
-  readonly site: Site;
+  /** Those that fire for each event. */
+  readonly sites: readonly Site[];
+  readonly binding: Binding | null;
   readonly line: WatchedLine;
   readonly requests: Requests | null;
   fromMs: number;
   count: number;
+}
+
+/** A function that only its module's scope holds. */
+export interface Binding {
+  /** Who is told that only calls can be seen. */
+  readonly returns: readonly Site[];
+  /** Why no object holds it. */
+  readonly why: string;
+  /** A text: why not. */
+  readonly bind: (root: unknown, path: readonly string[]) => Bound | string;
+  bound: Bound | null;
 }
 
 /** The lines that are watched in this process. */
@@ -45,12 +73,19 @@ export class Lines {
   readonly #watched: Map<number, Watched> = new Map();
   #lastId = 0;
 
-  add(site: Site, line: Omit<WatchedLine, "id">, requests: Requests | null): Detach {
+  add(
+    sites: readonly Site[],
+    line: Omit<WatchedLine, "id" | "isBinding">,
+    requests: Requests | null,
+    binding: Binding | null = null,
+  ): Detach {
     this.#lastId += 1;
     const id = this.#lastId;
     if (this.#watched.size === 0) this.#channel.subscribe(this.#receive);
-    this.#watched.set(id, { site, line: { ...line, id }, requests, fromMs: 0, count: 0 });
+    const watched = { ...line, id, isBinding: binding !== null };
+    this.#watched.set(id, { sites, binding, line: watched, requests, fromMs: 0, count: 0 });
     return () => {
+      binding?.bound?.detach();
       if (!this.#watched.delete(id) || this.#watched.size > 0) return;
       this.#channel.unsubscribe(this.#receive);
     };
@@ -59,7 +94,9 @@ export class Lines {
   /** What the agent has to watch for these. */
   of(sites: readonly Site[]): readonly WatchedLine[] {
     const all = [...this.#watched.values()];
-    return all.filter(({ site }) => sites.includes(site)).map(({ line }) => line);
+    return all
+      .filter((each) => sitesOf(each).some((site) => sites.includes(site)))
+      .map(({ line }) => line);
   }
 
   /** Called in the middle of the application's code: nothing may escape from here. */
@@ -68,11 +105,29 @@ export class Lines {
     const watched = this.#watched.get(event.id);
     if (watched === undefined) return;
     if (event.off !== undefined) {
-      watched.site.off = event.off;
+      const { binding } = watched;
+      const off = binding === null ? event.off : `${binding.why}: ${event.off}`;
+      for (const site of sitesOf(watched)) site.off = off;
+    } else if (event.unbound !== undefined) {
+      const why = `${event.unbound}: only :entry can be seen`;
+      for (const site of watched.binding?.returns ?? []) site.off = why;
+    } else {
+      if ("root" in event) this.#bind(watched, event);
+      event.isWanted = this.#fire(watched, event);
+    }
+  };
+
+  /** In the function's first call, which the replacement does not see. */
+  #bind({ binding, sites }: Watched, event: LineEvent): void {
+    if (binding === null || binding.bound !== null) return;
+    const bound = binding.bind(event.root, event.path ?? []);
+    if (typeof bound === "string") {
+      for (const site of [...sites, ...binding.returns]) site.off = bound;
       return;
     }
-    event.isWanted = this.#fire(watched, event);
-  };
+    binding.bound = bound;
+    event.replacement = bound.replacement;
+  }
 
   #fire(watched: Watched, { values = () => [] }: LineEvent): boolean {
     const time = now();
@@ -80,7 +135,9 @@ export class Lines {
       watched.fromMs = time;
       watched.count = 0;
     }
-    const { site, requests } = watched;
+    const { sites, requests } = watched;
+    const [site] = sites;
+    if (site === undefined) return false;
     watched.count += 1;
     if (watched.count > LINE_FIRINGS_MAX) {
       const often = `${site.clause.written} runs more than ${LINE_FIRINGS_MAX} times a second`;
@@ -88,20 +145,27 @@ export class Lines {
       return false;
     }
     try {
-      fireAll([site], requests, values());
+      fireAll(sites, requests, values());
     } catch (error) {
       site.fault(text(error));
     }
-    return site.off === null;
+    return sites.some((each) => each.off === null);
   }
 }
 
+function sitesOf({ sites, binding }: Watched): readonly Site[] {
+  return [...sites, ...(binding?.returns ?? [])];
+}
+
+/** One breakpoint for each line, however many clauses there are. */
 export const attachLines: Attach = (sites, { lines, requests }) => {
+  const places = [...new Set(sites.map(({ clause }) => clause.rest))];
   return detachAll(
-    sites.map((site) => {
-      const [, file = "", line = "0"] = /^(.*):(\d+)$/.exec(site.clause.rest) ?? [];
-      const variables = [...new Set(site.needs.variables)];
-      return lines.add(site, { file, at: Number(line), variables }, requests);
+    places.map((place) => {
+      const [, file = "", line = "0"] = /^(.*):(\d+)$/.exec(place) ?? [];
+      const here = sites.filter(({ clause }) => clause.rest === place);
+      const variables = [...new Set(here.flatMap(({ needs }) => needs.variables))];
+      return lines.add(here, { file, at: Number(line), variables }, requests);
     }),
   );
 };

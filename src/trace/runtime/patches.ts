@@ -34,6 +34,11 @@ export interface Gate {
   isClosed: boolean;
 }
 
+export interface BoundFunction {
+  readonly replacement: AnyFunction;
+  readonly detach: () => void;
+}
+
 interface Patch {
   readonly object: object;
   readonly key: PropertyKey;
@@ -47,6 +52,8 @@ interface Patch {
 export class Patches {
   readonly gate: Gate = { isClosed: false };
   readonly #patches: Map<object, Map<PropertyKey, Patch>> = new Map();
+  /** Of functions that no object holds, and of their replacements: objects of ours that do. */
+  readonly #holders: WeakMap<object, Record<string, unknown>> = new WeakMap();
 
   /** How many functions are replaced. */
   get size(): number {
@@ -68,6 +75,22 @@ export class Patches {
       );
       if (patch.layers.length === 0) this.#remove(patch);
     };
+  }
+
+  /**
+   * Puts a layer around a function that no object holds.
+   * @param fn it, or what an earlier call gave
+   * @returns what to bind in its place, or a text: why it cannot be done
+   */
+  bind(fn: unknown, name: string, layer: Layer): BoundFunction | string {
+    if (typeof fn !== "function") return `${name} is no function`;
+    const holder = this.#holders.get(fn) ?? { [name]: fn };
+    const detach = this.add(holder, name, layer);
+    if (typeof detach === "string") return detach;
+    const replacement = getOwnPropertyDescriptor(holder, name)?.value as AnyFunction; // just put
+    this.#holders.set(fn, holder);
+    this.#holders.set(replacement, holder);
+    return { replacement, detach };
   }
 
   #install(object: object, key: PropertyKey): Patch | string {

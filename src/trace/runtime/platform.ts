@@ -14,6 +14,8 @@ export const every: typeof timers.setInterval = timers.setInterval;
 export const stopEvery: typeof timers.clearInterval = timers.clearInterval;
 export const soon: typeof timers.setImmediate = timers.setImmediate;
 export const access: typeof fs.access = fs.access;
+export const readFileSync: typeof fs.readFileSync = fs.readFileSync;
+export const readdirSync: typeof fs.readdirSync = fs.readdirSync;
 
 export function heapUsed(): number {
   return v8.getHeapStatistics().used_heap_size;

@@ -92,14 +92,14 @@ test("fn: what is not there, is a class, or is frozen is said, not thrown", () =
     configurable: true,
   });
   const program =
-    "fn:JSON.strngify:entry, fn:nowhere.x:return, fn:hfFrozen.run:entry," +
+    "fn:JSON.strngify:entry, fn:fs.nowhere:return, fn:hfFrozen.run:entry," +
     " fn:URL.prototype.constructor:entry" +
     " { @ = count() }";
   const { probes } = trace(program, () => undefined);
   Reflect.deleteProperty(globalThis, "hfFrozen");
   const [typo, absent, frozen, made] = probes.map(({ off }) => off);
   assert.match(typo ?? "", /there is no function JSON\.strngify.*Did you mean stringify\?/);
-  assert.match(absent ?? "", /no function nowhere\.x in this worker, or its module is not loaded/);
+  assert.match(absent ?? "", /no function fs\.nowhere in this worker, or its module is not loaded/);
   assert.match(frozen ?? "", /neither writable nor configurable/);
   assert.match(made ?? "", /is a class/);
 });

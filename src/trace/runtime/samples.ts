@@ -3,6 +3,7 @@ import { PerformanceObserver, performance } from "node:perf_hooks";
 import { tickMs } from "../compile.ts";
 import { member } from "../values.ts";
 import { access, every, now, stopEvery } from "./platform.ts";
+import { poolThreads } from "./pool-threads.ts";
 import { detachAll, fireAll } from "./provider.ts";
 import type { Attach } from "./provider.ts";
 
@@ -67,10 +68,11 @@ export const attachPool: Attach = (sites) => {
   const sample = (): void => {
     if (isUnderWay) return;
     isUnderWay = true;
+    const { busy, threads } = poolThreads();
     const start = now();
     access("/", () => {
       isUnderWay = false;
-      if (isOn) fireAll(sites, null, [now() - start]);
+      if (isOn) fireAll(sites, null, [now() - start, busy, threads]);
     });
   };
   const stop = again(POOL_SAMPLE_MS, sample);

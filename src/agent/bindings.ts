@@ -1,0 +1,353 @@
+/**
+ * Functions that no object holds, replaced where they are bound: in the scope of their module, also
+ * `const` ones and those that ES modules import. Nothing but a debugger may write there, so the
+ * main thread is stopped for some milliseconds at the function's next call, and once more when the
+ * trace is over. In between the Debugger domain is off, and a call costs what a wrapper costs.
+ *
+ * ```
+ *   breakpoint --its next call: paused--> the trace's runtime makes a wrapper of the function
+ *                                    --> bound in the scope --> bound ... the trace is over
+ *   bound --a function that was made in that scope, and stops: paused--> the original is back
+ *         --nobody answers: a second later, again--^
+ * ```
+ * V8 builds what is bound for good (a `const`, also what was never written to again) into optimized
+ * code; a breakpoint that never holds, set in each function and taken away, makes it forget that
+ * code (measured on 22, 24 and 26: without it some calls went to the old function for ever).
+ */
+import type { Debugger, Runtime } from "node:inspector";
+import { LINE_CHANNEL } from "../base/mod.ts";
+import type { WatchedLine } from "../base/mod.ts";
+import { findFunction } from "./find-function.ts";
+import { LineSession, channelOf, filesOf } from "./line-session.ts";
+
+const RETRY_MS = 1000;
+/** A main thread that is in native code for longer keeps a wrapper that does nothing. */
+const RETRIES_MAX = 120;
+/** What is stopped at in a script to make V8 forget its optimized code. */
+const SWEPT_MAX = 2000;
+/** Scopes that a name of a module can be in; a function's own variables are no such thing. */
+const SCOPES: readonly string[] = ["closure", "module", "script", "block"];
+
+interface Wanted {
+  readonly line: WatchedLine;
+  readonly scriptId: string;
+  /** The name in the module's scope, and members from there. */
+  readonly name: string;
+  readonly path: readonly string[];
+  /** An expression: the arguments of the call. */
+  readonly values: string;
+  readonly owner: Owner;
+}
+
+/** The trace that wants it. */
+interface Owner {
+  readonly isOpen: () => boolean;
+  /** Told of the name that is bound for it. */
+  readonly hold: (key: string) => void;
+  /** Told of a function that is in no scope. */
+  readonly unbound: (line: WatchedLine) => void;
+}
+
+/** A name that has our wrapper; objects by their ids in the session. */
+interface Bound {
+  readonly scriptId: string;
+  readonly name: string;
+  readonly original: string;
+  readonly wrapper: string;
+  /** A function that was made in the scope, and stops when it is called. */
+  readonly stopper: string;
+  holders: number;
+}
+
+/** See the file's docstring. */
+export class Bindings {
+  readonly #session: LineSession = new LineSession((paused) => this.#paused(paused));
+  /** By breakpoint: several traces may want one function. */
+  readonly #wanted = new Map<string, readonly Wanted[]>();
+  /** By place: V8 takes one breakpoint for each. */
+  readonly #places = new Map<string, string>();
+  readonly #bound = new Map<string, Bound>();
+  #restoring: ((frame: Debugger.CallFrame) => Promise<void>) | null = null;
+  #queue: Promise<unknown> = Promise.resolve();
+  /** Scripts in which something was bound, while the main thread stands. */
+  readonly #toSweep = new Set<string>();
+  /** Who waits until nothing is wanted any more. */
+  readonly #waiting: (() => void)[] = [];
+
+  /**
+   * Binds until `ended` resolves; afterwards everything is as it was.
+   * @param unbound told of a function that is in no scope
+   */
+  async watch(
+    lines: readonly WatchedLine[],
+    ended: Promise<void>,
+    unbound: (line: WatchedLine) => void,
+  ): Promise<null> {
+    let isOpen = true;
+    const release = await this.#session.hold();
+    const keys: string[] = [];
+    try {
+      for (const line of lines) {
+        const owner = { isOpen: () => isOpen, hold: (key: string) => keys.push(key), unbound };
+        const problem = await this.#begin(line, owner).catch((error: unknown) => {
+          return error instanceof Error ? error.message : String(error);
+        });
+        if (problem !== null) await this.#session.tell({ id: line.id, off: problem });
+      }
+      await Promise.race([ended, this.#allBound(lines)]);
+      await release(); // awaits are as fast as ever again
+      await ended;
+      return null;
+    } finally {
+      isOpen = false;
+      await release();
+      await this.#unwant(lines);
+      for (const key of keys) this.#letGo(key);
+    }
+  }
+
+  async #unwant(lines: readonly WatchedLine[]): Promise<void> {
+    for (const [breakpointId, wanted] of this.#wanted) {
+      const rest = wanted.filter(({ line }) => !lines.includes(line));
+      if (rest.length > 0) this.#wanted.set(breakpointId, rest);
+      else await this.#remove(breakpointId);
+    }
+  }
+
+  async #remove(breakpointId: string): Promise<void> {
+    this.#wanted.delete(breakpointId);
+    for (const [place, id] of this.#places) if (id === breakpointId) this.#places.delete(place);
+    await this.#session.settled("Debugger.removeBreakpoint", { breakpointId });
+  }
+
+  async #allBound(lines: readonly WatchedLine[]): Promise<void> {
+    while ([...this.#wanted.values()].flat().some(({ line }) => lines.includes(line))) {
+      await new Promise<void>((resolve) => void this.#waiting.push(resolve));
+    }
+  }
+
+  /** Null, or why it cannot be. */
+  async #begin(line: WatchedLine, owner: Owner): Promise<string | null> {
+    const found = filesOf(this.#session.scripts, line.file, String(line.at));
+    if (typeof found === "string") return found;
+    const { scriptIds, names } = found;
+    const [name = "", ...path] = names;
+    let problem = "";
+    for (const scriptId of scriptIds) {
+      const source = await this.#session.sourceOf(scriptId);
+      const place = findFunction(source, path.at(-1) ?? name);
+      if (typeof place === "string") {
+        problem ||= place;
+        continue;
+      }
+      const { line: lineNumber, column: columnNumber, values } = place;
+      const location = { scriptId, lineNumber, columnNumber };
+      const wanted = { line, scriptId, name, path, values, owner };
+      await this.#setAt(location, wanted);
+      return null;
+    }
+    return problem;
+  }
+
+  async #setAt(location: Debugger.Location, wanted: Wanted): Promise<void> {
+    const place = `${location.scriptId}:${location.lineNumber}:${location.columnNumber}`;
+    const known = this.#places.get(place);
+    if (known !== undefined) {
+      this.#wanted.set(known, [...(this.#wanted.get(known) ?? []), wanted]);
+      return;
+    }
+    // as the protocol describes the answer
+    const { breakpointId } = (await this.#session.post("Debugger.setBreakpoint", {
+      location,
+    })) as Debugger.SetBreakpointReturnType;
+    this.#places.set(place, breakpointId);
+    this.#wanted.set(breakpointId, [wanted]);
+  }
+
+  /** Ours are gone on from, whatever happens; another's pause is left alone. */
+  #paused({ hitBreakpoints = [], callFrames }: Debugger.PausedEventDataType): void {
+    const [frame] = callFrames;
+    const ours = hitBreakpoints.filter((each) => this.#wanted.has(each));
+    const restoring = this.#restoring;
+    if (frame === undefined) return;
+    if (ours.length === 0) {
+      if (restoring === null || hitBreakpoints.length > 0 || frame.url !== "") return;
+      void restoring(frame).finally(() => void this.#session.settled("Debugger.resume"));
+      return;
+    }
+    const isOthers = ours.length < hitBreakpoints.length;
+    void this.#bindAll(ours, frame, isOthers).catch(() => undefined); // it answers no more
+  }
+
+  async #bindAll(
+    breakpoints: readonly string[],
+    frame: Debugger.CallFrame,
+    isOthers: boolean,
+  ): Promise<void> {
+    // the trace may end meanwhile, or have all that it wanted
+    const release = await this.#session.hold();
+    try {
+      for (const breakpointId of breakpoints) {
+        const all = this.#wanted.get(breakpointId) ?? [];
+        await this.#remove(breakpointId);
+        for (const wanted of all.filter(({ owner }) => owner.isOpen())) {
+          await this.#bind(wanted, frame).catch(async (error: unknown) => {
+            const off = error instanceof Error ? error.message : String(error);
+            await this.#session.tell({ id: wanted.line.id, off });
+          });
+        }
+      }
+      if (!isOthers) await this.#session.settled("Debugger.resume");
+      await this.#sweepAfter();
+    } finally {
+      await release();
+      for (const wake of this.#waiting.splice(0)) wake();
+    }
+  }
+
+  async #sweepAfter(): Promise<void> {
+    const scripts = [...this.#toSweep];
+    this.#toSweep.clear();
+    for (const scriptId of scripts) await this.#sweep(scriptId);
+  }
+
+  /** While the main thread stands in a call of the function. */
+  async #bind(wanted: Wanted, frame: Debugger.CallFrame): Promise<void> {
+    const { line, scriptId, name, path, values, owner } = wanted;
+    const { callFrameId } = frame;
+    const scopeNumber = await this.#scopeOf(frame, name);
+    if (scopeNumber < 0) {
+      const reason = `${name} is in no scope that outlives a call`;
+      await this.#session.tell({ id: line.id, unbound: reason });
+      owner.unbound(line);
+      return;
+    }
+    const before = await this.#evaluate(callFrameId, name);
+    const members = `root: ${name}, path: ${JSON.stringify(path)}, values: () => ${values}`;
+    const message = `{ id: ${line.id}, isWanted: false, ${members} }`;
+    const publish = `${channelOf(LINE_CHANNEL)}.publish(message)`;
+    const bind = `((message) => { ${publish}; return message.replacement; })(${message})`;
+    const { objectId: wrapper, type } = await this.#evaluate(callFrameId, bind);
+    if (type !== "function" || wrapper === undefined || before.objectId === undefined) return;
+    const key = `${scriptId}:${name}`;
+    owner.hold(key);
+    const known = this.#bound.get(key);
+    if (known === undefined) {
+      const { objectId: stopper = "" } = await this.#evaluate(callFrameId, "() => { debugger; }");
+      const original = before.objectId;
+      this.#bound.set(key, { scriptId, name, original, wrapper, stopper, holders: 1 });
+    } else known.holders += 1;
+    await this.#session.post("Debugger.setVariableValue", {
+      callFrameId,
+      scopeNumber,
+      variableName: name,
+      newValue: { objectId: wrapper },
+    });
+    this.#toSweep.add(scriptId);
+  }
+
+  async #scopeOf({ scopeChain }: Debugger.CallFrame, name: string): Promise<number> {
+    for (const [index, { type, object }] of scopeChain.entries()) {
+      const { objectId } = object;
+      if (!SCOPES.includes(type) || objectId === undefined) continue;
+      const { result } = (await this.#session.post("Runtime.getProperties", {
+        objectId,
+        ownProperties: true,
+      })) as Runtime.GetPropertiesReturnType; // as the protocol describes the answer
+      if (result.some((each) => each.name === name)) return index;
+    }
+    return -1;
+  }
+
+  async #evaluate(callFrameId: string, expression: string): Promise<Runtime.RemoteObject> {
+    const { result, exceptionDetails } = (await this.#session.post("Debugger.evaluateOnCallFrame", {
+      callFrameId,
+      expression,
+      silent: true,
+    })) as Debugger.EvaluateOnCallFrameReturnType; // as above
+    if (exceptionDetails === undefined) return result;
+    throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+  }
+
+  /** One holder less; the last one's name gets its function back. */
+  #letGo(key: string): void {
+    const bound = this.#bound.get(key);
+    if (bound === undefined) return;
+    bound.holders -= 1;
+    if (bound.holders > 0) return;
+    this.#queue = this.#queue.then(() => this.#restore(key, bound, RETRIES_MAX));
+  }
+
+  async #restore(key: string, bound: Bound, tries: number): Promise<void> {
+    const isDone = await this.#tryRestore(key, bound).catch(() => false); // it does not answer
+    if (isDone || tries <= 1) return;
+    setTimeout(() => {
+      this.#queue = this.#queue.then(() => this.#restore(key, bound, tries - 1));
+    }, RETRY_MS).unref();
+  }
+
+  async #tryRestore(key: string, bound: Bound): Promise<boolean> {
+    if (bound.holders > 0 || this.#bound.get(key) !== bound) return true;
+    const release = await this.#session.hold();
+    let isDone = false;
+    this.#restoring = async (frame) => {
+      isDone = await this.#putBack(frame, key, bound);
+    };
+    try {
+      await this.#session.post("Runtime.callFunctionOn", {
+        objectId: bound.stopper,
+        functionDeclaration: "function () { this(); }",
+        silent: true,
+      });
+      if (isDone) await this.#sweep(bound.scriptId);
+    } finally {
+      this.#restoring = null;
+      await release();
+    }
+    if (isDone) {
+      for (const objectId of [bound.original, bound.wrapper, bound.stopper]) {
+        await this.#session.settled("Runtime.releaseObject", { objectId });
+      }
+    }
+    return isDone;
+  }
+
+  async #putBack(frame: Debugger.CallFrame, key: string, bound: Bound): Promise<boolean> {
+    const { original, wrapper, name } = bound;
+    if (bound.holders > 0) return true; // a new trace came meanwhile
+    this.#bound.delete(key);
+    const scopeNumber = await this.#scopeOf(frame, name);
+    const { objectId } = await this.#evaluate(frame.callFrameId, name);
+    const { result } = (await this.#session.post("Runtime.callFunctionOn", {
+      objectId: wrapper,
+      functionDeclaration: "function (other) { return this === other; }",
+      arguments: [objectId === undefined ? { value: null } : { objectId }],
+    })) as Runtime.CallFunctionOnReturnType; // as above
+    if (result.value !== true) return true; // the application has bound it to something else since
+    await this.#session.post("Debugger.setVariableValue", {
+      callFrameId: frame.callFrameId,
+      scopeNumber,
+      variableName: name,
+      newValue: { objectId: original },
+    });
+    return true;
+  }
+
+  /** Makes V8 forget what it has compiled of a script, and of ES modules that import from it. */
+  async #sweep(scriptId: string): Promise<void> {
+    for (const each of [scriptId, ...(await this.#session.importersOf(scriptId))]) {
+      const places = await this.#session.returnsOf(each);
+      const set: string[] = [];
+      for (const location of places.slice(0, SWEPT_MAX)) {
+        const made = await this.#session
+          .post("Debugger.setBreakpoint", { location, condition: "false" })
+          .catch(() => null); // another breakpoint is there: it does the same
+        // as the protocol describes the answer
+        if (made !== null) set.push((made as Debugger.SetBreakpointReturnType).breakpointId);
+      }
+      for (const breakpointId of set) {
+        await this.#session.settled("Debugger.removeBreakpoint", { breakpointId });
+      }
+    }
+  }
+}

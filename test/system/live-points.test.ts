@@ -1,0 +1,77 @@
+/** Every point of `holdfast probes` fires, with every argument that it says it has. */
+import assert from "node:assert/strict";
+import net from "node:net";
+import { describe, it } from "node:test";
+import { POINTS } from "../../src/trace/mod.ts";
+import { LiveTrace } from "./support/live.ts";
+import { get } from "./support/load.ts";
+import { app } from "./support/paths.ts";
+import { startService } from "./support/service.ts";
+import { waitFor } from "./support/wait.ts";
+
+/** What stands for what may be written there. */
+const WRITTEN: Readonly<Record<string, string>> = {
+  "tick:<duration>": "tick:100ms",
+  "profile:<n>hz": "profile:50hz",
+  "dc:<channel>": "dc:http.server.request.start",
+  "user:<name>": "user:points:made",
+  "line:<file>:<n>": "line:points.cjs:74",
+  "fn:<module>.<path>:entry": "fn:JSON.stringify:entry",
+  "fn:<module>.<path>:return": "fn:points.helper:return",
+};
+/** At the end of the trace; there is none where nothing fails. */
+const NOT_HERE = ["end"];
+const SELDOM = ["timers:done thrown", "fn:<module>.<path>:return thrown"];
+
+interface Expected {
+  readonly key: string;
+  readonly statement: string;
+}
+
+function expectedOf({ form, variables }: (typeof POINTS)[number]): readonly Expected[] {
+  const all = [{ key: form, statement: `@n["${form}"] = sum(1)` }];
+  for (const { name } of variables) {
+    const key = `${form} ${name}`;
+    const value = name === "local" ? "local.doubled" : name;
+    const statement = `@n["${key}"] = sum(${value} == undefined ? 0 : 1)`;
+    if (!SELDOM.includes(key)) all.push({ key, statement });
+  }
+  return all;
+}
+
+describe("holdfast trace: every point, with what it tells", { concurrency: 3 }, () => {
+  for (const node of [22, 24, 26] as const) {
+    it(`under Node ${node}`, async (t) => {
+      const service = await startService(t, { entry: app("live/points.cjs"), workers: 1, node });
+      const points = POINTS.filter(({ form }) => !NOT_HERE.includes(form));
+      const program = points.map((point) => {
+        const statements = expectedOf(point).map(({ statement }) => statement);
+        return `${WRITTEN[point.form] ?? point.form} { ${statements.join("; ")} }`;
+      });
+      const trace = await LiveTrace.start(t, service, program.join("\n"), "--budget", "100");
+      const target = await service.target();
+      const reader = net.connect(target); // nobody listens to it, so it reads nothing
+      reader.on("error", () => undefined);
+      t.after(() => reader.destroy());
+      reader.write("GET /leave HTTP/1.1\r\nhost: t\r\n\r\n");
+      const wanted = points.flatMap((each) => expectedOf(each).map(({ key }) => key));
+      const missing = (): readonly string[] => {
+        const line = trace.lines.findLast(({ event }) => event === "aggregations");
+        if (line === undefined) return wanted;
+        return wanted.filter((key) => !((trace.row(line, "n", key) ?? 0) > 0));
+      };
+      await waitFor(
+        "every point",
+        async () => {
+          assert.equal((await get(target, "/all")).text, "all");
+          const left = missing();
+          if (!left.some((key) => key.startsWith("stream:stuck"))) reader.destroy();
+          return left.length === 0;
+        },
+        40_000,
+        () => `missing: ${missing().join(", ")}\n${trace.describe().slice(-3000)}`,
+      );
+      assert.equal(await trace.interrupt(), 0, trace.describe());
+    });
+  }
+});
