@@ -13,7 +13,7 @@ import os from "node:os";
 import path from "node:path";
 import { AUTOPSY_VERBS, Session, jsonOf, openTarget, parseExpression } from "../autopsy/mod.ts";
 import { runExpression, wordsAndFlags, writeDump } from "../autopsy/mod.ts";
-import type { Stage, Tracer } from "../autopsy/mod.ts";
+import type { Result, SessionOptions, Stage, Tracer } from "../autopsy/mod.ts";
 import { EXIT_CODES, formatDuration, formatSize, wantsColor } from "../base/mod.ts";
 import { PtraceTracer } from "../os/mod.ts";
 import { resultText } from "./autopsy-view.ts";
@@ -33,15 +33,23 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
     return EXIT_CODES.ok;
   }
   const stages = stagesOf(rest, parsed);
-  const copy = isShortLook(what, stages) ? null : copyOf(Number(what), parsed);
+  const options: SessionOptions = {
+    node: textFlag(parsed, "node"),
+    tracer: tracer(),
+    environment: { ...world.environment },
+    onProgress: progress(world),
+  };
+  if (stages !== null && isShortLook(what, stages)) {
+    const result = await Session.brief(Number(what), options, (session) =>
+      runExpression(session, stages, undefined),
+    );
+    show(result, parsed, world);
+    return EXIT_CODES.ok;
+  }
+  const copy = /^\d+$/.test(what) ? copyOf(Number(what), parsed) : null;
   try {
-    const session = await Session.open(copy?.path ?? what, {
-      node: textFlag(parsed, "node"),
-      tracer: tracer(),
-      environment: { ...world.environment },
-      ...(copy === null ? {} : { title: `pid ${what}` }),
-      onProgress: progress(world),
-    });
+    const title = copy === null ? {} : { title: `pid ${what}` };
+    const session = await Session.open(copy?.path ?? what, { ...options, ...title });
     return await work(session, stages, parsed, world);
   } finally {
     copy?.remove();
@@ -59,26 +67,28 @@ async function work(
       const { runShell } = await import("./autopsy-shell.ts");
       return await runShell(session, world);
     }
-    const result = await runExpression(session, stages, undefined);
-    clearProgress(world);
-    if (parsed.flags["json"] === true) {
-      world.stdout.write(`${JSON.stringify(jsonOf(result), null, 2)}\n`);
-    } else world.stdout.write(resultText(result, wantsColor(world.stdout, world.environment)));
+    show(await runExpression(session, stages, undefined), parsed, world);
     return EXIT_CODES.ok;
   } finally {
     session.close();
   }
 }
 
+function show(result: Result, parsed: Parsed, world: World): void {
+  clearProgress(world);
+  if (parsed.flags["json"] === true) {
+    world.stdout.write(`${JSON.stringify(jsonOf(result), null, 2)}\n`);
+  } else world.stdout.write(resultText(result, wantsColor(world.stdout, world.environment)));
+}
+
 /**
- * What is read while the process stands still. Everything else takes longer than a service should
- * wait, and is done on a copy.
+ * What reads so little of a live process that it stands still for milliseconds only. Everything
+ * else is done on a copy of all its memory.
  */
 const SHORT: readonly string[] = ["info", "stacks", "threads", "args", "env"];
 
-function isShortLook(what: string, stages: readonly Stage[] | null): boolean {
-  if (!/^\d+$/.test(what)) return true;
-  return stages?.every(({ name }) => SHORT.includes(name)) === true;
+function isShortLook(what: string, stages: readonly Stage[]): boolean {
+  return /^\d+$/.test(what) && stages.every(({ name }) => SHORT.includes(name));
 }
 
 interface Copy {

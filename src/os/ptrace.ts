@@ -32,6 +32,12 @@ export class PtraceTracer {
   /** Signals that were on their way to a thread when it stopped, by thread: it gets them later. */
   readonly #signals = new Map<number, number>();
 
+  /** Loads what a stop needs, before it. */
+  prepare(): void {
+    stableBuffer(REGISTER_BYTES_MAX);
+    libc();
+  }
+
   /**
    * Stops every thread; the words of its general registers by thread id.
    * @throws SystemCallError EPERM, ESRCH; nothing is left stopped then.

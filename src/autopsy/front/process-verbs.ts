@@ -31,6 +31,7 @@ const info: AutopsyVerb = {
       heapPages: heap.pages.length,
       heapBytes: bytes,
       heapLimit: mainHeapLimit(session),
+      stoodStillMs: target.stoodStillMs?.() ?? null,
       remarks: session.remarks,
     };
     const rows: readonly (readonly [string, string])[] = [
@@ -40,12 +41,17 @@ const info: AutopsyVerb = {
       ["layout", facts.layout.text],
       ["threads", `${facts.threads}, ${facts.isolates} of them with JavaScript`],
       ["heap", `${formatSize(bytes)} in ${facts.heapPages} pages${limitText(facts.heapLimit)}`],
+      ...(facts.stoodStillMs === null ? [] : [pauseRow(facts.stoodStillMs)]),
       ...session.remarks.map((remark) => ["note", remark] as const),
     ];
     const text = rows.map(([name, value]) => `${name.padEnd(8)} ${value}`).join("\n");
     return { kind: "text", text, json: facts, addresses: [] };
   },
 };
+
+function pauseRow(ms: number): readonly [string, string] {
+  return ["pause", `it stood still for ${ms.toFixed(1)}ms at most`];
+}
 
 /** Of the main thread: what `--max-old-space-size` sets. */
 function mainHeapLimit({ v8: { isolates, layout, target } }: Session): number | null {

@@ -12,6 +12,7 @@ import { positionAt, readStacks } from "../stack/mod.ts";
 import type { Stacks } from "../stack/mod.ts";
 import { decompressCore } from "../target/compressed.ts";
 import type { PlainCore } from "../target/compressed.ts";
+import { LiveProcess } from "../target/live.ts";
 import type { Tracer } from "../target/live.ts";
 import { machineRemarks } from "../target/machine.ts";
 import { openTarget } from "../target/open.ts";
@@ -21,12 +22,16 @@ import type { Confidence } from "../v8/checks.ts";
 import type { Layout } from "../v8/layout.ts";
 import type { LayoutTable } from "../v8/layout-table.ts";
 import { openV8, prepareV8 } from "../v8/process.ts";
-import type { V8Process } from "../v8/process.ts";
+import type { PreparedV8, V8Process } from "../v8/process.ts";
 import { ValueReader } from "../v8/values.ts";
 import { selfTest } from "./self-test.ts";
 
 /** How long a long verb may keep the event loop from Ctrl-C. */
 const TURN_MS = 50;
+/** A process that stands still, or loops, is read from the second copy; more help a busy one. */
+const COPIES_MAX = 5;
+/** 64 MiB, which take some 30 ms to copy. */
+const COPIED_PAGES_MAX = 16_384;
 
 export interface SessionOptions {
   /** `--node`. */
@@ -57,11 +62,16 @@ export class Session {
   #confidence: Confidence | null = null;
   #isClosed = false;
 
-  private constructor(target: Target, plain: PlainCore | null, options: SessionOptions) {
+  private constructor(
+    target: Target,
+    plain: PlainCore | null,
+    options: SessionOptions,
+    prepared = prepareV8(target.executable, options.layouts),
+  ) {
     this.target = target;
     this.#plain = plain;
     this.#onProgress = options.onProgress;
-    this.v8 = openV8(target, prepareV8(target.executable, options.layouts));
+    this.v8 = openV8(target, prepared);
     this.objects = new ObjectReader(this.v8.heap, this.v8.functions);
     this.values = new ValueReader(this.objects);
     const format = this.v8.layout.metadata.hasBreakablePositions ? "flags" : "sign";
@@ -110,10 +120,7 @@ export class Session {
    */
   static async open(what: string, options: SessionOptions): Promise<Session> {
     const { node, tracer, environment } = options;
-    if (/^\d+$/.test(what)) {
-      const target = openTarget(Number(what), { node, tracer, environment });
-      return Session.#begin(target, null, options);
-    }
+    if (/^\d+$/.test(what)) return Session.#stopped(Number(what), options);
     const plain = await decompressed(what, options);
     try {
       const target = openTarget(plain?.path ?? what, { node, tracer, environment });
@@ -124,9 +131,69 @@ export class Session {
     }
   }
 
-  static #begin(target: Target, plain: PlainCore | null, options: SessionOptions): Session {
+  /**
+   * Looks at a live process, which stands still only while what `look` reads is copied: some
+   * milliseconds, once or a few times. What to copy is learnt by doing it, first on a process that
+   * runs; `look` must therefore have no effect but its result. When it reads other things each time
+   * (a busy process), or very much, it is done while the process stands still.
+   *
+   * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_*
+   */
+  static async brief<Value>(
+    pid: number,
+    options: SessionOptions,
+    look: (session: Session) => Promise<Value>,
+  ): Promise<Value> {
+    const live = new LiveProcess(pid, options);
     try {
-      return new Session(target, plain, options);
+      const prepared = prepareV8(live.executable, options.layouts);
+      const pages = new Set<number>();
+      for (let count = 0; count < COPIES_MAX && pages.size < COPIED_PAGES_MAX; count += 1) {
+        const { target, asked, isWhole } = live.copy(pages);
+        try {
+          const value = await look(Session.#begin(target, null, options, prepared));
+          if (isWhole()) return value;
+        } catch (error) {
+          if (isWhole()) throw error; // else it comes of what changed meanwhile
+        }
+        for (const page of asked) pages.add(page);
+      }
+      const session = Session.#begin(live.stop(), null, options, prepared);
+      try {
+        return await look(session);
+      } finally {
+        session.close();
+      }
+    } finally {
+      live.close();
+    }
+  }
+
+  /** A process that stands still until the session is closed. */
+  static #stopped(pid: number, options: SessionOptions): Session {
+    const live = new LiveProcess(pid, options);
+    try {
+      const prepared = prepareV8(live.executable, options.layouts);
+      const target = live.stop();
+      const close = (): void => {
+        target.close();
+        live.close();
+      };
+      return Session.#begin({ ...target, close }, null, options, prepared);
+    } catch (error) {
+      live.close();
+      throw error;
+    }
+  }
+
+  static #begin(
+    target: Target,
+    plain: PlainCore | null,
+    options: SessionOptions,
+    prepared?: PreparedV8,
+  ): Session {
+    try {
+      return new Session(target, plain, options, prepared);
     } catch (error) {
       target.close();
       throw error;

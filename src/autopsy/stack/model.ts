@@ -97,5 +97,7 @@ export interface Stacks {
   readonly v8: string;
   readonly cause: Cause;
   readonly threads: readonly ThreadStack[];
+  /** Of a live process: the longest time that it stood still; null: of a core. */
+  readonly stoodStillMs: number | null;
   readonly remarks: readonly string[];
 }

@@ -48,6 +48,7 @@ export function readStacks(v8: V8Process, options: StackOptions = {}): Stacks {
     v8: v8.layout.version,
     cause: causeOf(v8, threads),
     threads,
+    stoodStillMs: target.stoodStillMs?.() ?? null,
     remarks: [...target.remarks, ...machineRemarks(target.machine)],
   };
 }

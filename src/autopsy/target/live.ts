@@ -11,14 +11,16 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
-import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from "node:fs";
+import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { HoldfastError } from "../../base/mod.ts";
 import { auxiliaryFrom } from "./core-notes.ts";
 import { buildIdInMemory, findExecutable } from "./executable.ts";
 import { machineOf, registersFrom } from "./machine.ts";
 import type { Machine, Registers } from "./machine.ts";
 import { RegionMemory } from "./memory.ts";
-import type { Region } from "./memory.ts";
+import type { ElfFile } from "./elf.ts";
+import { BlockCopy, LIVE_PAGE_BYTES, LiveMemory } from "./live-memory.ts";
+import { mapsSignature, mapsText, parseMaps } from "./live-memory.ts";
 import { Modules } from "./modules.ts";
 import type { Mapping, Target, TargetThread } from "./target.ts";
 
@@ -26,6 +28,8 @@ import type { Mapping, Target, TargetThread } from "./target.ts";
 const BLOCK_BYTES = 4096;
 /** A stop takes microseconds for each thread; a thread in an uninterruptible sleep takes longer. */
 const STOP_PATIENCE_MS = 5_000;
+/** Of each stack, from the stack pointer on: most walks need no more. */
+const STACK_PAGES = 8;
 
 /** Stops a process and reads registers: `os` has one, over ptrace(2). */
 export interface Tracer {
@@ -36,6 +40,8 @@ export interface Tracer {
   seize(pid: number): ReadonlyMap<number, Buffer>;
   /** Lets them run on; may be called twice. */
   release(): void;
+  /** Whatever can be done before the stop; may be called twice. */
+  prepare?(): void;
 }
 
 export interface LiveOptions {
@@ -51,60 +57,209 @@ export interface LiveOptions {
  *   ERR_HOLDFAST_AUTOPSY_BINARY, ERR_HOLDFAST_AUTOPSY_NOT_NODE
  */
 export function openLive(pid: number, options: LiveOptions): Target {
-  // what takes time comes before the stop: the binary and its symbols
-  const executablePath = told(pid, () => readlinkSync(`/proc/${pid}/exe`));
-  const { elf: executable, remarks } = told(pid, () =>
-    findExecutable({
-      given: options.node ?? `/proc/${pid}/exe`,
-      path: executablePath,
-      buildId: options.node === null ? null : buildIdOf(pid, executablePath),
-      environment: options.environment,
-    }),
-  );
-  const machine = machineOf(executable.machine) as Machine; // a Node binary that runs here
-  executable.symbols.at(0); // sorted now, not while the process waits
-  const memoryFile = told(pid, () => openSync(`/proc/${pid}/mem`, "r"));
-  const pagemap = told(pid, () => openSync(`/proc/${pid}/pagemap`, "r"));
-  const wasStopped = told(pid, () => stateOf(pid, pid) === "T");
-  const hold = told(pid, () => holdStill(pid, machine, options.tracer));
+  const live = new LiveProcess(pid, options);
   try {
-    const mappings = readMappings(pid, memoryFile, pagemap);
-    const { regions } = mappings;
-    const modules = new Modules(mappings.list, executable, executablePath, `/proc/${pid}/root`);
+    const target = live.stop();
     let isOpen = true;
     return {
-      kind: "live",
-      title: `pid ${pid}`,
-      pid,
-      machine,
-      memory: new RegionMemory(regions, BLOCK_BYTES),
-      mappings: mappings.list,
-      threads: hold.threads,
-      signal: null,
-      takenAtMs: Number(process.hrtime.bigint()) / 1e6,
-      wasStopped,
-      executable,
-      modules,
-      auxiliary: auxiliaryFrom(readFileSync(`/proc/${pid}/auxv`)),
-      args: zeroSeparated(pid, "cmdline"),
-      environment: variables(zeroSeparated(pid, "environ")),
-      remarks: [...remarks.filter(() => options.node !== null), ...hold.remarks],
+      ...target,
       close() {
         if (!isOpen) return;
         isOpen = false;
-        hold.release();
-        closeSync(memoryFile);
-        closeSync(pagemap);
-        modules.close();
+        target.close();
+        live.close();
       },
     };
   } catch (error) {
-    hold.release();
-    closeSync(memoryFile);
-    closeSync(pagemap);
-    executable.source.close();
-    throw asTold(pid, error);
+    live.close();
+    throw error;
   }
+}
+
+/** A target whose process runs on already: its memory is a copy. */
+export interface CopiedTarget {
+  readonly target: Target;
+  /** Pages that were asked for, by address, of those that were copied and of others. */
+  readonly asked: ReadonlySet<number>;
+  /** True: everything that was asked for so far was in the copy. */
+  readonly isWhole: () => boolean;
+}
+
+/**
+ * A process that runs and is going to be stopped, perhaps more than once. What takes time and needs
+ * no stop is done before: the binary and its symbols, the mappings, the arguments.
+ */
+export class LiveProcess {
+  readonly pid: number;
+  readonly executable: ElfFile;
+  readonly machine: Machine;
+  readonly #options: LiveOptions;
+  readonly #memory: LiveMemory;
+  readonly #facts: Pick<Target, "wasStopped" | "auxiliary" | "args" | "environment">;
+  readonly #remarks: readonly string[];
+  #modules: Modules;
+  #maps: Maps;
+  #longestStopMs = 0;
+
+  /** @throws HoldfastError as `openLive` */
+  constructor(pid: number, options: LiveOptions) {
+    this.pid = pid;
+    this.#options = options;
+    const executablePath = told(pid, () => readlinkSync(`/proc/${pid}/exe`));
+    const { elf, remarks } = told(pid, () =>
+      findExecutable({
+        given: options.node ?? `/proc/${pid}/exe`,
+        path: executablePath,
+        buildId: options.node === null ? null : buildIdOf(pid, executablePath),
+        environment: options.environment,
+      }),
+    );
+    this.executable = elf;
+    this.#remarks = options.node === null ? [] : remarks;
+    this.machine = machineOf(elf.machine) as Machine; // a Node binary that runs here
+    elf.symbols.at(0); // sorted now, not while the process waits
+    options.tracer?.prepare?.();
+    try {
+      this.#facts = told(pid, () => factsOf(pid));
+      this.#maps = told(pid, () => readMaps(pid));
+      this.#memory = told(pid, () => new LiveMemory(pid));
+    } catch (error) {
+      elf.source.close();
+      throw error;
+    }
+    const { list } = this.#maps;
+    this.#modules = new Modules(list, elf, executablePath, `/proc/${pid}/root`);
+  }
+
+  /** Stops it, until the target is closed. */
+  stop(): Target {
+    const { pid } = this;
+    const stoppedAt = performance.now();
+    const hold = told(pid, () => holdStill(pid, this.machine, this.#options.tracer));
+    try {
+      if (mapsSignature(pid) !== this.#maps.signature) this.#take(readMaps(pid));
+      const { list } = this.#maps;
+      const memory = new RegionMemory(this.#memory.regions(list), BLOCK_BYTES);
+      return {
+        ...this.#target(hold, memory),
+        readBulk: (address, into) => this.#memory.read(address, into),
+        stoodStillMs: () => Math.max(this.#longestStopMs, performance.now() - stoppedAt),
+        close: () => hold.release(),
+      };
+    } catch (error) {
+      hold.release();
+      throw asTold(pid, error);
+    }
+  }
+
+  /**
+   * Stops it for as long as it takes to copy these pages, and the used part of the stacks; what is
+   * asked for besides is read from the running process.
+   */
+  copy(pages: ReadonlySet<number>): CopiedTarget {
+    const { pid } = this;
+    const copy = new BlockCopy(this.#memory);
+    let late: string | null = null;
+    // much of what happens between here and the stop would change the mappings
+    if (mapsSignature(pid) !== this.#maps.signature) this.#take(told(pid, () => readMaps(pid)));
+    const stacks = stackFinder(this.#maps.list);
+    const askedAt = performance.now();
+    const hold = told(pid, () => holdStill(pid, this.machine, this.#options.tracer));
+    try {
+      if (mapsSignature(pid) !== this.#maps.signature) late = mapsText(pid);
+      copy.copy(new Set([...pages, ...hold.threads.flatMap(stacks)]));
+    } catch (error) {
+      throw asTold(pid, error);
+    } finally {
+      hold.release();
+      this.#longestStopMs = Math.max(this.#longestStopMs, performance.now() - askedAt);
+    }
+    if (late !== null) this.#take({ signature: "", list: parseMaps(late) });
+    const memory = new RegionMemory(copy.regions(this.#maps.list), BLOCK_BYTES);
+    return {
+      target: {
+        ...this.#target(hold, memory),
+        stoodStillMs: () => this.#longestStopMs,
+        close: () => undefined,
+      },
+      asked: copy.asked,
+      isWhole: () => copy.missed === 0,
+    };
+  }
+
+  /** May be called twice. A target of it that is still open must be closed before. */
+  close(): void {
+    this.#memory.close();
+    this.#modules.close();
+  }
+
+  #take(maps: Maps): void {
+    this.#maps = maps;
+    this.#modules = this.#modules.withMappings(maps.list);
+  }
+
+  #target(hold: Hold, memory: RegionMemory): Omit<Target, "close"> {
+    return {
+      kind: "live",
+      title: `pid ${this.pid}`,
+      pid: this.pid,
+      machine: this.machine,
+      memory,
+      mappings: this.#maps.list,
+      threads: named(this.pid, hold.threads),
+      signal: null,
+      takenAtMs: Number(process.hrtime.bigint()) / 1e6,
+      executable: this.executable,
+      modules: this.#modules,
+      ...this.#facts,
+      remarks: [...this.#remarks, ...hold.remarks],
+    };
+  }
+}
+
+interface Maps {
+  readonly signature: string;
+  readonly list: readonly Mapping[];
+}
+
+function readMaps(pid: number): Maps {
+  const signature = mapsSignature(pid); // before: a change in between is noticed later
+  return { signature, list: parseMaps(mapsText(pid)) };
+}
+
+function factsOf(pid: number): Pick<Target, "wasStopped" | "auxiliary" | "args" | "environment"> {
+  return {
+    wasStopped: stateOf(pid, pid) === "T",
+    auxiliary: auxiliaryFrom(readFileSync(`/proc/${pid}/auxv`)),
+    args: zeroSeparated(pid, "cmdline"),
+    environment: variables(zeroSeparated(pid, "environ")),
+  };
+}
+
+/** Pages of a stack from the stack pointer on: where a walk begins. */
+function stackFinder(mappings: readonly Mapping[]): (thread: TargetThread) => readonly number[] {
+  const writable = mappings.filter(({ isReadable, isWritable }) => isReadable && isWritable);
+  return ({ registers }) => {
+    const sp = registers?.sp ?? 0;
+    const mapping = writable.find(({ start, end }) => sp >= start && sp < end);
+    if (mapping === undefined) return [];
+    const first = Math.max(mapping.start, sp - (sp % LIVE_PAGE_BYTES) - LIVE_PAGE_BYTES);
+    const count = Math.min(STACK_PAGES, (mapping.end - first) / LIVE_PAGE_BYTES);
+    return Array.from({ length: count }, (_, index) => first + index * LIVE_PAGE_BYTES);
+  };
+}
+
+/** A thread that has ended since keeps its name to itself. */
+function named(pid: number, threads: readonly TargetThread[]): readonly TargetThread[] {
+  return threads.map((thread) => {
+    try {
+      return { ...thread, name: threadName(pid, thread.tid) };
+    } catch (error) {
+      const code = nameOfFailure(error);
+      if (code === "ENOENT" || code === "ESRCH") return thread;
+      throw error;
+    }
+  });
 }
 
 interface Hold {
@@ -118,7 +273,7 @@ function holdStill(pid: number, machine: Machine, tracer: Tracer | null): Hold {
     const registers = tracer.seize(pid);
     const threads = [...registers].map(([tid, words]) => ({
       tid,
-      name: threadName(pid, tid),
+      name: null,
       registers: registersFrom(machine, words),
     }));
     return { threads: mainFirst(pid, threads), remarks: [], release: () => tracer.release() };
@@ -148,7 +303,7 @@ function holdBySignal(pid: number, machine: Machine): Hold {
     }
     const threads = tids.map((tid) => ({
       tid,
-      name: threadName(pid, tid),
+      name: null,
       registers: partialRegisters(machine, pid, tid),
     }));
     const remarks = ["without ptrace: of each thread only pc and sp are known"];
@@ -212,95 +367,17 @@ function variables(texts: readonly string[]): ReadonlyMap<string, string> {
   return new Map(entries);
 }
 
-interface LiveMappings {
-  readonly list: readonly Mapping[];
-  readonly regions: readonly Region[];
-}
-
-/** `start-end rwxp offset device inode path` (proc_pid_maps(5)). */
-const MAPS_LINE = /^([0-9a-f]+)-([0-9a-f]+) (.)(.)(.). ([0-9a-f]+) \S+ \d+ *(.*)$/;
-
-function readMappings(pid: number, memoryFile: number, pagemap: number): LiveMappings {
-  const list: Mapping[] = [];
-  const regions: Region[] = [];
-  for (const line of readFileSync(`/proc/${pid}/maps`, "utf8").split("\n")) {
-    const match = MAPS_LINE.exec(line);
-    if (match === null) continue;
-    const [, from = "", to = "", r, w, x, offset = "", name = ""] = match;
-    const start = Number.parseInt(from, 16);
-    const end = Number.parseInt(to, 16);
-    const isFile = name.startsWith("/");
-    const isReadable = r === "r" && name !== "[vvar]" && name !== "[vsyscall]";
-    list.push({
-      start,
-      end,
-      fileOffset: Number.parseInt(offset, 16),
-      path: name === "" ? null : name.replace(/ \(deleted\)$/, ""),
-      isReadable,
-      isWritable: w === "w",
-      isExecutable: x === "x",
-      presentBytes: isReadable ? end - start : 0,
-    });
-    if (isReadable) regions.push(regionOf(memoryFile, isFile ? -1 : pagemap, start, end));
-  }
-  return { list, regions };
-}
-
-/** Bytes of one entry of `pagemap`. */
-const PAGEMAP_ENTRY_BYTES = 8;
-const PAGE_BYTES = 4096;
-/** Bits 62 and 63 of an entry: swapped out, present. */
-const TOUCHED = 0xc0;
-
-/**
- * A region of a live process. A page that was never touched counts as missing: to read it would
- * make the kernel map one, and so change what is looked at.
- */
-function regionOf(memoryFile: number, pagemap: number, start: number, end: number): Region {
-  let touched: Buffer | null = null;
-  const isTouched = (offset: number): boolean => {
-    touched ??= pagemapOf(pagemap, start, end);
-    const entry = Math.floor(offset / PAGE_BYTES) * PAGEMAP_ENTRY_BYTES;
-    const bits = touched[entry + PAGEMAP_ENTRY_BYTES - 1];
-    return bits === undefined || (bits & TOUCHED) !== 0;
-  };
-  return {
-    start,
-    end,
-    read(offset, into) {
-      if (!isTouched(offset)) return 0;
-      try {
-        return readSync(memoryFile, into, 0, into.length, start + offset);
-      } catch (error) {
-        // EIO: a page that is not there (a guard, a file that was cut off); ESRCH: it has gone
-        if (["EIO", "ESRCH", "EFAULT"].includes((error as NodeJS.ErrnoException).code ?? ""))
-          return 0;
-        throw error;
-      }
-    },
-  };
-}
-
-/** Entries of the pages of a mapping, as of now; empty where the kernel has none. */
-function pagemapOf(pagemap: number, start: number, end: number): Buffer {
-  if (pagemap < 0) return Buffer.alloc(0);
-  const entries = Buffer.alloc(((end - start) / PAGE_BYTES) * PAGEMAP_ENTRY_BYTES);
-  const position = (start / PAGE_BYTES) * PAGEMAP_ENTRY_BYTES;
-  const bytes = readSync(pagemap, entries, 0, entries.length, position);
-  return entries.subarray(0, bytes);
-}
-
 /** Of the running program, to compare with a binary that was given. */
 function buildIdOf(pid: number, executablePath: string): string | null {
-  const file = openSync(`/proc/${pid}/mem`, "r");
+  const memory = new LiveMemory(pid);
   try {
-    const { list, regions } = readMappings(pid, file, -1);
+    const { list } = readMaps(pid);
     const first = list.find(({ path, fileOffset }) => path === executablePath && fileOffset === 0);
     return first === undefined
       ? null
-      : buildIdInMemory(new RegionMemory(regions, BLOCK_BYTES), first.start);
+      : buildIdInMemory(new RegionMemory(memory.regions(list), BLOCK_BYTES), first.start);
   } finally {
-    closeSync(file);
+    memory.close();
   }
 }
 

@@ -35,7 +35,7 @@ export class Modules {
   readonly #executable: ElfFile;
   readonly #executablePath: string;
   readonly #root: string;
-  readonly #opened = new Map<string, ElfFile | null>();
+  readonly #opened: Map<string, ElfFile | null>;
 
   /**
    * `executablePath`: as the mappings name it; its file may lie elsewhere here. `root`: where the
@@ -46,11 +46,18 @@ export class Modules {
     executable: ElfFile,
     executablePath: string,
     root: string,
+    opened = new Map<string, ElfFile | null>(),
   ) {
+    this.#opened = opened;
     this.#mappings = mappings.filter((mapping) => mapping.path?.startsWith("/") === true);
     this.#executable = executable;
     this.#executablePath = executablePath;
     this.#root = root;
+  }
+
+  /** The same files, of which others are mapped, or elsewhere; one of both is to be closed. */
+  withMappings(mappings: readonly Mapping[]): Modules {
+    return new Modules(mappings, this.#executable, this.#executablePath, this.#root, this.#opened);
   }
 
   /** The module at an address and the address in its file. Parts that were remapped count too. */

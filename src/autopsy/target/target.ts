@@ -75,6 +75,10 @@ export interface Target {
   readonly takenAtMs?: number;
   /** A live process that somebody had stopped before: it stays so. */
   readonly wasStopped?: boolean;
+  /** Of a live process that stands still: reads in one go, past the cache of `memory`. */
+  readonly readBulk?: (address: number, into: Buffer) => number;
+  /** Of a live one: the longest time that it has stood still for this so far. */
+  readonly stoodStillMs?: () => number;
   /** Lets a live process run on; may be called twice. */
   close(): void;
 }
