@@ -2,7 +2,7 @@
  * The project's commands. Plain JavaScript without dependencies, because in a fresh clone it is
  * what installs them: it runs under any Node >= 20, everything that it starts under the pinned one.
  *
- *   npm start | test | run ok|build|units|system|faults|bench  ->  node scripts/dev.mjs <command>
+ *   npm start | test | run ok|build|units|system|servers|faults|bench  ->  node scripts/dev.mjs <command>
  */
 import { spawnSync } from "node:child_process";
 import {
@@ -176,6 +176,8 @@ const commands = {
     for (const gate of Object.values(gates)) gate();
     return units([]);
   },
+  /** Clients of servers that the machine must have (Debian: redis-server, postgresql). */
+  servers: (filter) => tests(["--test-concurrency=1"], [["test/servers", true]], filter, 300_000),
   test() {
     for (const gate of Object.values(gates)) gate();
     const unitsCode = units([]);

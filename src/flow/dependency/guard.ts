@@ -21,8 +21,8 @@ export interface GuardOptions {
   /** In the accounts; default: the name of the client's class. */
   readonly name?: string;
   /**
-   * The methods that give promises. Default: the commands of ioredis, `query` of pg and of what
-   * looks like it.
+   * The methods that give promises. Default: the commands of ioredis, and `exec` of its pipelines
+   * as one operation; `query` of pg and of what looks like it, and `connect` of its pools.
    */
   readonly methods?: readonly string[];
 }
@@ -34,14 +34,67 @@ interface LooksLikeRedis {
   getBuiltinCommands(): readonly string[];
 }
 
+/** Methods of ioredis that give something that gathers commands. */
+const GATHERERS: ReadonlySet<string> = new Set(["pipeline", "multi"]);
+
+interface Gatherer {
+  exec?(...args: readonly unknown[]): Promise<unknown>;
+}
+
+function isRedis(client: object): client is LooksLikeRedis {
+  return "getBuiltinCommands" in client && typeof client.getBuiltinCommands === "function";
+}
+
 function methodsOf(client: object): readonly string[] {
-  const some = client as Partial<LooksLikeRedis> & { readonly query?: unknown }; // looked at only
-  if (typeof some.getBuiltinCommands === "function") {
-    const commands = some.getBuiltinCommands();
+  const some = client as { readonly query?: unknown; readonly totalCount?: unknown }; // looked at
+  if (isRedis(client)) {
+    const commands = client.getBuiltinCommands().filter((each) => !GATHERERS.has(each));
     return [...commands, ...commands.map((each) => `${each}Buffer`), "call", "callBuffer"];
   }
-  if (typeof some.query === "function") return ["query"];
+  if (typeof some.query === "function") {
+    return typeof some.totalCount === "number" ? ["query", "connect"] : ["query"];
+  }
   return refuseOption("methods", "not given", "a list: this client is none that is known");
+}
+
+type Pass = (method: string, operate: () => unknown) => Promise<unknown>;
+
+/** One operation: in the accounts, and through the gate. */
+function guarding(bound: Gate, name: string): Pass {
+  const operations = account("op");
+  return async (method, operate) => {
+    const work = operations.begin(`${name} ${method}`);
+    operations.state(work, "queued");
+    try {
+      const entered = bound.enter();
+      const permit = entered instanceof Promise ? await entered : entered;
+      operations.state(work, "sent");
+      try {
+        const result = await operate();
+        permit.release("ok");
+        operations.end(work, "ok");
+        return result;
+      } catch (error) {
+        permit.release(outcomeOf(error) === "expired" ? "drop" : "ignore");
+        throw error;
+      }
+    } catch (error) {
+      operations.end(work, outcomeOf(error));
+      throw error;
+    }
+  };
+}
+
+/** What gathers commands sends them with `exec`, as one operation. */
+function boundExec(gatherer: unknown, method: string, pass: Pass): unknown {
+  if (typeof gatherer !== "object" || gatherer === null) return gatherer;
+  const some = gatherer as Gatherer;
+  const exec = some.exec?.bind(some);
+  if (exec !== undefined) {
+    // typed by ioredis as its own
+    some.exec = (...args) => pass(method, () => exec(...args));
+  }
+  return gatherer;
 }
 
 /**
@@ -57,39 +110,23 @@ export function guard<Client extends object>(client: Client, options: GuardOptio
     queue: { policy: "fifo", targetMs: 100, intervalMs: 500, ...queue },
     account: null,
   });
-  const operations = account("op");
+  const pass = guarding(bound, name);
   const wrapped = new Map<string, unknown>();
   const guarded = new Proxy(client, {
     get(target, key) {
       const value: unknown = Reflect.get(target, key);
       if (typeof value !== "function") return value;
-      if (typeof key !== "string" || !methods.has(key)) return value.bind(target) as unknown;
+      if (typeof key !== "string") return value.bind(target) as unknown;
+      const gathers = options.methods === undefined && GATHERERS.has(key) && isRedis(client);
+      if (!methods.has(key) && !gathers) return value.bind(target) as unknown;
       const known = wrapped.get(key);
       if (known !== undefined) return known;
-      const label = `${name} ${key}`;
-      const made = async (...args: readonly unknown[]): Promise<unknown> => {
-        const work = operations.begin(label);
-        operations.state(work, "queued");
-        try {
-          const entered = bound.enter();
-          const permit = entered instanceof Promise ? await entered : entered;
-          operations.state(work, "sent");
-          try {
-            // looked up again: a client may replace its methods while it connects
-            const method = Reflect.get(target, key) as (...all: readonly unknown[]) => unknown;
-            const result = await Reflect.apply(method, target, args);
-            permit.release("ok");
-            operations.end(work, "ok");
-            return result;
-          } catch (error) {
-            permit.release(outcomeOf(error) === "expired" ? "drop" : "ignore");
-            throw error;
-          }
-        } catch (error) {
-          operations.end(work, outcomeOf(error));
-          throw error;
-        }
-      };
+      // looked up again at each call: a client may replace its methods while it connects
+      const method = (args: readonly unknown[]): unknown =>
+        Reflect.apply(Reflect.get(target, key) as (...all: unknown[]) => unknown, target, args);
+      const made = gathers
+        ? (...args: readonly unknown[]) => boundExec(method(args), key, pass)
+        : (...args: readonly unknown[]) => pass(key, () => method(args));
       wrapped.set(key, made);
       return made;
     },
