@@ -2,6 +2,7 @@
 import type { WatchedLine } from "../base/mod.ts";
 import { Bindings } from "./bindings.ts";
 import { Lines } from "./lines.ts";
+import { Samples } from "./samples.ts";
 
 /** See the file's docstring. */
 export class Watches {
@@ -10,16 +11,19 @@ export class Watches {
    * are used again, as a session is kept for life.
    */
   readonly #idle: Lines[] = [];
+  readonly #samples: Samples = new Samples();
   readonly #bindings: Bindings = new Bindings();
 
   /** Until `ended` resolves; afterwards nothing is left of it. */
   async watch(watched: readonly WatchedLine[], ended: Promise<void>): Promise<null> {
     const bindings = watched.filter(({ isBinding }) => isBinding);
-    const lines = watched.filter(({ isBinding }) => !isBinding);
+    const samples = watched.filter(({ hz }) => hz > 0);
+    const lines = watched.filter(({ isBinding, hz }) => !isBinding && hz === 0);
     const calls: Promise<null>[] = [];
     /** In no scope: its calls can be seen, at its first line. */
     const unbound = (line: WatchedLine): void => void calls.push(this.#watchLines([line], ended));
     await Promise.all([
+      ...(samples.length > 0 ? [this.#samples.watch(samples, ended)] : []),
       ...(lines.length > 0 ? [this.#watchLines(lines, ended)] : []),
       ...(bindings.length > 0 ? [this.#bindings.watch(bindings, ended, unbound)] : []),
     ]);

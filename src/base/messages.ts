@@ -43,6 +43,8 @@ export interface WatchedLine {
   readonly variables: readonly string[];
   /** Whether the function is to be replaced where its module binds it. */
   readonly isBinding: boolean;
+  /** How often a second the main thread is interrupted, wherever it is; 0: this is no sample. */
+  readonly hz: number;
 }
 
 /** What a trace is asked to be, in each worker. */

@@ -99,6 +99,6 @@ function language(isColored: boolean): readonly string[] {
     title("aggregations"),
     `  ${forms(AGGREGATES)}`,
     title("actions"),
-    `  ${forms(ACTIONS)}  clear(@name)  trunc(@name, rows)`,
+    `  ${forms(ACTIONS)}  clear(@name)  trunc(@name, rows)  printa(@name)`,
   ];
 }

@@ -16,7 +16,7 @@ import { compileExpression, needRequest, unitOf } from "./expressions.ts";
 import type { Evaluate, Scope } from "./expressions.ts";
 import type { Firing } from "./firing.ts";
 import { formatLine, parseFormat } from "./format.ts";
-import { SELF_VARIABLES_MAX, STACK_CHARS_MAX, STEPS_MAX } from "./limits.ts";
+import { PROFILE_HZ_MAX, SELF_VARIABLES_MAX, STACK_CHARS_MAX, STEPS_MAX } from "./limits.ts";
 import type { TraceHost } from "./host.ts";
 import { parseProgram } from "./parser.ts";
 import type { AggregateCall, Clause, Expression, ProbeName, Statement } from "./syntax.ts";
@@ -194,6 +194,10 @@ class Compiler {
     if (point?.provider === "tick" && tickMs(written) === null) {
       this.#fail(offset, `${written} has no duration`, "Write tick:100ms, tick:1s, up to tick:1h.");
     }
+    if (point?.provider === "profile" && profileHz(written) === null) {
+      const hint = "Write profile:97hz: 1 to 500 times a second.";
+      this.#fail(offset, `${written} has no frequency`, hint);
+    }
     if (point?.provider === "fn" && !/^fn:[^:]*[^.:]\.[^.:][^:]*:\w+$/.test(written)) {
       const hint = "Write fn:module.path:return, for example fn:JSON.stringify:return.";
       this.#fail(offset, `${cut(written, 60)} names no function`, hint);
@@ -220,6 +224,7 @@ class Compiler {
           this.#fail(offset, `there is no @${name}`, near.trim() || "Aggregate into it first.");
         }
         const { host } = scope;
+        if (action === "printa") return () => host.printAggregation(name);
         return action === "clear" ? () => host.clear(name) : () => host.truncate(name, keep);
       }
     }
@@ -269,7 +274,8 @@ class Compiler {
       const isAggregate = AGGREGATES.some((each) => each.name === name);
       const hint = isAggregate
         ? `An aggregation goes into a variable: @ = ${name}(...).`
-        : didYouMean(name, names).trim() || `There is ${names.join(", ")}, clear and trunc.`;
+        : didYouMean(name, names).trim() ||
+          `There is ${names.join(", ")}, clear, trunc and printa.`;
       return this.#fail(offset, `there is no action ${name}`, hint);
     }
     if (args.length < spec.argsMin || args.length > spec.argsMax) {
@@ -391,4 +397,11 @@ export function tickMs(written: string): number | null {
   const factors: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
   const ms = Number(digits) * (factors[unit] ?? Number.NaN);
   return ms >= 10 && ms <= 3_600_000 ? ms : null;
+}
+
+/** How often a second `profile:97hz` fires; null when it is none, or not from 1 to 500. */
+export function profileHz(written: string): number | null {
+  const [, digits = ""] = /^profile:(\d{1,3})hz$/.exec(written) ?? [];
+  const hz = Number(digits);
+  return hz >= 1 && hz <= PROFILE_HZ_MAX ? hz : null;
 }

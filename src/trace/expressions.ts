@@ -282,7 +282,10 @@ function functionOf(
       return (firing) => Math.abs(number(first(firing)));
     case "class":
       return (firing) => className(first(firing));
+    case "ua":
+      return (firing) => headerOf(first(firing), "user-agent");
     case "type":
+    case "typeof":
       return (firing) => {
         const value = first(firing);
         return value === null ? "null" : typeof value;

@@ -16,6 +16,8 @@ export interface TraceHost {
   readonly aggregation: (shape: AggregationShape | null) => Aggregation;
   readonly clear: (name: string) => void;
   readonly truncate: (name: string, keep: number) => void;
+  /** Prints what this worker has in an aggregation. */
+  readonly printAggregation: (name: string) => void;
   readonly print: (line: string) => void;
   readonly exit: () => void;
   readonly countDrop: () => void;
@@ -35,6 +37,7 @@ export function checkingHost(): TraceHost {
     aggregation: (shape) => new Aggregation(shape ?? none, space),
     clear: () => undefined,
     truncate: () => undefined,
+    printAggregation: () => undefined,
     print: () => undefined,
     exit: () => undefined,
     countDrop: () => undefined,

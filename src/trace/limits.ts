@@ -49,6 +49,12 @@ export const TRACES_MAX = 8;
 /** Functions that one `fn:` probe with a glob may replace. */
 export const FUNCTIONS_MAX = 200;
 
+/** An interrupt of the main thread takes some 0.1 ms of it. */
+export const PROFILE_HZ_MAX = 500;
+/** Of what `printa` prints. */
+export const PRINTED_COLUMNS = 80;
+export const PRINTED_ROWS_MAX = 20;
+
 /** Of a line that is watched: 100 times 150 to 200 us, some 2 % (bench/live/line-cost.ts). */
 export const LINE_FIRINGS_MAX = 100;
 export const LINE_PERIOD_MS = 1000;

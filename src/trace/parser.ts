@@ -142,7 +142,7 @@ class Parser {
       this.#expect("=", `Write ${name}.${variable} = value.`);
       return { kind: "assign", scope: name, name: variable, value: this.#expression(), offset };
     }
-    if (name === "clear" || name === "trunc") return this.#reset(name, offset);
+    if (name === "clear" || name === "trunc" || name === "printa") return this.#reset(name, offset);
     if (!this.#accept("(")) this.#fail(offset, `${name} alone is no statement`, HINT);
     return { kind: "action", name, args: this.#args(")"), offset };
   }
@@ -167,8 +167,8 @@ class Parser {
     return { offset, name, args: this.#args(")") };
   }
 
-  #reset(action: "clear" | "trunc", offset: number): Statement {
-    const hint = action === "clear" ? "Write clear(@name)." : "Write trunc(@name, 10).";
+  #reset(action: "clear" | "trunc" | "printa", offset: number): Statement {
+    const hint = action === "trunc" ? "Write trunc(@name, 10)." : `Write ${action}(@name).`;
     this.#expect("(", hint);
     this.#expect("@", hint);
     const next = this.#peek();

@@ -4,11 +4,11 @@
  * ```
  *   program   := clause+
  *   clause    := probe {"," probe} ["/" expr "/"] "{" [stmt {";" stmt} [";"]] "}"
- *   probe     := begin | end | tick:1s | provider:point      (vocabulary.ts lists the providers)
+ *   probe     := begin | end | tick:1s | profile:97hz | provider:point     (see vocabulary.ts)
  *   stmt      := "@"[name] ["[" expr {"," expr} "]"] "=" aggregate
  *              | "self." name "=" expr | "this." name "=" expr
- *              | action "(" [expr {"," expr}] ")"  | clear "(" @name ")" | trunc "(" @name "," n
- * ")"
+ *              | action "(" [expr {"," expr}] ")"
+ *              | clear "(" @name ")" | trunc "(" @name "," n ")" | printa "(" @name ")"
  *   aggregate := count() | sum avg min max quantize llquantize uniq "(" expr ")"
  *              | lquantize "(" expr "," low "," high "," step ")"
  *   expr      := expr "?" expr ":" expr | expr binary expr | unary expr | postfix
@@ -88,7 +88,7 @@ export type Statement = { readonly offset: number } & (
   | { readonly kind: "action"; readonly name: string; readonly args: readonly Expression[] }
   | {
       readonly kind: "reset";
-      readonly action: "clear" | "trunc";
+      readonly action: "clear" | "trunc" | "printa";
       readonly name: string;
       readonly keep: number;
     }

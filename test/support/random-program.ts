@@ -36,7 +36,7 @@ export class Chance {
 
 const PROBES = [
   POINTS.map(({ form }) => form),
-  words("tick:1s tick:100ms http:* httpclient:* fs:* dc:undici:* fn:JSON.stringify:return"),
+  words("tick:1s profile:97hz http:* httpclient:* fs:* dc:undici:* fn:JSON.stringify:return"),
   words("fn:a.b.c:entry fn:lib/x.Y.z:return user:order:placed http:don htpp:done fn:x : *"),
   words("dc: __proto__:x constructor"),
 ].flat();
@@ -119,9 +119,9 @@ function statement(chance: Chance, words: Words): string {
         : `print(${next()}, ${next()})`;
     case 3: {
       const [name] = [...words.aggregates.keys()];
-      const reset = chance.pick(["clear(@", "trunc(@"]);
+      const reset = chance.pick(["clear(@", "trunc(@", "printa(@"]);
       if (name === undefined) return "exit()";
-      return reset === "clear(@" ? `clear(@${name})` : `trunc(@${name}, ${chance.below(3)})`;
+      return reset !== "trunc(@" ? `${reset}${name})` : `trunc(@${name}, ${chance.below(3)})`;
     }
     default:
       return aggregation(chance, words);

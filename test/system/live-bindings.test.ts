@@ -19,7 +19,8 @@ describe("functions that nobody exports", { concurrency: 3 }, () => {
         `${calls} fn:bindings-lib.price:entry { @given = sum(arg0) }` +
           " fn:bindings-lib.tax:return { @tax[retval] = quantize(duration) }" +
           " fn:bindings-lib.total:return { @total = sum(retval) }" +
-          " fn:bindings-lib.Basket.fill:return /thrown != undefined/ { @bad[thrown.message] = count() }",
+          " fn:bindings-lib.Basket.fill:return /thrown != undefined/" +
+          " { @bad[thrown.message] = count() }",
       );
       const second = await LiveTrace.start(t, service, calls);
       // each is bound at a call, and that one is not seen to return

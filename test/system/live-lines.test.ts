@@ -46,9 +46,12 @@ describe("holdfast trace", { concurrency: 3 }, () => {
         const { stdout } = await service.control("stacks");
         return stdout.toString().includes("hidden (") || / running/.test(stdout.toString());
       });
-      const late = new LiveTrace(t, service, ["line:lines.cjs:8 { @[local.extra] = count() }"]);
+      const late = new LiveTrace(t, service, [
+        "line:lines.cjs:8 { @[local.extra] = count() } tick:1s { printa(@where) }" +
+          ' profile:97hz /stack(8) ~ "lines.cjs"/ { @where["here"] = count() }',
+      ]);
       await late.waitFor("a figure of the worker that spins", (line) => {
-        return (late.row(line, "", "a") ?? 0) > 0;
+        return (late.row(line, "", "a") ?? 0) > 0 && (late.row(line, "where", "here") ?? 0) > 0;
       });
       late.child.kill("SIGKILL"); // nobody is left who ends it
       writeFileSync(file, "");

@@ -12,14 +12,16 @@ import { TraceProgramError } from "../errors.ts";
 import type { RequestRecord } from "../firing.ts";
 import type { TraceHost } from "../host.ts";
 import { EXPIRY_MS, KEY_CHARS_MAX, LEASE_MS, LINES_MAX } from "../limits.ts";
+import { PRINTED_COLUMNS, PRINTED_ROWS_MAX } from "../limits.ts";
 import type { TraceSnapshot } from "../merge.ts";
+import { renderAggregation } from "../render.ts";
 import { Site } from "../site.ts";
 import { text } from "../values.ts";
 import { attachDns, attachEmitters, attachFs, attachStreams, attachTimers } from "./calls.ts";
 import { attachChannels, attachFetch, attachHttpClient, attachNet, attachUser } from "./events.ts";
 import { Deadman } from "./deadman.ts";
 import { attachFunctions } from "./fn.ts";
-import { attachLines } from "./lines.ts";
+import { attachLines, attachProfile } from "./lines.ts";
 import type { Lines } from "./lines.ts";
 import type { Gate, Patches } from "./patches.ts";
 import { every, heapUsed, now, soon, stackText, stopEvery, wallNow } from "./platform.ts";
@@ -45,6 +47,7 @@ const PROVIDERS: ReadonlyMap<string, Attach> = new Map([
   ["stream", attachStreams],
   ["fn", attachFunctions],
   ["line", attachLines],
+  ["profile", attachProfile],
 ]);
 
 /** How often the lease and the expiry are looked at. */
@@ -192,6 +195,11 @@ export class TraceInstance {
     this.#lastError = text(error);
   }
 
+  #print(line: string): void {
+    if (this.#lines.length < LINES_MAX) this.#lines.push(line);
+    else this.#drops += 1;
+  }
+
   #host(): TraceHost {
     return {
       pid: process.pid,
@@ -203,9 +211,14 @@ export class TraceInstance {
       aggregation: (shape) => this.#aggregation(shape),
       clear: (name) => this.#aggregations.get(name)?.clear(),
       truncate: (name, keep) => this.#aggregations.get(name)?.truncate(keep),
-      print: (line) => {
-        if (this.#lines.length < LINES_MAX) this.#lines.push(line);
-        else this.#drops += 1;
+      print: (line) => this.#print(line),
+      printAggregation: (name) => {
+        const aggregation = this.#aggregations.get(name)?.snapshot();
+        if (aggregation === undefined) return;
+        const size = { columns: PRINTED_COLUMNS, rowsMax: PRINTED_ROWS_MAX };
+        const [title = "", ...rows] = renderAggregation(aggregation, size);
+        this.#print(`${title}  in worker ${this.#options.worker}`);
+        for (const row of rows) this.#print(row);
       },
       exit: () => {
         if (this.#ended !== null) return;

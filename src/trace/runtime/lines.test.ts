@@ -22,7 +22,7 @@ test("a line tells its variables until the trace ends", () => {
   const [line] = runtime.lines(1);
   const { id = 0 } = line ?? {};
   const variables = ["order", "x"];
-  assert.deepEqual(line, { id, file: "a/b.js", at: 7, variables, isBinding: false });
+  assert.deepEqual(line, { id, file: "a/b.js", at: 7, variables, isBinding: false, hz: 0 });
   assert.ok(run(line.id, { order: { id: 3 }, x: "y" }));
   assert.equal(run(line.id + 1, {}), false, "nobody's");
   const snapshot = runtime.stop(1);
@@ -118,6 +118,19 @@ test("of a function that nothing binds only calls are seen, and why is said", ()
   assert.equal(probes[0]?.off, null);
   assert.match(probes[1]?.off ?? "", /it is nowhere: only :entry can be seen/);
   assert.match(probes[2]?.off ?? "", /its module is not loaded: there is no function gone/);
+});
+
+test("profile: as often as it is asked, and printa prints what there is", () => {
+  const program = "profile:300hz { @n = count(); @k[worker] = count() } end { printa(@k) }";
+  const runtime = start(program);
+  const [line] = runtime.lines(1);
+  const id = line?.id ?? 0;
+  assert.equal(line?.hz, 300);
+  for (let count = 0; count < 250; count += 1) assert.ok(run(id, {}));
+  const snapshot = runtime.stop(1);
+  assert.deepEqual(snapshot?.aggregations[0]?.rows[0]?.[1], [250]);
+  assert.equal(snapshot.errors, 0);
+  assert.match(snapshot.lines.join("\n"), /^@k count {2}in worker 0\n {2}0 +250 /);
 });
 
 test("a line without a number is refused", () => {

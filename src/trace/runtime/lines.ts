@@ -1,6 +1,6 @@
 /**
- * `line:<file>:<n>`: seen by breakpoints that never stop. The agent sets them; their condition tells
- * us, and says whether to go on. For functions that no object holds the agent asks at their next
+ * `line:<file>:<n>`: seen by breakpoints that never stop. The agent sets them; their condition
+ * tells us, and says whether to go on. For functions that no object holds the agent asks at their next
  * call what to bind instead (src/agent/bindings.ts); where nothing binds them, calls of them are
  * seen as lines are.
  *
@@ -15,6 +15,7 @@
 import { channel } from "node:diagnostics_channel";
 import { LINE_CHANNEL } from "../../base/mod.ts";
 import type { WatchedLine } from "../../base/mod.ts";
+import { profileHz } from "../compile.ts";
 import { LINE_FIRINGS_MAX, LINE_PERIOD_MS } from "../limits.ts";
 import type { Site } from "../site.ts";
 import { text } from "../values.ts";
@@ -75,14 +76,15 @@ export class Lines {
 
   add(
     sites: readonly Site[],
-    line: Omit<WatchedLine, "id" | "isBinding">,
+    line: Omit<WatchedLine, "id" | "isBinding" | "hz">,
     requests: Requests | null,
     binding: Binding | null = null,
+    hz = 0,
   ): Detach {
     this.#lastId += 1;
     const id = this.#lastId;
     if (this.#watched.size === 0) this.#channel.subscribe(this.#receive);
-    const watched = { ...line, id, isBinding: binding !== null };
+    const watched = { ...line, id, isBinding: binding !== null, hz };
     this.#watched.set(id, { sites, binding, line: watched, requests, fromMs: 0, count: 0 });
     return () => {
       binding?.bound?.detach();
@@ -139,7 +141,7 @@ export class Lines {
     const [site] = sites;
     if (site === undefined) return false;
     watched.count += 1;
-    if (watched.count > LINE_FIRINGS_MAX) {
+    if (watched.count > Math.max(LINE_FIRINGS_MAX, watched.line.hz)) {
       const often = `${site.clause.written} runs more than ${LINE_FIRINGS_MAX} times a second`;
       site.fault(`${often}: the rest is not seen`);
       return false;
@@ -169,3 +171,12 @@ export const attachLines: Attach = (sites, { lines, requests }) => {
     }),
   );
 };
+
+/** The agent interrupts the main thread so often: no timer of its own fires while it computes. */
+export const attachProfile: Attach = (sites, { lines, requests }) =>
+  detachAll(
+    sites.map((site) => {
+      const line = { file: "", at: 0, variables: [] };
+      return lines.add([site], line, requests, null, profileHz(site.clause.written) ?? 1);
+    }),
+  );
