@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it, mock } from "node:test";
-import type { AgentRequest } from "../base/mod.ts";
+import type { AgentRequest, MainStack } from "../base/mod.ts";
 import { Stalls } from "./stalls.ts";
 import type { StallPorts } from "./stalls.ts";
 import type { WorkerLink } from "./worker-link.ts";
@@ -26,6 +26,10 @@ class Bench {
   cpuMs: number | null = 0;
   state = "S";
   answer: (request: AgentRequest) => unknown = () => STACK;
+  prepared = 0;
+  seen: (pid: number) => object = () => {
+    throw new Error("nobody may look");
+  };
   readonly limits = { stallWarnMs: 500, stallLimitMs: 5000, stallRescue: false };
   readonly link: WorkerLink;
   readonly stalls: Stalls;
@@ -54,7 +58,12 @@ class Bench {
       evict: () => (this.evicted += 1),
       log: (level, message, fields) => void this.said.push({ level, message, fields }),
     };
-    this.stalls = new Stalls(ports);
+    const lookout = {
+      prepare: () => void (this.prepared += 1),
+      // as much of one as the tests look at
+      look: (pid: number) => Promise.resolve().then(() => this.seen(pid) as MainStack),
+    };
+    this.stalls = new Stalls(ports, lookout);
   }
 
   /** Silent up to `untilMs`, looked at every 100 ms; the CPU is used for that share of it. */
@@ -112,7 +121,24 @@ describe("a worker without progress", () => {
       throw new Error("it has no agent");
     };
     await bench.silent(1000);
-    assert.match(bench.messages()[0] ?? "", /makes no progress for \d+ms: it has no agent$/);
+    assert.match(
+      bench.messages()[0] ?? "",
+      /makes no progress for \d+ms: it has no agent; nobody may look$/,
+    );
+  });
+
+  it("whose agent is not answered is looked at from outside", async () => {
+    const bench = new Bench();
+    bench.answer = () => new Promise(() => undefined);
+    const native = { ...STACK, state: "native" } as const;
+    bench.seen = () => native;
+    await bench.silent(2000);
+    assert.equal(bench.prepared, 1);
+    assert.match(
+      bench.messages()[0] ?? "",
+      / in code that is not JavaScript, called by spin \(\/app\/a\.js:3\)$/,
+    );
+    assert.ok(JSON.stringify(bench.said[0]?.fields).includes('"state":"native"'));
   });
 
   it("that goes on in time is not reported; one that was, is said to go on", async () => {

@@ -2,24 +2,33 @@
  * Workers whose main thread makes no progress: what is said of them, and what is done.
  *
  * ```
- *   silent --stall-warn--> reported (stack, request, CPU) --stall-limit--> rescue? --> evicted
- *      |                       |                                             |
- *      +------- progress ------+------------------- progress ----------------+--> forgotten
+ *   silent --> evidence --stall-warn--> reported --stall-limit--> rescue? --> evicted
+ *      |          |                        |                         |
+ *      +----------+------- progress -------+------- progress --------+--> forgotten
  * ```
+ * Evidence (the stack) is taken somewhat before the report is due, so that the report can be made
+ * in time: by the agent, and where that has no answer, from outside (lookout.ts).
+ *
  * The rescue (`--stall-rescue`) puts an exception into the guilty frame; tried once for a stall.
  * A worker that a debugger holds, or that writes a heap snapshot, is left alone.
  */
 import { formatDuration } from "../base/mod.ts";
 import type { MainStack, RescueResult, ResolvedConfig } from "../base/mod.ts";
 import type { LogFields } from "../supervision/mod.ts";
+import { Lookout } from "./lookout.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
 /** From here on the CPU time of its main thread is looked at. */
 const WATCHED_AFTER_MS = 200;
 /** The reactor looks at heartbeats this often; a threshold between two looks gets its own timer. */
 const LOOK_MS = 100;
+/** The agent is asked so long before the report is due, */
+const EVIDENCE_EARLY_MS = 250;
+/** and the lookout, which stops the worker, when the agent has said nothing until then. */
+const LOOK_EARLY_MS = 120;
 /** The agent gives up holding the main thread after a second at most. */
 const STACK_LIMIT_MS = 1500;
+const OUTSIDE_LIMIT_MS = 3000;
 const RESCUE_LIMIT_MS = 3000;
 /** For the loop to turn again after the exception. */
 const RESCUED_WITHIN_MS = 1000;
@@ -47,18 +56,35 @@ interface Stall {
   readonly heartbeatMs: number;
   timer: NodeJS.Timeout | null;
   isReported: boolean;
-  /** Its stack is being asked for: evidence comes before whatever is done about it. */
-  isAsked: boolean;
+  /** Null: nobody has asked for it yet. Evidence comes before whatever is done about the stall. */
+  evidence: Evidence | null;
   rescue: "untried" | "under way" | "waiting" | "failed";
+}
+
+/** The stack of a stalled worker, as it comes. */
+interface Evidence {
+  /** The first that has frames, or the last that has none. */
+  readonly found: Promise<Found>;
+  isSettled: boolean;
+}
+
+interface Found {
+  readonly stack: MainStack | null;
+  /** Why there is none. */
+  readonly why: string;
+  /** How long the worker had been silent then. */
+  readonly silentMs: number;
 }
 
 /** See the file's docstring. */
 export class Stalls {
   readonly #ports: StallPorts;
+  readonly #lookout: Pick<Lookout, "prepare" | "look">;
   readonly #stalls = new Map<number, Stall>();
 
-  constructor(ports: StallPorts) {
+  constructor(ports: StallPorts, lookout: Pick<Lookout, "prepare" | "look"> = new Lookout()) {
     this.#ports = ports;
+    this.#lookout = lookout;
   }
 
   /** The worker has made no progress for this long. Called every tick. */
@@ -67,6 +93,9 @@ export class Stalls {
     const { stallWarnMs, stallLimitMs } = this.#ports.config();
     const stall = this.#stalls.get(link.id) ?? this.#begin(link, silentMs);
     const remainingMs = stallWarnMs - silentMs;
+    if (stallWarnMs > 0 && remainingMs < EVIDENCE_EARLY_MS + LOOK_MS) {
+      stall.evidence ??= this.#gather(link, stall, Math.max(0, remainingMs - LOOK_EARLY_MS));
+    }
     if (stallWarnMs > 0 && !stall.isReported && remainingMs < LOOK_MS) {
       stall.timer ??= setTimeout(() => void this.#report(link, stall), Math.max(0, remainingMs));
     }
@@ -97,7 +126,7 @@ export class Stalls {
       heartbeatMs: link.heartbeatMs,
       timer: null,
       isReported: false,
-      isAsked: false,
+      evidence: null,
       rescue: "untried",
     };
     this.#stalls.set(link.id, stall);
@@ -123,17 +152,9 @@ export class Stalls {
     const request = executing(link);
     const usedMs = thread === null || stall.cpuMs === null ? null : thread.cpuMs - stall.cpuMs;
     const watchedMs = Math.max(1, silentMs - WATCHED_AFTER_MS);
-    const ask = { kind: "stack", variables: true, silentMs } as const;
-    let stack: MainStack | null = null;
-    let why = "";
-    stall.isAsked = true;
-    try {
-      stack = (await link.agent.ask(ask, STACK_LIMIT_MS)) as MainStack; // by agent-messages.ts
-    } catch (error) {
-      why = error instanceof Error ? error.message : String(error);
-    } finally {
-      stall.isAsked = false;
-    }
+    // it was asked for before, unless the threshold has changed meanwhile
+    stall.evidence ??= this.#gather(link, stall, 0);
+    const { stack, why, silentMs: stackAtMs } = await stall.evidence.found;
     link.lastStack = stack === null ? [] : stackLines(stack);
     // on a busy machine it may have had little of the CPU that it wanted
     const isBusy = (usedMs ?? 0) / watchedMs > BUSY_SHARE || thread?.state === "R";
@@ -147,13 +168,54 @@ export class Stalls {
       silentMs,
       ...(usedMs === null ? {} : { cpuMs: usedMs, wallMs: watchedMs }),
       ...(request === null ? {} : { request: request.request, requestAgeMs: request.ageMs }),
-      ...(stack === null ? {} : stackFields(stack)),
+      ...(stack === null ? {} : { stackAtMs, ...stackFields(stack) }),
     });
+  }
+
+  /** Asks the agent at once, and the lookout later if the agent has not answered with frames. */
+  #gather(link: WorkerLink, stall: Stall, lookInMs: number): Evidence {
+    const { nowMs } = this.#ports;
+    const lookout = this.#lookout;
+    const silent = (): number => Math.round(nowMs() - stall.atMs);
+    const { promise: found, resolve } = Promise.withResolvers<Found>();
+    const evidence: Evidence = { found, isSettled: false };
+    const settle = (stack: MainStack | null, why: string): void => {
+      evidence.isSettled = true;
+      resolve({ stack, why, silentMs: silent() });
+    };
+    const ask = { kind: "stack", variables: true, silentMs: silent() } as const;
+    const agent = link.agent.ask(ask, STACK_LIMIT_MS).then(
+      (answer): readonly [MainStack | null, string] => [answer as MainStack, ""], // by its protocol
+      (error: unknown) => [null, messageOf(error)] as const,
+    );
+    void agent.then(([stack, why]) => {
+      if (stack !== null && stack.frames.length > 0) settle(stack, why);
+    });
+    lookout.prepare(link.pid);
+    setTimeout(() => {
+      if (evidence.isSettled || !this.#isCurrent(link, stall)) {
+        void agent.then(([stack, why]) => settle(stack, why));
+        return;
+      }
+      lookout.look(link.pid, OUTSIDE_LIMIT_MS).then(
+        (stack) => settle(stack, ""),
+        // it says so itself where it is not possible; then what the agent has said counts
+        (error: unknown) => {
+          void agent.then(([stack, why]) => settle(stack, `${why}; ${messageOf(error)}`));
+        },
+      );
+    }, lookInMs);
+    return evidence;
   }
 
   #atLimit(link: WorkerLink, stall: Stall): void {
     const { config, evict } = this.#ports;
-    if (stall.isAsked || stall.rescue === "under way" || stall.rescue === "waiting") return;
+    if (
+      stall.evidence?.isSettled === false ||
+      stall.rescue === "under way" ||
+      stall.rescue === "waiting"
+    )
+      return;
     const mayRescue = config().stallRescue && stall.rescue === "untried";
     if (mayRescue) void this.#rescue(link, stall);
     else evict(link);
@@ -196,12 +258,18 @@ export function stackLines({ frames, awaitedBy, framesMore }: MainStack): readon
   ];
 }
 
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function whereText({ state, frames }: MainStack): string {
   const theirs = frames.find(({ file }) => !file.startsWith("node:")) ?? frames[0];
   if (state === "paused") return ": a debugger of somebody else's holds it";
-  if (state === "native" || theirs === undefined) return " in code that is not JavaScript";
+  const native = " in code that is not JavaScript";
+  if (theirs === undefined) return native;
   const { name, file, line } = theirs;
-  return ` in ${name === "" ? "(anonymous)" : name} (${file}:${line})`;
+  const where = `${name === "" ? "(anonymous)" : name} (${file}:${line})`;
+  return state === "native" ? `${native}, called by ${where}` : ` in ${where}`;
 }
 
 function stackFields(stack: MainStack): LogFields {

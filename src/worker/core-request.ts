@@ -8,6 +8,14 @@ import { libc } from "../os/mod.ts";
 
 const PR_SET_PTRACER = 0x5961_6d61;
 
+/**
+ * Where the kernel lets only ancestors look (Yama), those that the keeper has started may as well:
+ * the lookout, when the main thread does not move.
+ */
+export function letKeeperLook(): void {
+  libc().prctl(PR_SET_PTRACER, process.ppid, 0, 0, 0); // EINVAL without Yama: nothing to allow
+}
+
 /** Where the kernel lets only ancestors look (Yama), others of this user may from now on. */
 export function askForCore(): void {
   libc().prctl(PR_SET_PTRACER, -1, 0, 0, 0); // EINVAL without Yama: nothing to allow

@@ -16,7 +16,7 @@ import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
 import { startAgent } from "./agent-thread.ts";
 import { FastifyRoutes } from "./latency-channels.ts";
 import { AsyncOrigin } from "./async-origin.ts";
-import { askForCore } from "./core-request.ts";
+import { askForCore, letKeeperLook } from "./core-request.ts";
 import { FlowHost } from "./flow-host.ts";
 import { Listeners } from "./listeners.ts";
 import type { ClusterModule, ServerCallback, ServerQuery } from "./node-internals.ts";
@@ -279,6 +279,7 @@ export function startWorker(): void {
   const origin = asyncOrigin(identity.origins, channel);
   listenToReactor(channel, context, listeners, new TracePort(channel, identity.index), origin);
   startAgent();
+  letKeeperLook();
   if (identity.core === 1) askForCore();
   if (identity.traceContext === 1) passTraceContext();
   context.send({ type: "attached", pid: process.pid, version: process.version });

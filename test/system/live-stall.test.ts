@@ -78,7 +78,10 @@ describe("a stall is one record in the log", () => {
       await replaced(service, 2);
       const native = await blocked(service, "/native");
       assert.equal(native.state, "native");
-      assert.match(native.message, /in code that is not JavaScript$/);
+      // from outside: nothing of the worker's can answer
+      assert.match(native.message, /in code that is not JavaScript, called by native \(.*:25\)$/);
+      assert.match(native.stack ?? "", / < native \(.*:25:\d+\) < order \(.* < /);
+      assert.doesNotMatch(JSON.stringify(native), /hunter2/);
       assert.equal(native.request, "GET /native");
       await replaced(service, 3);
       const resumed = await blocked(service, "/resumed");

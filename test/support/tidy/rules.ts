@@ -34,7 +34,7 @@ const LAYERS: ReadonlyMap<string, number> = new Map<string, number>([
   ["os", 1],
   ["ledger", 2],
   ...CAPABILITIES.map((name) => [name, 3] as const),
-  ...["admin", "dumper", "keeper", "reactor", "worker", "agent", "portable", "edge"].map(
+  ...["admin", "dumper", "keeper", "lookout", "reactor", "worker", "agent", "portable", "edge"].map(
     (name) => [name, 4] as const,
   ),
   ["console", 5],
