@@ -1,5 +1,5 @@
 /**
- * What accounts and gates cost: CPU time for each pass, the median of rounds in one process.
+ * What accounts and gates cost: CPU time and memory for each pass, medians of rounds in one process.
  *
  *   npm run bench -- flow
  */
@@ -9,15 +9,33 @@ import { formatTable } from "../support/mod.ts";
 const PASSES = 1_000_000;
 const ROUNDS = 11;
 
-/** CPU nanoseconds of a call. */
-function measure(call: () => void): number {
-  const rounds = Array.from({ length: ROUNDS }, () => {
+/** Few enough that nothing is collected meanwhile. */
+const ALLOCATING_PASSES = 1000;
+
+interface Cost {
+  /** CPU nanoseconds. */
+  readonly ns: number;
+  /** Bytes that it allocates. */
+  readonly bytes: number;
+}
+
+function median(rounds: readonly number[]): number {
+  return rounds.toSorted((a, b) => a - b)[rounds.length >> 1] ?? 0;
+}
+
+function measure(call: () => void): Cost {
+  const ns = Array.from({ length: ROUNDS }, () => {
     const before = process.cpuUsage();
     for (let count = 0; count < PASSES; count += 1) call();
     const { user, system } = process.cpuUsage(before);
     return ((user + system) * 1000) / PASSES;
   });
-  return rounds.toSorted((a, b) => a - b)[ROUNDS >> 1] ?? 0;
+  const bytes = Array.from({ length: ROUNDS }, () => {
+    const before = process.memoryUsage().heapUsed;
+    for (let count = 0; count < ALLOCATING_PASSES; count += 1) call();
+    return (process.memoryUsage().heapUsed - before) / ALLOCATING_PASSES;
+  });
+  return { ns: median(ns), bytes: median(bytes) };
 }
 
 function pass(through: ReturnType<typeof gate>): void {
@@ -36,7 +54,7 @@ const rows = [
   ["gate without its account", measure(() => pass(bare))],
 ] as const;
 const table = formatTable(
-  ["", "ns CPU"],
-  rows.map(([name, ns]) => [name, ns.toFixed(0)]),
+  ["", "ns CPU", "bytes allocated"],
+  rows.map(([name, { ns, bytes }]) => [name, ns.toFixed(0), bytes.toFixed(0)]),
 );
 process.stdout.write(`${table}\n`);

@@ -9,7 +9,7 @@ import { WORK_BYTES, WorkTable } from "../ledger/mod.ts";
 import type { FlowContext } from "./context.ts";
 
 /** Raised when `ProcessFlow` changes: copies of another version keep to themselves. */
-const VERSION = 1;
+const VERSION = 2;
 export const FLOW_CHANNEL = "holdfast:flow";
 
 export interface ProcessFlow {

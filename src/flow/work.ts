@@ -58,12 +58,14 @@ export class Account {
       this.#nameNumber = name === "" ? 0 : this.#table.name(name);
       this.#name = name;
     }
-    return this.#table.begin(this.#number, this.#nameNumber, parent, nowMs(), deadlineMs);
+    this.#table.nowMs = nowMs();
+    return this.#table.begin(this.#number, this.#nameNumber, parent, deadlineMs);
   }
 
   /** It has ended. False, and counted, when it had ended before. */
   end(work: Work, outcome: WorkOutcome = "ok"): boolean {
-    return this.#table.end(work, OUTCOME_NUMBERS[outcome] ?? 1, nowMs());
+    this.#table.nowMs = nowMs();
+    return this.#table.end(work, OUTCOME_NUMBERS[outcome] ?? 1);
   }
 
   state(work: Work, state: WorkState): void {
@@ -72,7 +74,8 @@ export class Account {
 
   /** It has done something; `bytes` more have been moved. */
   progress(work: Work, bytes = 0): void {
-    this.#table.progress(work, bytes, nowMs());
+    this.#table.nowMs = nowMs();
+    this.#table.progress(work, bytes);
   }
 
   /** Bytes that it holds in memory now. */

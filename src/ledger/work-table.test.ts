@@ -20,10 +20,13 @@ describe("the table of work", () => {
   it("lists what is in flight, oldest first, to anybody who reads the memory", () => {
     const { writer, reader } = made();
     const kind = writer.kind("sql");
-    const late = writer.begin(kind, writer.name("orders"), 0, 20, 0);
-    const early = writer.begin(kind, 0, late, 10, 99);
+    writer.nowMs = 20;
+    const late = writer.begin(kind, writer.name("orders"), 0, 0);
+    writer.nowMs = 10;
+    const early = writer.begin(kind, 0, late, 99);
     writer.setState(early, 1);
-    writer.progress(early, 512, 15);
+    writer.nowMs = 15;
+    writer.progress(early, 512);
     writer.setBuffered(early, 64);
     assert.deepEqual(reader.list(), [
       {
@@ -57,9 +60,12 @@ describe("the table of work", () => {
     const { writer, reader } = made();
     const kind = writer.kind("sql");
     for (let count = 0; count < 100; count += 1) {
-      assert.equal(writer.end(writer.begin(kind, 0, 0, 0, 0), OK, count < 99 ? 1 : 100), true);
+      writer.nowMs = 0;
+      const work = writer.begin(kind, 0, 0, 0);
+      writer.nowMs = count < 99 ? 1 : 100;
+      assert.equal(writer.end(work, OK), true);
     }
-    writer.end(writer.begin(kind, 0, 0, 0, 0), ERROR, 1);
+    writer.end(writer.begin(kind, 0, 0, 0), ERROR);
     const [view] = reader.kinds();
     assert.equal(view?.kind, "sql");
     assert.equal(view.inFlight, 0);
@@ -73,15 +79,15 @@ describe("the table of work", () => {
   it("takes an end too many for what it is", () => {
     const { writer, reader } = made();
     const kind = writer.kind("sql");
-    const work = writer.begin(kind, 0, 0, 0, 0);
-    assert.equal(writer.end(work, OK, 1), true);
-    assert.equal(writer.end(work, OK, 1), false);
-    const again = writer.begin(kind, 0, 0, 0, 0); // the same row
-    assert.equal(writer.end(work, OK, 1), false);
+    const work = writer.begin(kind, 0, 0, 0);
+    assert.equal(writer.end(work, OK), true);
+    assert.equal(writer.end(work, OK), false);
+    const again = writer.begin(kind, 0, 0, 0); // the same row
+    assert.equal(writer.end(work, OK), false);
     assert.equal(writer.inFlight(kind), 1);
-    assert.equal(writer.end(again, OK, 1), true);
-    assert.equal(writer.end(0, OK, 1), false);
-    assert.equal(writer.end(-7, OK, 1), false);
+    assert.equal(writer.end(again, OK), true);
+    assert.equal(writer.end(0, OK), false);
+    assert.equal(writer.end(-7, OK), false);
     assert.equal(reader.strayEnds, 4);
   });
 
@@ -89,13 +95,13 @@ describe("the table of work", () => {
     const { writer, reader } = made();
     const kind = writer.kind("sql");
     const other = writer.kind("http");
-    const all = Array.from({ length: 100_000 }, () => writer.begin(kind, 0, 0, 1, 0));
-    const last = writer.begin(other, 0, 0, 1, 0);
+    const all = Array.from({ length: 100_000 }, () => writer.begin(kind, 0, 0, 0));
+    const last = writer.begin(other, 0, 0, 0);
     assert.equal(reader.list().length, WORK_ROWS_MAX - 1);
     assert.equal(writer.inFlight(kind), 100_000);
     assert.equal(reader.kinds()[0]?.unlisted, 100_001 - WORK_ROWS_MAX);
-    for (const work of all) assert.equal(writer.end(work, OK, 2), true);
-    assert.equal(writer.end(last, OK, 2), true);
+    for (const work of all) assert.equal(writer.end(work, OK), true);
+    assert.equal(writer.end(last, OK), true);
     assert.equal(writer.inFlight(kind), 0);
     assert.equal(writer.inFlight(other), 0);
     assert.equal(reader.kinds()[0]?.unlisted, 0);
@@ -111,9 +117,20 @@ describe("the table of work", () => {
     assert.ok(writer.name("name 7") > 0);
   });
 
+  it("counts by number alone what nobody lists", () => {
+    const { writer, reader } = made();
+    const kind = writer.kind("timer");
+    writer.tally(kind, null);
+    writer.tally(kind, null);
+    writer.tally(kind, "cancelled");
+    assert.deepEqual(reader.list(), []);
+    assert.equal(reader.kinds()[0]?.inFlight, 1);
+    assert.equal(reader.kinds()[0]?.outcomes.cancelled, 1);
+  });
+
   it("begins anew for the next writer", () => {
     const { writer, memory } = made();
-    writer.begin(writer.kind("sql"), 0, 0, 0, 0);
+    writer.begin(writer.kind("sql"), 0, 0, 0);
     writer.gate("http.in")?.setLimit(5);
     const next = new WorkTable(memory, 0, "writer");
     assert.deepEqual(next.list(), []);

@@ -79,6 +79,8 @@ export class WorkTable {
   readonly #kinds = new Map<string, number>();
   readonly #names = new Map<string, number>();
   readonly #isWriter: boolean;
+  /** A number that is not whole is allocated when it is handed to a function: it lies here. */
+  readonly #now = new Float64Array(1);
   /** Requests to others that their sender has written down itself: who looks on leaves them out. */
   readonly observed: WeakSet<object> = new WeakSet();
   /** While it is true, so is what is begun. */
@@ -153,8 +155,13 @@ export class WorkTable {
     return bytes.length;
   }
 
-  /** A piece of work begins, at `nowMs`. Negative when there is no row left for it. */
-  begin(kind: number, name: number, parent: number, nowMs: number, deadlineMs: number): number {
+  /** When what is written next happens. */
+  set nowMs(value: number) {
+    this.#now[0] = value;
+  }
+
+  /** A piece of work begins now. Negative when there is no row left for it. */
+  begin(kind: number, name: number, parent: number, deadlineMs: number): number {
     const i32 = this.#i32;
     const kindAt = (layout.WORK_KINDS_OFFSET + kind * layout.WORK_KIND_BYTES) >> 2;
     const inFlight = kindAt + (WORK_KIND.inFlight >> 2);
@@ -172,6 +179,7 @@ export class WorkTable {
     }
     const at = (layout.WORK_ROWS_OFFSET + row * layout.WORK_ROW_BYTES) >> 2;
     const f64 = this.#f64;
+    const nowMs = this.#now[0] ?? 0;
     i32[at + (WORK_ROW.kindAndName >> 2)] = kind | (name << 8);
     i32[at + (WORK_ROW.parent >> 2)] = parent;
     i32[at + (WORK_ROW.state >> 2)] = 0;
@@ -195,8 +203,8 @@ export class WorkTable {
     return isIt ? at : -1;
   }
 
-  /** It has ended at `nowMs`. False, and counted, when it had ended before. */
-  end(work: number, outcome: number, nowMs: number): boolean {
+  /** It has ended now. False, and counted, when it had ended before. */
+  end(work: number, outcome: number): boolean {
     const i32 = this.#i32;
     const f64 = this.#f64;
     if (work < 0) return this.#endUnlisted(UNLISTED - work, outcome);
@@ -208,7 +216,7 @@ export class WorkTable {
     const kind = (i32[at + (WORK_ROW.kindAndName >> 2)] ?? 0) & 0xff;
     const kindAt = (layout.WORK_KINDS_OFFSET + kind * layout.WORK_KIND_BYTES) >> 2;
     const wide = kindAt >> 1;
-    const us = (nowMs - (f64[(at + (WORK_ROW.startMs >> 2)) >> 1] ?? nowMs)) * 1000;
+    const startMs = f64[(at + (WORK_ROW.startMs >> 2)) >> 1] ?? 0;
     i32[at] = (i32[at] ?? 0) + 1;
     const row = work & ROW_MASK;
     this.#next[row] = this.#free;
@@ -222,7 +230,7 @@ export class WorkTable {
       const bytes = wide + (WORK_KIND.bytes >> 3);
       f64[bytes] = (f64[bytes] ?? 0) + moved;
     }
-    this.#record(kindAt, us);
+    this.#record(kindAt, startMs);
     return true;
   }
 
@@ -241,8 +249,9 @@ export class WorkTable {
     return true;
   }
 
-  #record(kindAt: number, us: number): void {
+  #record(kindAt: number, startMs: number): void {
     const f64 = this.#f64;
+    const us = ((this.#now[0] ?? 0) - startMs) * 1000;
     const wide = kindAt >> 1;
     const bucket = bucketOf(us);
     const count = wide + (WORK_KIND.counts >> 3) + bucket;
@@ -275,11 +284,11 @@ export class WorkTable {
   }
 
   /** It has moved bytes, or at least done something. */
-  progress(work: number, bytes: number, nowMs: number): void {
+  progress(work: number, bytes: number): void {
     const at = this.#rowAt(work);
     if (at < 0) return;
     const wide = at >> 1;
-    this.#f64[wide + (WORK_ROW.progressMs >> 3)] = nowMs;
+    this.#f64[wide + (WORK_ROW.progressMs >> 3)] = this.#now[0] ?? 0;
     if (bytes <= 0) return;
     const moved = wide + (WORK_ROW.bytes >> 3);
     this.#f64[moved] = (this.#f64[moved] ?? 0) + bytes;

@@ -86,7 +86,8 @@ export class OutboundCalls {
 
   #begin(request: object, method: string, origin: string): void {
     const name = this.#table.name(`${method} ${origin}`);
-    const work = this.#table.begin(this.#kind, name, 0, this.#nowMs(), 0);
+    this.#table.nowMs = this.#nowMs();
+    const work = this.#table.begin(this.#kind, name, 0, 0);
     this.#table.setState(work, WORK_STATES.indexOf("connecting"));
     const inFlight = (this.#inFlight.get(origin) ?? 0) + 1;
     this.#inFlight.set(origin, inFlight);
@@ -97,7 +98,8 @@ export class OutboundCalls {
     const call = this.#calls.get(request);
     if (call === undefined) return;
     this.#table.setState(call.work, WORK_STATES.indexOf(state));
-    this.#table.progress(call.work, 0, this.#nowMs());
+    this.#table.nowMs = this.#nowMs();
+    this.#table.progress(call.work, 0);
   }
 
   #end(request: object, outcome: WorkOutcome): void {
@@ -107,7 +109,8 @@ export class OutboundCalls {
     const left = (this.#inFlight.get(call.origin) ?? 1) - 1;
     if (left > 0) this.#inFlight.set(call.origin, left);
     else this.#inFlight.delete(call.origin);
-    this.#table.end(call.work, WORK_OUTCOMES.indexOf(outcome), this.#nowMs());
+    this.#table.nowMs = this.#nowMs();
+    this.#table.end(call.work, WORK_OUTCOMES.indexOf(outcome));
     call.tell?.(outcome === "ok");
   }
 }
