@@ -17,6 +17,7 @@ const SPAWN_EDGES: readonly string[] = [
   "src/keeper/worker-process.ts -> src/worker/preload.cts",
   "src/portable/cluster-worker.ts -> src/portable/preload.cts",
   "src/reactor/cores.ts -> src/dumper/main.ts",
+  "src/reactor/debug-signal.ts -> src/cli/debug-signal.ts",
   "src/reactor/lookout.ts -> src/lookout/main.ts",
   "src/cli/attach-inject.ts -> src/agent/main.ts",
   "src/worker/agent-thread.ts -> src/agent/main.ts",

@@ -154,7 +154,10 @@ export type KeeperToReactor =
     } & ExitInfo)
   /** What the application sent with `process.send`. */
   | { readonly type: "app-message"; readonly id: number; readonly message: unknown }
-  | { readonly type: "signal"; readonly signal: "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGQUIT" }
+  | {
+      readonly type: "signal";
+      readonly signal: "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGQUIT" | "SIGUSR2";
+    }
   /** The answer to `reread`. */
   | {
       readonly type: "config";

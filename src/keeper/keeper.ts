@@ -16,6 +16,7 @@
  * | worker dies | tells the reactor, with its last output |
  * | SIGTERM, SIGINT, SIGHUP | tells the reactor |
  * | a second SIGTERM or SIGINT | kills everything at once, whatever the reactor does |
+ * | SIGUSR2 | tells the reactor, which lets debuggers in |
  * | our stdout has no reader | goes on without it |
  */
 import { constants } from "node:os";
@@ -116,13 +117,18 @@ export class Keeper {
   /** Runs the service to its end. Resolves with the exit code when everything is written. */
   async run(): Promise<number> {
     const onSignal = (signal: Forwarded): void => this.#signalled(signal);
+    const onDebug = (): void => {
+      this.#reactor?.send({ type: "signal", signal: "SIGUSR2" });
+    };
     for (const signal of FORWARDED) process.on(signal, onSignal);
+    process.on("SIGUSR2", onDebug);
     this.#reaper.start();
     this.#startReactor();
     this.#startAdmin();
     for (const path of this.#config.watch) this.#watcher.add(path);
     const code = await this.#end.promise;
     for (const signal of FORWARDED) process.off(signal, onSignal);
+    process.off("SIGUSR2", onDebug);
     return code;
   }
 

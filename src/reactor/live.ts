@@ -3,7 +3,13 @@
  * snapshots, debuggers. Answers go to the control socket as they come.
  */
 import { formatSize } from "../base/mod.ts";
-import type { HeapFigures, LoadedScript, MainStack, PatchResult } from "../base/mod.ts";
+import type {
+  HeapFigures,
+  LoadedScript,
+  MainStack,
+  PatchResult,
+  ResolvedConfig,
+} from "../base/mod.ts";
 import { machineNowMs, readProcessMemory } from "../os/mod.ts";
 import { LineQueue } from "../supervision/mod.ts";
 import type {
@@ -17,6 +23,7 @@ import type {
   WorkerScript,
   WorkerStack,
 } from "../supervision/mod.ts";
+import { DebugSignal } from "./debug-signal.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
 /** The agent gives up holding the main thread after a second at most. */
@@ -53,9 +60,11 @@ export interface LivePorts {
 /** See the file's docstring. */
 export class Live implements ControlledLive {
   readonly #ports: LivePorts;
+  readonly #debugSignal: DebugSignal;
 
   constructor(ports: LivePorts) {
     this.#ports = ports;
+    this.#debugSignal = new DebugSignal(ports.log);
   }
 
   get workers(): readonly number[] {
@@ -70,6 +79,12 @@ export class Live implements ControlledLive {
       `the agent of worker ${link.index} has ended; its stacks, profiles and debugger are back ` +
       `with the next worker (holdfast restart ${link.index}): ${fault}`;
     this.#ports.log("warn", message, { worker: link.index, pid: link.pid });
+  }
+
+  /** SIGUSR2. */
+  debugSignalled(config: Pick<ResolvedConfig, "runtimeDir" | "name">): void {
+    const workers = this.#links().map((link) => ({ index: link.index, silentMs: silentFor(link) }));
+    this.#debugSignal.received(config, workers);
   }
 
   stacks(worker: number | null, variables: boolean): Promise<readonly WorkerStack[]> {
@@ -202,8 +217,8 @@ export class Live implements ControlledLive {
   }
 
   async #stack(link: LiveLink, variables: boolean): Promise<WorkerStack> {
-    const { index: worker, pid, heartbeatMs } = link;
-    const silentMs = heartbeatMs === 0 ? 0 : Math.max(0, Math.round(machineNowMs() - heartbeatMs));
+    const { index: worker, pid } = link;
+    const silentMs = silentFor(link);
     try {
       const answer = await link.agent.ask({ kind: "stack", variables, silentMs }, STACK_LIMIT_MS);
       // by agent-messages.ts
@@ -238,6 +253,11 @@ export class Live implements ControlledLive {
   #links(): readonly LiveLink[] {
     return [...this.#ports.links.values()];
   }
+}
+
+/** Milliseconds since its last heartbeat; 0: it had none yet. */
+function silentFor({ heartbeatMs }: LiveLink): number {
+  return heartbeatMs === 0 ? 0 : Math.max(0, Math.round(machineNowMs() - heartbeatMs));
 }
 
 function failure(error: unknown): Extract<ProfileLine, { type: "failed" }> {

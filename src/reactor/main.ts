@@ -55,6 +55,7 @@ function main(): void {
   // the terminal's signals reach the whole group; the keeper passes on those that are meant for us
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     process.on(signal, () => undefined);
+  process.on("SIGUSR2", () => service?.onKeeper({ type: "signal", signal: "SIGUSR2" }, []));
   process.stderr.on("error", () => undefined); // the keeper has gone: nobody reads
 }
 

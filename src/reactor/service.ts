@@ -553,10 +553,8 @@ export class Service {
   }
 
   #signalled(signal: string): void {
-    if (signal === "SIGHUP") {
-      this.#reloads.signalled();
-      return;
-    }
+    if (signal === "SIGHUP") return this.#reloads.signalled();
+    if (signal === "SIGUSR2") return this.#live.debugSignalled(this.config);
     void this.stop(false); // resolves when the process ends
   }
 

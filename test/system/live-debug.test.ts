@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { describe, it } from "node:test";
-import { WebSocket } from "ws";
+import { Debugger } from "./support/debugger.ts";
 import { get } from "./support/load.ts";
 import { CLI, app, nodeBinary } from "./support/paths.ts";
 import { cleanEnvironment } from "./support/run.ts";
@@ -39,56 +39,6 @@ async function openBridge(t: Owner, service: Service, ...args: string[]): Promis
     return within("end of the bridge", exited);
   };
   return { ...told, end };
-}
-
-interface Message {
-  readonly id?: number;
-  readonly method?: string;
-  readonly params?: { readonly callFrames?: readonly { readonly functionName: string }[] };
-  readonly result?: { readonly result?: { readonly value?: unknown } };
-  readonly error?: { readonly code: number; readonly message: string };
-}
-
-/** A debugger that speaks the Chrome DevTools Protocol. */
-class Debugger {
-  readonly #socket: WebSocket;
-  readonly #messages: Message[] = [];
-  readonly closed: Promise<void>;
-  #lastId = 0;
-
-  constructor(socket: WebSocket) {
-    this.#socket = socket;
-    socket.on("message", (data: Buffer) => {
-      this.#messages.push(JSON.parse(data.toString()) as Message); // what is tested
-    });
-    this.closed = new Promise((resolve) => void socket.on("close", () => resolve()));
-  }
-
-  static async open(url: string): Promise<Debugger> {
-    const socket = new WebSocket(url);
-    const opened = new Promise<void>((resolve, reject) => {
-      socket.on("open", resolve);
-      socket.on("error", reject);
-    });
-    const made = new Debugger(socket);
-    await within("the WebSocket is open", opened);
-    return made;
-  }
-
-  async post(method: string, params: object = {}): Promise<Message> {
-    const id = ++this.#lastId;
-    // as some debuggers do: with line ends
-    this.#socket.send(JSON.stringify({ id, method, params }, null, 2));
-    return waitFor(`answer to ${method}`, () => this.#messages.find((each) => each.id === id));
-  }
-
-  event(method: string): Promise<Message> {
-    return waitFor(method, () => this.#messages.find((each) => each.method === method));
-  }
-
-  close(): void {
-    this.#socket.close();
-  }
 }
 
 async function statusOf(url: string, headers: Record<string, string> = {}): Promise<number> {
@@ -158,5 +108,68 @@ describe("holdfast debug", () => {
       2,
     );
     next.close();
+  });
+});
+
+describe("SIGUSR2", () => {
+  interface Told {
+    readonly worker: number;
+    readonly message: string;
+    readonly webSocketUrl: string;
+  }
+  const told = (service: Service): readonly Told[] => {
+    const lines = service.stderr.split("\n").filter((line) => line.includes("webSocketUrl"));
+    return lines.map((line) => JSON.parse(line) as Told); // what is tested
+  };
+
+  it("to the keeper or the reactor tells addresses, once usable, and closes them", async (t) => {
+    const service = await startService(t, { entry, workers: 2, flags: ["--json"] });
+    const target = await service.target();
+    const { reactorPid } = await service.status();
+    service.signal("SIGUSR2");
+    await waitFor("an address for each", () => told(service).length === 2);
+    assert.deepEqual(
+      told(service).map(({ worker }) => worker),
+      [0, 1],
+    );
+    const [first, second] = told(service).map(({ webSocketUrl }) => webSocketUrl);
+    assert.match(first ?? "", /^ws:\/\/127\.0\.0\.1:\d+\/[0-9a-f]{32}$/);
+    const plain = (first ?? "").replace(/^ws/, "http");
+    assert.equal(await statusOf(`${new URL(plain).origin}/json/list`), 404);
+    const tool = await Debugger.open(first ?? "");
+    const answer = await tool.post("Runtime.evaluate", { expression: "40 + 2" });
+    assert.equal(answer.result?.result?.value, 42);
+    tool.close();
+    const isUsedUp = (): Promise<boolean> =>
+      statusOf(plain).then(
+        () => false,
+        () => true,
+      );
+    await waitFor("the address is used up", isUsedUp);
+    process.kill(reactorPid, "SIGUSR2"); // again: closes the other one
+    await waitFor("it is said", () =>
+      service.stderr.includes("addresses for debuggers are closed"),
+    );
+    await assert.rejects(fetch((second ?? "").replace(/^ws/, "http")));
+    assert.equal((await get(target, "/")).status, 200);
+  });
+
+  it("means the worker that spins, where one does", async (t) => {
+    const flags = ["--json", "--stall-limit", "0", "--drain-timeout", "1s"];
+    const service = await startService(t, { entry, workers: 2, flags });
+    void get(await service.target(), "/count").catch(() => undefined); // never answered
+    await waitFor("it is stalled", () => service.stderr.includes("makes no progress for"));
+    process.kill((await service.status()).reactorPid, "SIGUSR2");
+    await waitFor("its address", () => told(service).length > 0);
+    const [only] = told(service);
+    const stalled = /worker (\d) makes no progress/.exec(service.stderr)?.[1];
+    assert.equal(String(only?.worker), stalled);
+    const tool = await Debugger.open(only?.webSocketUrl ?? "");
+    await tool.post("Debugger.enable");
+    await tool.post("Debugger.pause");
+    const paused = await tool.event("Debugger.paused");
+    assert.equal(paused.params?.callFrames?.[0]?.functionName, "count");
+    assert.equal(told(service).length, 1);
+    tool.close();
   });
 });
