@@ -11,7 +11,9 @@ import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-const CLI = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const CLI =
+  process.env["HOLDFAST_TEST_CLI"] ??
+  fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 const HELLO = fileURLToPath(new URL("../apps/hello.cjs", import.meta.url));
 const CONNECTIONS = 32;
 const WINDOW_MS = 3000;

@@ -144,7 +144,13 @@ export class Aggregation {
 export function keyId(keys: readonly string[]): string {
   const [only = ""] = keys;
   if (keys.length <= 1) return only;
-  return keys.map((key) => key.replaceAll(SEPARATOR, " ")).join(SEPARATOR);
+  let id = clean(only);
+  for (let at = 1; at < keys.length; at += 1) id += SEPARATOR + clean(keys[at] ?? "");
+  return id;
+}
+
+function clean(key: string): string {
+  return key.includes(SEPARATOR) ? key.replaceAll(SEPARATOR, " ") : key;
 }
 
 function keysOf(id: string, { keyCount }: AggregationShape): readonly string[] {
@@ -154,9 +160,9 @@ function keysOf(id: string, { keyCount }: AggregationShape): readonly string[] {
 function makeCell(shape: AggregationShape): Cell {
   switch (shape.kind) {
     case "count":
-      return new Sum(() => 1);
+      return new Count();
     case "sum":
-      return new Sum(number);
+      return new Sum();
     case "avg":
       return new Average();
     case "min":
@@ -179,16 +185,31 @@ function finite(value: number): number {
   return Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, value));
 }
 
-class Sum implements Cell {
-  #sum = 0;
-  readonly #of: (value: unknown) => number;
+class Count implements Cell {
+  #count = 0;
 
-  constructor(of: (value: unknown) => number) {
-    this.#of = of;
+  add(): void {
+    this.#count += 1;
   }
 
+  merge([count = 0]: readonly number[]): void {
+    this.#count += count;
+  }
+
+  data(): readonly number[] {
+    return [this.#count];
+  }
+
+  weight(): number {
+    return this.#count;
+  }
+}
+
+class Sum implements Cell {
+  #sum = 0;
+
   add(value: unknown): void {
-    this.#sum = finite(this.#sum + this.#of(value));
+    this.#sum = finite(this.#sum + number(value));
   }
 
   merge([sum = 0]: readonly number[]): void {

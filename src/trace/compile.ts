@@ -35,6 +35,8 @@ export interface Needs {
   duration: boolean;
   /** Asks for the request at a probe that is not one of a request: its context is followed. */
   request: boolean;
+  /** Uses `self.x`. */
+  self: boolean;
   /** Variables of the application that it reads at a line: `local.x`. */
   readonly variables: string[];
 }
@@ -162,7 +164,7 @@ class Compiler {
   clause(clause: Clause): readonly CompiledClause[] {
     return clause.probes.flatMap((probe) =>
       this.#points(probe).map((point) => {
-        const needs: Needs = { duration: false, request: false, variables: [] };
+        const needs: Needs = { duration: false, request: false, self: false, variables: [] };
         const scope: Scope = { point, needs, host: this.#host, source: this.#source };
         const predicate =
           clause.predicate === null ? null : compileExpression(clause.predicate, scope);
@@ -239,8 +241,19 @@ class Compiler {
     const [first] = evaluated;
     if (first === undefined) return (firing) => aggregation.add("", value(firing));
     if (evaluated.length === 1) return (firing) => aggregation.add(first(firing), value(firing));
+    // the same keys come again and again: then the id is made already
+    const last = evaluated.map(() => "");
+    let id = keyId(last);
     return (firing) => {
-      aggregation.add(keyId(evaluated.map((each) => each(firing))), value(firing));
+      let isSame = true;
+      for (let at = 0; at < evaluated.length; at += 1) {
+        const key = evaluated[at]?.(firing) ?? "";
+        if (key === last[at]) continue;
+        last[at] = key;
+        isSame = false;
+      }
+      if (!isSame) id = keyId(last);
+      aggregation.add(id, value(firing));
     };
   }
 
@@ -254,6 +267,7 @@ class Compiler {
       };
     }
     needRequest(scope, statement.offset, "self");
+    scope.needs.self = true;
     const { host } = scope;
     return (firing) => {
       const { request } = firing;

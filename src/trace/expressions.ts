@@ -29,7 +29,12 @@ export type Evaluate = (firing: Firing) => unknown;
 export interface Scope {
   readonly point: Point;
   /** Collected: what the provider must find out. */
-  readonly needs: { duration: boolean; request: boolean; readonly variables: string[] };
+  readonly needs: {
+    duration: boolean;
+    request: boolean;
+    self: boolean;
+    readonly variables: string[];
+  };
   readonly host: TraceHost;
   readonly source: string;
 }
@@ -144,6 +149,7 @@ function local(
 ): Evaluate {
   if (kind === "this") return (firing) => firing.locals?.get(name);
   needRequest(scope, offset, "self");
+  scope.needs.self = true;
   return (firing) => firing.request?.variables?.get(name);
 }
 

@@ -8,6 +8,11 @@ const NAME_OF_A_THING =
 const MAY_NAME_A_THING = /\d|[a-f]{16}|(?:\/[^/]*){9}/i;
 const SEGMENTS_MAX = 8;
 
+/** What is made of a target is the same the next time: this takes a tenth of it. */
+const KNOWN_MAX = 256;
+const KNOWN_CHARS_MAX = 200;
+const general = new Map<string, string>();
+
 /** The path of a URL, without query and fragment. */
 export function pathOf(url: unknown): string | undefined {
   if (typeof url !== "string") return undefined;
@@ -22,12 +27,22 @@ export function routeOf(request: unknown): string | undefined {
     const base = member(request, "baseUrl");
     return cut(`${typeof base === "string" ? base : ""}${pattern}`);
   }
-  const path = pathOf(member(request, "url"));
-  if (path === undefined) return undefined;
+  const url = member(request, "url");
+  if (typeof url !== "string") return undefined;
+  const known = general.get(url);
+  if (known !== undefined) return known;
+  const route = generalOf(pathOf(url) ?? "");
+  if (url.length > KNOWN_CHARS_MAX) return route;
+  if (general.size >= KNOWN_MAX) general.clear();
+  general.set(url, route);
+  return route;
+}
+
+function generalOf(path: string): string {
   if (!MAY_NAME_A_THING.test(path)) return path;
   const segments = path.split("/");
-  const general = segments
+  const parts = segments
     .slice(0, SEGMENTS_MAX + 1)
     .map((segment) => (NAME_OF_A_THING.test(segment) ? ":id" : segment));
-  return `${general.join("/")}${segments.length > SEGMENTS_MAX + 1 ? "/…" : ""}`;
+  return `${parts.join("/")}${segments.length > SEGMENTS_MAX + 1 ? "/…" : ""}`;
 }

@@ -28,7 +28,8 @@ function getterOf(prototype: object, name: string): readonly [string, Getter] | 
 }
 
 // an `import` of node:http would load all of undici, which the application would see
-const { ClientRequest } = process.getBuiltinModule("node:http");
+const http = process.getBuiltinModule("node:http");
+const { ClientRequest } = http;
 
 function getOf(descriptor: PropertyDescriptor | undefined): Getter | undefined {
   return descriptor === undefined ? undefined : (Reflect.get(descriptor, "get") as Getter); // it is
@@ -53,6 +54,26 @@ const PLATFORM_GETTERS: ReadonlySet<Getter> = new Set(
     .map(([, get]) => get),
 );
 
+const IDENTITIES: readonly unknown[] = [
+  http.IncomingMessage,
+  http.ServerResponse,
+  http.OutgoingMessage,
+  http.ClientRequest,
+  Socket,
+];
+/**
+ * Prototypes of Node's and the language's: they are no Proxy, and above them is nothing of the
+ * application's, so `in` runs none of its code.
+ */
+const PLATFORM_PROTOTYPES: ReadonlySet<object> = new Set(IDENTITIES.flatMap(prototypesOf));
+
+function prototypesOf(made: unknown): readonly object[] {
+  const chain: object[] = [];
+  let holder = Reflect.get(made as object, "prototype") as object | null; // a class of Node's
+  for (; holder !== null; holder = getPrototypeOf(holder) as object | null) chain.push(holder);
+  return chain;
+}
+
 /** `object.key`, or undefined where looking would run code. */
 export function member(object: unknown, key: unknown): unknown {
   if (typeof object === "string") {
@@ -72,7 +93,10 @@ export function member(object: unknown, key: unknown): unknown {
 function lookUp(object: object, key: string | number): unknown {
   let holder: object | null = object;
   for (let step = 0; holder !== null && step < PROTOTYPES_MAX; step += 1) {
-    if (isProxy(holder)) return undefined;
+    if (PLATFORM_PROTOTYPES.has(holder)) {
+      // most of what is asked for and not there ends here, without a walk
+      if (!(key in holder)) return undefined;
+    } else if (isProxy(holder)) return undefined;
     const found = getOwnPropertyDescriptor(holder, key);
     if (found !== undefined) {
       if ("value" in found) return found.value;

@@ -172,7 +172,8 @@ export class TraceInstance {
         site.fire();
       };
     };
-    return new Requests(follows, {
+    const remembers = follows || done.some(({ needs }) => needs.duration || needs.self);
+    return new Requests(follows, remembers, {
       began: began.map(fires),
       done: done.map(fires),
       aborted: aborted.map(fires),

@@ -1,8 +1,8 @@
 /**
  * `line:<file>:<n>`: seen by breakpoints that never stop. The agent sets them; their condition
- * tells us, and says whether to go on. For functions that no object holds the agent asks at their next
- * call what to bind instead (src/agent/bindings.ts); where nothing binds them, calls of them are
- * seen as lines are.
+ * tells us, and says whether to go on. For functions that no object holds the agent asks at their
+ * next call what to bind instead (src/agent/bindings.ts); where nothing binds them, calls of them
+ * are seen as lines are.
  *
  * ```
  *   the line runs --condition: publish({id, values})--> Lines --> clause     answer isWanted: true

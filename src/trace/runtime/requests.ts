@@ -12,6 +12,7 @@ import { now } from "./platform.ts";
 interface Message {
   readonly request: object;
   readonly response: object;
+  readonly socket: object | null;
 }
 
 type Listener = (record: RequestRecord) => void;
@@ -24,17 +25,26 @@ export interface RequestListeners {
 }
 
 export class Requests {
-  readonly #records: WeakMap<object, RequestRecord> = new WeakMap();
+  /**
+   * By socket: it stays, while a request is there for a moment, and would be a new key each time.
+   */
+  readonly #bySocket: WeakMap<object, RequestRecord> = new WeakMap();
+  /** Requests that another one of their socket is still before: they are pipelined. */
+  readonly #byRequest: WeakMap<object, RequestRecord> = new WeakMap();
   readonly #context: AsyncLocalStorage<RequestRecord> | null;
   readonly #listeners: RequestListeners;
   /** Responses under way whose end is listened to, with what does it. */
   readonly #awaited: Map<EventEmitter, () => void> = new Map();
 
-  /** @param follows whether `current` is asked for */
-  constructor(follows: boolean, listeners: RequestListeners) {
+  /**
+   * @param follows whether `current` is asked for
+   * @param remembers whether what ends must know of its beginning
+   */
+  constructor(follows: boolean, remembers: boolean, listeners: RequestListeners) {
     this.#context = follows ? new AsyncLocalStorage() : null;
     this.#listeners = listeners;
-    START.subscribe(this.#onStart);
+    const { began, aborted } = listeners;
+    if (remembers || began.length + aborted.length > 0) START.subscribe(this.#onStart);
     FINISH.subscribe(this.#onFinish);
   }
 
@@ -53,9 +63,12 @@ export class Requests {
 
   // what Node publishes on these channels has these members (lib/_http_server.js)
   readonly #onStart = (message: unknown): void => {
-    const { request, response } = message as Message;
+    const { request, response, socket } = message as Message;
     const record = { req: request, res: response, startedMs: now(), variables: null };
-    this.#records.set(request, record);
+    const former = socket === null ? undefined : this.#bySocket.get(socket);
+    if (socket === null || (former !== undefined && former.req !== null)) {
+      this.#byRequest.set(request, record);
+    } else this.#bySocket.set(socket, record);
     this.#context?.enterWith(record);
     for (const listener of this.#listeners.began) listener(record);
     if (this.#listeners.aborted.length > 0) this.#await(record, response as EventEmitter);
@@ -73,16 +86,24 @@ export class Requests {
     response.once("close", onClose);
   }
 
+  #known(request: object, socket: object | null): RequestRecord | undefined {
+    const record = socket === null ? undefined : this.#bySocket.get(socket);
+    return record?.req === request ? record : this.#byRequest.get(request);
+  }
+
   #forget(record: RequestRecord): void {
-    if (typeof record.req === "object" && record.req !== null) this.#records.delete(record.req);
     record.req = null;
     record.res = null;
   }
 
   readonly #onFinish = (message: unknown): void => {
-    const { request, response } = message as Message;
-    const known = this.#records.get(request);
-    const record = known ?? { req: request, res: response, startedMs: Number.NaN, variables: null };
+    const { request, response, socket } = message as Message;
+    const record = this.#known(request, socket) ?? {
+      req: request,
+      res: response,
+      startedMs: Number.NaN,
+      variables: null,
+    };
     for (const listener of this.#listeners.done) listener(record);
     this.#forget(record);
   };
