@@ -12,6 +12,8 @@
  */
 export { FILTERS, parseExpression, runExpression, wordsAndFlags } from "./front/expression.ts";
 export type { Stage } from "./front/expression.ts";
+export { copyCost, costText, dumpLive, refuseLong } from "./front/live-copy.ts";
+export type { CopyCost } from "./front/live-copy.ts";
 export { addressesOf, jsonOf } from "./front/result.ts";
 export type { CellKind, CellValue, ColumnSpec, Result, TableResult } from "./front/result.ts";
 export { Session } from "./front/session.ts";
@@ -24,6 +26,7 @@ export { ThreadReader } from "./stack/stacks.ts";
 export { signalName } from "./target/core-notes.ts";
 export { writeDump } from "./target/dump.ts";
 export type { DumpResult } from "./target/dump.ts";
+export { LiveProcess } from "./target/live.ts";
 export type { Tracer } from "./target/live.ts";
 export { openTarget } from "./target/open.ts";
 export type { SignalFacts, Target } from "./target/target.ts";

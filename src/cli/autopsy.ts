@@ -8,12 +8,11 @@
  *   holdfast autopsy help [verb]               what there is
  * ```
  */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import os from "node:os";
-import path from "node:path";
-import { AUTOPSY_VERBS, Session, jsonOf, openTarget, parseExpression } from "../autopsy/mod.ts";
-import { runExpression, wordsAndFlags, writeDump } from "../autopsy/mod.ts";
-import type { Result, SessionOptions, Stage, Tracer } from "../autopsy/mod.ts";
+import { existsSync } from "node:fs";
+import { AUTOPSY_VERBS, LiveProcess, Session, copyCost, costText } from "../autopsy/mod.ts";
+import { dumpLive, jsonOf, parseExpression, refuseLong } from "../autopsy/mod.ts";
+import { runExpression, wordsAndFlags } from "../autopsy/mod.ts";
+import type { CopyCost, Result, SessionOptions, Stage, Tracer } from "../autopsy/mod.ts";
 import { EXIT_CODES, formatDuration, formatSize, wantsColor } from "../base/mod.ts";
 import { PtraceTracer } from "../os/mod.ts";
 import { resultText } from "./autopsy-view.ts";
@@ -22,6 +21,8 @@ import type { Parsed, World } from "./verb.ts";
 
 const VERB = { name: "autopsy" } as const;
 const PROGRESS_MS = 200;
+/** A shorter pause is no news. */
+const PAUSE_TOLD_MS = 500;
 
 export async function execute(parsed: Parsed, world: World): Promise<number> {
   const [what, ...rest] = parsed.positionals;
@@ -46,14 +47,16 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
     show(result, parsed, world);
     return EXIT_CODES.ok;
   }
-  const copy = /^\d+$/.test(what) ? copyOf(Number(what), parsed) : null;
-  try {
-    const title = copy === null ? {} : { title: `pid ${what}` };
-    const session = await Session.open(copy?.path ?? what, { ...options, ...title });
-    return await work(session, stages, parsed, world);
-  } finally {
-    copy?.remove();
-  }
+  const session = /^\d+$/.test(what)
+    ? await Session.copied(Number(what), options, (cost) => told(Number(what), cost, parsed, world))
+    : await Session.open(what, options);
+  return await work(session, stages, parsed, world);
+}
+
+/** What a copy will cost the process; refused when that is too much. */
+function told(pid: number, cost: CopyCost, parsed: Parsed, world: World): void {
+  if (parsed.flags["force"] !== true) refuseLong(pid, cost);
+  if (cost.pauseMs >= PAUSE_TOLD_MS) world.stderr.write(`${costText(pid, cost)}\n`);
 }
 
 async function work(
@@ -91,28 +94,6 @@ function isShortLook(what: string, stages: readonly Stage[]): boolean {
   return /^\d+$/.test(what) && stages.every(({ name }) => SHORT.includes(name));
 }
 
-interface Copy {
-  readonly path: string;
-  remove(): void;
-}
-
-/** A dump of a live process, in a temporary folder. */
-function copyOf(pid: number, parsed: Parsed): Copy {
-  const folder = mkdtempSync(path.join(os.tmpdir(), "holdfast-autopsy-"));
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
-  try {
-    const target = openTarget(pid, { node: textFlag(parsed, "node"), tracer: tracer() });
-    try {
-      return { path: writeDump(target, path.join(folder, `pid ${pid}`)).path, remove };
-    } finally {
-      target.close();
-    }
-  } catch (error) {
-    remove();
-    throw error;
-  }
-}
-
 /** What is to be done; null: the shell. */
 function stagesOf(rest: readonly string[], parsed: Parsed): readonly Stage[] | null {
   const [first, ...words] = rest;
@@ -127,27 +108,34 @@ function stagesOf(rest: readonly string[], parsed: Parsed): readonly Stage[] | n
   return [{ name: first, ...wordsAndFlags(verb, [...words, ...flags]) }];
 }
 
-/** Stops a process and lets it run on as soon as the core is written. */
+/** Stops a process and lets it run on as soon as its memory is copied. */
 function dump(rest: readonly string[], parsed: Parsed, world: World): number {
-  const [pid, ...more] = rest;
-  if (pid === undefined || !/^\d+$/.test(pid) || more.length > 0) {
+  const [text, ...more] = rest;
+  if (text === undefined || !/^\d+$/.test(text) || more.length > 0) {
     throw usage(VERB, "dump takes one process id");
   }
+  const pid = Number(text);
   const output = textFlag(parsed, "output") ?? `core.${pid}`;
-  const target = openTarget(Number(pid), { node: textFlag(parsed, "node"), tracer: tracer() });
-  const started = performance.now();
+  const { environment } = world;
+  const live = new LiveProcess(pid, {
+    node: textFlag(parsed, "node"),
+    tracer: tracer(),
+    environment: { ...environment },
+  });
   try {
-    const { path, bytes } = writeDump(target, output);
-    target.close();
-    const pausedMs = Math.round(performance.now() - started);
-    const facts = { path, bytes, pid: Number(pid), pausedMs };
-    const text =
+    const cost = copyCost(live);
+    told(pid, cost, parsed, world);
+    const { path, bytes, pausedMs } = dumpLive(live, cost, output, progress(world));
+    clearProgress(world);
+    const { isInMemory } = cost;
+    const facts = { path, bytes, pid, pausedMs, expectedPauseMs: cost.pauseMs, isInMemory };
+    const said =
       `${path}: ${formatSize(bytes)}; process ${pid} stood still for ` +
       `${formatDuration(pausedMs)}\nholdfast autopsy ${path} stacks\n`;
-    world.stdout.write(parsed.flags["json"] === true ? `${JSON.stringify(facts)}\n` : text);
+    world.stdout.write(parsed.flags["json"] === true ? `${JSON.stringify(facts)}\n` : said);
     return EXIT_CODES.ok;
   } finally {
-    target.close();
+    live.close();
   }
 }
 

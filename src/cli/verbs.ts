@@ -260,6 +260,7 @@ export const VERBS: readonly Verb[] = [
       flag("full", "stacks: V8's own frames too"),
       flag("internal", "asyncs, modules: Node's own too"),
       flag("secrets", "env: show values that look secret"),
+      flag("force", "copy a live process although it stands still for long"),
     ],
     positionalsMax: Number.POSITIVE_INFINITY,
     examples: [

@@ -1,7 +1,8 @@
 /** Writes the memory of a process that stands still into a file: a thread of the dumper. */
 import { rmSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
-import { openTarget, writeDump } from "../autopsy/mod.ts";
+import { openTarget, signalName, writeDump } from "../autopsy/mod.ts";
+import type { SignalFacts, Target } from "../autopsy/mod.ts";
 import { readProcessStat } from "../os/mod.ts";
 
 export interface DumpOrder {
@@ -9,6 +10,8 @@ export interface DumpOrder {
   readonly path: string;
   /** Of every thread; it is held by another thread than this one. */
   readonly registers: ReadonlyMap<number, Uint8Array>;
+  /** What ends the process, and the thread that has got it; null: no signal does. */
+  readonly fatal: (Omit<SignalFacts, "name"> & { readonly tid: number }) | null;
 }
 
 export interface DumpOutcome {
@@ -17,13 +20,13 @@ export interface DumpOutcome {
   readonly bytes: number;
 }
 
-function dump({ pid, path, registers }: DumpOrder): DumpOutcome {
+function dump({ pid, path, registers, fatal }: DumpOrder): DumpOutcome {
   const known = new Map([...registers].map(([tid, words]) => [tid, Buffer.from(words)]));
   try {
     const tracer = { seize: () => known, release: () => undefined };
     const target = openTarget(pid, { tracer });
     try {
-      const { bytes } = writeDump(target, path);
+      const { bytes } = writeDump(fatal === null ? target : diedOf(target, fatal), path);
       const state = readProcessStat(pid)?.state ?? "X";
       if (state !== "X" && state !== "Z") return { error: null, bytes };
       rmSync(path, { force: true });
@@ -34,6 +37,16 @@ function dump({ pid, path, registers }: DumpOrder): DumpOutcome {
   } catch (error) {
     return { error: error instanceof Error ? error.message : String(error), bytes: 0 };
   }
+}
+
+/** The thread that has got the signal comes first, as in the kernel's own cores. */
+function diedOf(target: Target, fatal: NonNullable<DumpOrder["fatal"]>): Target {
+  const isOther = (tid: number): number => Number(tid !== fatal.tid);
+  return {
+    ...target,
+    threads: target.threads.toSorted((a, b) => isOther(a.tid) - isOther(b.tid)),
+    signal: { ...fatal, name: signalName(fatal.number) },
+  };
 }
 
 parentPort?.once("message", (order: DumpOrder) => {

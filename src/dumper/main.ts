@@ -42,6 +42,12 @@ interface Watched {
   isBusy: boolean;
 }
 
+interface Stopped {
+  readonly tid: number;
+  /** 0: none. */
+  readonly signal: number;
+}
+
 /** Signals whose default is the end of the process with a core (signal(7)). */
 const FATAL: readonly number[] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
 /** Ignored by default, so that it does no harm where nobody watches. */
@@ -72,7 +78,7 @@ class Dumper {
     }
     this.look();
     const worker = this.#watched.get(order.pid);
-    if (worker !== undefined && !worker.isBusy) this.#copy(worker, null, 0);
+    if (worker !== undefined && !worker.isBusy) this.#copy(worker, null, null);
   }
 
   /** Something has happened to a worker. */
@@ -108,28 +114,33 @@ class Dumper {
       this.#watched.delete(event.tid);
       return;
     }
-    const { tid, pid, signal, sender } = event;
+    const { tid, pid, signal, sender, code, faultAddress } = event;
     const worker = this.#watched.get(pid);
     const isRequest = signal === SIGURG && sender === pid;
     if (worker === undefined || worker.isBusy) this.#watch.resume(tid, signal);
-    else if (isRequest) this.#copy(worker, tid, 0);
-    else if (FATAL.includes(signal) && isDefault(pid, signal)) this.#copy(worker, tid, signal);
-    else this.#watch.resume(tid, signal);
+    else if (isRequest) this.#copy(worker, { tid, signal: 0 }, null);
+    else if (FATAL.includes(signal) && isDefault(pid, signal)) {
+      const senderPid = code <= 0 ? sender : null;
+      this.#copy(worker, { tid, signal }, { tid, number: signal, code, faultAddress, senderPid });
+    } else this.#watch.resume(tid, signal);
   }
 
-  /** @param stopped the thread that stands still already, and goes on with `signal` */
-  #copy(worker: Watched, stopped: number | null, signal: number): void {
+  /**
+   * @param stopped the thread that stands still already, and goes on with its signal
+   * @param fatal the signal that ends it, for the core to tell
+   */
+  #copy(worker: Watched, stopped: Stopped | null, fatal: DumpOrder["fatal"]): void {
     worker.isBusy = true;
     const { id, index, pid } = worker;
-    const registers = this.#watch.hold(pid, stopped);
+    const registers = this.#watch.hold(pid, stopped?.tid ?? null);
     const path = this.#store.next(index, pid);
     say({ kind: "held", id, path: `${path}.zst` });
     const startedMs = performance.now();
     const writer = this.#writer;
     this.#writer = startWriter();
-    void write(writer, { pid, path, registers }).then(({ error, bytes }) => {
+    void write(writer, { pid, path, registers, fatal }).then(({ error, bytes }) => {
       // what was frozen stays so: the reactor kills it
-      if (stopped !== null) this.#watch.release(pid, stopped, signal);
+      if (stopped !== null) this.#watch.release(pid, stopped.tid, stopped.signal);
       this.look();
       say({ kind: "done", id, error });
       if (error === null) void this.#keep(path, bytes, performance.now() - startedMs);

@@ -33,6 +33,7 @@ export interface Libc {
   readonly munmap: Call<[bigint, number], number>;
   readonly poll: Call<[Buffer, number, number], number>;
   readonly prctl: Call<[number, number, number, number, number], number>;
+  readonly process_vm_readv: Call<[number, Buffer, number, Buffer, number, number], number>;
   readonly ptrace: Call<[number, number, number, Buffer | null], number>;
   /** With a number where others have a buffer. */
   readonly ptraceNumber: Call<[number, number, number, number], number>;
@@ -97,6 +98,7 @@ const PROTOTYPES = {
   munmap: "int munmap(void *, size_t)",
   poll: "int poll(void *, ulong, int)",
   prctl: "int prctl(int, ulong, ulong, ulong, ulong)",
+  process_vm_readv: "long process_vm_readv(int, void *, ulong, void *, ulong, ulong)",
   ptrace: "long ptrace(long, int, ulong, void *)",
   ptraceNumber: "long ptrace(long, int, ulong, ulong)",
   recv: "long recv(int, void *, size_t, int)",

@@ -40,6 +40,10 @@ export type WatchEvent =
       readonly signal: number;
       /** Who sent it; 0: the kernel. */
       readonly sender: number;
+      /** `si_code`; positive: the kernel's own. */
+      readonly code: number;
+      /** Of a fault; null: another signal. */
+      readonly faultAddress: number | null;
     };
 
 /** See the file's docstring. One for a process. */
@@ -79,7 +83,7 @@ export class PtraceWatch {
       if (event === PTRACE_EVENT_STOP && STOPPING.includes(signal))
         this.#request(PTRACE_LISTEN, tid);
       else if (event !== 0) this.resume(tid, 0);
-      else yield { kind: "signal", tid, pid, signal, sender: senderOf(tid) };
+      else yield { kind: "signal", tid, pid, signal, ...infoOf(tid, signal) };
     }
   }
 
@@ -136,11 +140,23 @@ function awaitStop(tid: number): number {
   return 0;
 }
 
-/** `si_pid`, of signals that a process sent (`si_code` <= 0). */
-function senderOf(tid: number): number {
+/** SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV */
+const FAULTS: readonly number[] = [4, 5, 7, 8, 11];
+
+/** `siginfo_t`: behind the three ints the sender (`si_code` <= 0), or the address of a fault. */
+function infoOf(
+  tid: number,
+  signal: number,
+): Pick<Extract<WatchEvent, { kind: "signal" }>, "sender" | "code" | "faultAddress"> {
   const info = stableBuffer(128);
-  if (libc().ptrace(PTRACE_GETSIGINFO, tid, 0, info) < 0 || info.readInt32LE(8) > 0) return 0;
-  return info.readInt32LE(16);
+  const isThere = libc().ptrace(PTRACE_GETSIGINFO, tid, 0, info) >= 0;
+  const code = isThere ? info.readInt32LE(8) : 0;
+  const isFault = code > 0 && FAULTS.includes(signal);
+  return {
+    sender: isThere && code <= 0 ? info.readInt32LE(16) : 0,
+    code,
+    faultAddress: isFault ? Number(info.readBigUInt64LE(16)) : null,
+  };
 }
 
 function threads(pid: number): number[] {

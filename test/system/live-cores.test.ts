@@ -71,10 +71,14 @@ describe("with --core, a worker that ends", () => {
     const full = await died(service, "/oom");
     assert.match(await autopsy(ofThrown, "strings of-the-heap"), /cannot serve order-4711/);
     assert.equal(full.exit.signal, "SIGABRT");
-    assert.match(await autopsy(await kept(service, full), "stacks"), /\/oom \(.*dies\.cjs:12/);
+    const oom = await autopsy(await kept(service, full), "stacks");
+    assert.match(oom, /^out of memory: .* \(killed by SIGABRT\)/);
+    assert.match(oom, /\/oom \(.*dies\.cjs:12/);
     const hit = await died(service, "/segv");
     assert.equal(hit.exit.signal, "SIGSEGV");
-    assert.match(await autopsy(await kept(service, hit), "stacks"), /\/segv \(/);
+    const segv = await autopsy(await kept(service, hit), "stacks");
+    assert.match(segv, /^killed by SIGSEGV/);
+    assert.match(segv, /\/segv \(/);
     const shown = await service.control("crashes", "show");
     assert.match(
       shown.stdout.toString(),

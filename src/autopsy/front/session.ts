@@ -1,6 +1,7 @@
 /**
  * One target under examination: what verbs work on, read when a verb first asks for it.
  */
+import { join } from "node:path";
 import { HoldfastError } from "../../base/mod.ts";
 import { EdgeNames } from "../graph/edges.ts";
 import { HolderScan } from "../graph/holders.ts";
@@ -24,6 +25,8 @@ import type { LayoutTable } from "../v8/layout-table.ts";
 import { openV8, prepareV8 } from "../v8/process.ts";
 import type { PreparedV8, V8Process } from "../v8/process.ts";
 import { ValueReader } from "../v8/values.ts";
+import { copyCost, dumpLive, refuseLong, temporaryFolder } from "./live-copy.ts";
+import type { CopyCost } from "./live-copy.ts";
 import { selfTest } from "./self-test.ts";
 
 /** How long a long verb may keep the event loop from Ctrl-C. */
@@ -32,6 +35,9 @@ const TURN_MS = 50;
 const COPIES_MAX = 5;
 /** 64 MiB, which take some 30 ms to copy. */
 const COPIED_PAGES_MAX = 16_384;
+
+/** A file of ours that goes with the session. */
+type Removable = Pick<PlainCore, "damage" | "remove">;
 
 export interface SessionOptions {
   /** `--node`. */
@@ -54,7 +60,7 @@ export class Session {
   readonly values: ValueReader;
   readonly describer: Describer;
   readonly edges: EdgeNames;
-  readonly #plain: PlainCore | null;
+  readonly #plain: Removable | null;
   readonly #onProgress: SessionOptions["onProgress"];
   #heap: Heap | null = null;
   #holders: HolderScan | null = null;
@@ -64,7 +70,7 @@ export class Session {
 
   private constructor(
     target: Target,
-    plain: PlainCore | null,
+    plain: Removable | null,
     options: SessionOptions,
     prepared = prepareV8(target.executable, options.layouts),
   ) {
@@ -169,6 +175,44 @@ export class Session {
     }
   }
 
+  /**
+   * Copies a live process, and looks at the copy while it runs on: for what reads much of it.
+   *
+   * @param onCost told before the stop; what it throws ends the matter
+   * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_*
+   */
+  static async copied(
+    pid: number,
+    options: SessionOptions,
+    onCost: (cost: CopyCost) => void = (cost) => refuseLong(pid, cost),
+  ): Promise<Session> {
+    const live = new LiveProcess(pid, options);
+    const progress = options.onProgress ?? (() => undefined);
+    try {
+      const cost = copyCost(live);
+      onCost(cost);
+      if (cost.isInMemory) {
+        const prepared = prepareV8(live.executable, options.layouts);
+        const target = live.copyAll((done, total) => progress("make room", done, total));
+        return Session.#begin({ ...target, close: () => live.close() }, null, options, prepared);
+      }
+      const { folder, remove } = temporaryFolder();
+      try {
+        const { path } = dumpLive(live, cost, join(folder, `pid ${pid}`), progress);
+        live.close();
+        const plain = { path, damage: null, remove };
+        const target = openTarget(path, options);
+        return Session.#begin({ ...target, title: `pid ${pid}` }, plain, options);
+      } catch (error) {
+        remove();
+        throw error;
+      }
+    } catch (error) {
+      live.close();
+      throw error;
+    }
+  }
+
   /** A process that stands still until the session is closed. */
   static #stopped(pid: number, options: SessionOptions): Session {
     const live = new LiveProcess(pid, options);
@@ -188,7 +232,7 @@ export class Session {
 
   static #begin(
     target: Target,
-    plain: PlainCore | null,
+    plain: Removable | null,
     options: SessionOptions,
     prepared?: PreparedV8,
   ): Session {

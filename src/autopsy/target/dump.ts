@@ -9,20 +9,14 @@
  * ```
  * It is written beside its name and renamed when it is whole: a full disk leaves nothing behind.
  */
-import {
-  closeSync,
-  ftruncateSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, ftruncateSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { HoldfastError } from "../../base/mod.ts";
 import { EM_AARCH64, EM_X86_64, ET_CORE, PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE } from "./elf.ts";
 import { HOLDFAST_NOTE } from "./core-notes.ts";
 import type { HoldfastNote } from "./core-notes.ts";
-import type { Mapping, Target } from "./target.ts";
+import { presentRuns } from "./page-runs.ts";
+import type { Run } from "./page-runs.ts";
+import type { Mapping, SignalFacts, Target } from "./target.ts";
 
 const PAGE_BYTES = 4096;
 const HEADER_BYTES = 64;
@@ -33,9 +27,6 @@ const SEGMENTS_MAX = 60_000;
 const GAP_PAGES_MAX = 16;
 const COPY_BYTES = 1024 * 1024;
 const ZEROS = Buffer.alloc(PAGE_BYTES);
-/** Bits 56 to 63 of a `pagemap` entry (Documentation/admin-guide/mm/pagemap.rst). */
-const PRESENT_OR_SWAPPED = 0xc0;
-const OF_FILE = 0x20;
 
 export interface DumpResult {
   readonly path: string;
@@ -48,18 +39,26 @@ interface Segment {
   readonly end: number;
   /** Bytes in the file: all or none. */
   readonly fileBytes: number;
+  /** What is there of them; what lies between is left as zeros. */
+  readonly runs: readonly Run[];
 }
 
+export type DumpProgress = (doneBytes: number, totalBytes: number) => void;
+
 /**
- * Writes a dump of a live target, which stays held still.
+ * Writes a dump of a live target, which stays held still, or of a copy of one.
  * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_WRITE when the file cannot be written.
  */
-export function writeDump(target: Target, path: string): DumpResult {
+export function writeDump(
+  target: Target,
+  path: string,
+  onProgress: DumpProgress = () => undefined,
+): DumpResult {
   const partial = `${path}.${process.pid}.partial`;
   let descriptor = -1;
   try {
     descriptor = openSync(partial, "wx", 0o600); // secrets are in there
-    const bytes = write(target, descriptor);
+    const bytes = write(target, descriptor, onProgress);
     closeSync(descriptor);
     renameSync(partial, path);
     return { path, bytes };
@@ -91,7 +90,7 @@ function cannotWrite(path: string, error: NodeJS.ErrnoException): HoldfastError 
   );
 }
 
-function write(target: Target, descriptor: number): number {
+function write(target: Target, descriptor: number, onProgress: DumpProgress): number {
   const segments = segmentsOf(target);
   const notes = notesOf(target);
   const count = segments.length + 1;
@@ -115,29 +114,30 @@ function write(target: Target, descriptor: number): number {
   writeAll(descriptor, head, head.length, 0);
   ftruncateSync(descriptor, at);
   const buffer = Buffer.allocUnsafe(COPY_BYTES);
-  for (const [index, { start, fileBytes }] of segments.entries()) {
-    copy(target, descriptor, buffer, start, fileBytes, offsets[index] ?? 0);
+  for (const [index, { start, runs }] of segments.entries()) {
+    const offset = offsets[index] ?? 0;
+    for (const run of runs) copy(target, descriptor, buffer, run, offset + run[0] - start);
+    onProgress(offset, at);
   }
   return at;
 }
 
 function copy(
-  target: Target,
+  { readBulk, memory }: Target,
   descriptor: number,
   buffer: Buffer,
-  start: number,
-  bytes: number,
+  [start, end]: Run,
   offset: number,
 ): void {
-  for (let done = 0; done < bytes;) {
-    const wanted = Math.min(buffer.length, bytes - done);
+  for (let address = start; address < end;) {
+    const wanted = Math.min(buffer.length, end - address);
     const part = buffer.subarray(0, wanted);
-    const there = target.memory.readInto(start + done, part);
+    const there = readBulk?.(address, part) ?? memory.readInto(address, part);
     // a page that could not be read is left as zeros
     const count = there === 0 ? Math.min(PAGE_BYTES, wanted) : there;
     if (there === 0) part.fill(0, 0, count);
-    writeSparse(descriptor, part, count, offset + done);
-    done += count;
+    writeSparse(descriptor, part, count, offset + address - start);
+    address += count;
   }
 }
 
@@ -197,65 +197,44 @@ function writeProgram(
 // Which pages.
 
 function segmentsOf(target: Target): readonly Segment[] {
-  const pagemap = openSync(`/proc/${target.pid}/pagemap`, "r");
-  try {
-    const segments: Segment[] = [];
-    for (const mapping of target.mappings) {
-      const room = SEGMENTS_MAX - segments.length - target.mappings.length;
-      segments.push(...segmentsOfMapping(mapping, pagemap, room));
-    }
-    return segments;
-  } finally {
-    closeSync(pagemap);
-  }
-}
-
-function segmentsOfMapping(mapping: Mapping, pagemap: number, room: number): readonly Segment[] {
-  const { start, end } = mapping;
-  const none: Segment = { mapping, start, end, fileBytes: 0 };
-  if (mapping.presentBytes === 0) return [none];
-  // memory that several processes share, as the ledger is, has a name and no file
-  const isFile = mapping.path?.startsWith("/") === true && !mapping.path.startsWith("/memfd:");
-  const runs = touchedRuns(pagemap, mapping, isFile, room);
-  // the first page of a file tells which build it is
-  if (isFile && mapping.fileOffset === 0 && runs[0]?.[0] !== start) {
-    runs.unshift([start, Math.min(start + PAGE_BYTES, end)]);
-  }
+  const { pid, mappings } = target;
+  const present = target.runs ?? presentRuns(pid, mappings);
   const segments: Segment[] = [];
-  let at = start;
-  for (const [from, to] of runs) {
-    if (from > at) segments.push({ mapping, start: at, end: from, fileBytes: 0 });
-    segments.push({ mapping, start: from, end: to, fileBytes: to - from });
-    at = to;
+  for (const mapping of mappings) {
+    const room = SEGMENTS_MAX - segments.length - mappings.length;
+    segments.push(...segmentsOfMapping(mapping, present.get(mapping) ?? [], room));
   }
-  if (at < end) segments.push({ mapping, start: at, end, fileBytes: 0 });
   return segments;
 }
 
-/** Runs of pages that were ever touched; of a file's, those that differ from the file. */
-function touchedRuns(
-  pagemap: number,
-  { start, end }: Mapping,
-  isFile: boolean,
+/** Runs that lie near to each other are one segment: a core can have only so many. */
+function segmentsOfMapping(
+  mapping: Mapping,
+  runs: readonly Run[],
   room: number,
-): [number, number][] {
-  const runs: [number, number][] = [];
-  const entries = Buffer.alloc(64 * 1024);
-  for (let address = start; address < end;) {
-    const wanted = Math.min(entries.length, ((end - address) / PAGE_BYTES) * 8);
-    const bytes = readSync(pagemap, entries, 0, wanted, (address / PAGE_BYTES) * 8);
-    if (bytes < 8) break;
-    for (let at = 0; at + 8 <= bytes; at += 8, address += PAGE_BYTES) {
-      const bits = entries[at + 7] as number; // below the count that was read
-      if ((bits & PRESENT_OR_SWAPPED) === 0 || (isFile && (bits & OF_FILE) !== 0)) continue;
-      const last = runs.at(-1);
-      const gap = last === undefined ? Infinity : (address - last[1]) / PAGE_BYTES;
-      if (last !== undefined && (gap <= GAP_PAGES_MAX || 2 * runs.length >= room)) {
-        last[1] = address + PAGE_BYTES;
-      } else runs.push([address, address + PAGE_BYTES]);
-    }
+): readonly Segment[] {
+  const groups: { start: number; end: number; runs: Run[] }[] = [];
+  for (const run of runs) {
+    const [start, end] = run;
+    const last = groups.at(-1);
+    const gap = last === undefined ? Infinity : (start - last.end) / PAGE_BYTES;
+    if (last !== undefined && (gap <= GAP_PAGES_MAX || 2 * groups.length >= room)) {
+      last.runs.push(run);
+      last.end = end;
+    } else groups.push({ start, end, runs: [run] });
   }
-  return runs;
+  const segments: Segment[] = [];
+  let at = mapping.start;
+  const none = (start: number, end: number): Segment => {
+    return { mapping, start, end, fileBytes: 0, runs: [] };
+  };
+  for (const { start, end, runs: some } of groups) {
+    if (start > at) segments.push(none(at, start));
+    segments.push({ mapping, start, end, fileBytes: end - start, runs: some });
+    at = end;
+  }
+  if (at < mapping.end) segments.push(none(at, mapping.end));
+  return segments;
 }
 
 // The notes.
@@ -266,8 +245,10 @@ function notesOf(target: Target): Buffer {
     hasAllRegisters: target.threads.every(({ registers }) => registers?.fp !== null),
     takenAtMs: Number(process.hrtime.bigint()) / 1e6,
   };
+  const { signal } = target;
   return Buffer.concat([
     ...target.threads.map((thread) => note("CORE", 1, statusOf(target, thread.tid))),
+    ...(signal === null ? [] : [note("CORE", 0x5349_4749, signalInfo(signal))]),
     note("CORE", 3, processInfo(target)),
     note("CORE", 6, auxiliaryOf(target)),
     note("CORE", 0x4649_4c45, filesOf(target.mappings)),
@@ -288,8 +269,10 @@ function note(name: string, type: number, description: Buffer): Buffer {
 }
 
 /** `elf_prstatus` (include/linux/elfcore.h). */
-function statusOf({ machine, threads }: Target, tid: number): Buffer {
+function statusOf({ machine, threads, signal }: Target, tid: number): Buffer {
   const bytes = Buffer.alloc(112 + 8 * machine.registers.length + 8);
+  bytes.writeInt32LE(signal?.number ?? 0, 0); // si_signo
+  bytes.writeInt16LE(signal?.number ?? 0, 12); // pr_cursig
   bytes.writeInt32LE(tid, 32);
   const registers = threads.find((thread) => thread.tid === tid)?.registers;
   if (registers?.words) registers.words.copy(bytes, 112, 0, 8 * machine.registers.length);
@@ -299,6 +282,16 @@ function statusOf({ machine, threads }: Target, tid: number): Buffer {
       if (value !== undefined) bytes.writeBigUInt64LE(BigInt(value), 112 + 8 * index);
     }
   }
+  return bytes;
+}
+
+/** `siginfo_t`: number, error, code; then the address of a fault, or who sent it. */
+function signalInfo({ number, code, faultAddress, senderPid }: SignalFacts): Buffer {
+  const bytes = Buffer.alloc(128);
+  bytes.writeInt32LE(number, 0);
+  bytes.writeInt32LE(code, 8);
+  if (faultAddress !== null) bytes.writeBigUInt64LE(BigInt(faultAddress), 16);
+  else bytes.writeInt32LE(senderPid ?? 0, 16);
   return bytes;
 }
 

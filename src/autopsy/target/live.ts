@@ -22,7 +22,10 @@ import type { ElfFile } from "./elf.ts";
 import { BlockCopy, LIVE_PAGE_BYTES, LiveMemory } from "./live-memory.ts";
 import { mapsSignature, mapsText, parseMaps } from "./live-memory.ts";
 import { Modules } from "./modules.ts";
+import { bytesOf, presentRuns } from "./page-runs.ts";
+import type { Run } from "./page-runs.ts";
 import type { Mapping, Target, TargetThread } from "./target.ts";
+import { WholeCopy } from "./whole-copy.ts";
 
 /** Small: many single words are read, and the process waits. */
 const BLOCK_BYTES = 4096;
@@ -30,6 +33,13 @@ const BLOCK_BYTES = 4096;
 const STOP_PATIENCE_MS = 5_000;
 /** Of each stack, from the stack pointer on: most walks need no more. */
 const STACK_PAGES = 8;
+/** What is copied to see how fast that goes, of runs that are not tiny. */
+const RATE_BYTES = 16 * 1024 * 1024;
+const RATE_RUN_BYTES_MIN = 64 * 1024;
+/** It may grow between the count of its pages and the stop. */
+const ROOM_SHARE = 1.05;
+/** A copy is in memory already: larger blocks cost little. */
+const COPY_BLOCK_BYTES = 64 * 1024;
 
 /** Stops a process and reads registers: `os` has one, over ptrace(2). */
 export interface Tracer {
@@ -40,6 +50,11 @@ export interface Tracer {
   seize(pid: number): ReadonlyMap<number, Buffer>;
   /** Lets them run on; may be called twice. */
   release(): void;
+  /**
+   * Fills `into` with parts [start, end) of its memory, one behind the other, as far as they are
+   * there; how many bytes.
+   */
+  readMemory?(pid: number, parts: readonly Run[], into: Buffer): number;
   /** Whatever can be done before the stop; may be called twice. */
   prepare?(): void;
 }
@@ -99,6 +114,7 @@ export class LiveProcess {
   readonly #remarks: readonly string[];
   #modules: Modules;
   #maps: Maps;
+  readonly #executablePath: string;
   #longestStopMs = 0;
 
   /** @throws HoldfastError as `openLive` */
@@ -115,6 +131,7 @@ export class LiveProcess {
       }),
     );
     this.executable = elf;
+    this.#executablePath = executablePath;
     this.#remarks = options.node === null ? [] : remarks;
     this.machine = machineOf(elf.machine) as Machine; // a Node binary that runs here
     elf.symbols.at(0); // sorted now, not while the process waits
@@ -185,6 +202,80 @@ export class LiveProcess {
       asked: copy.asked,
       isWhole: () => copy.missed === 0,
     };
+  }
+
+  /** Bytes that `copyAll` would copy now. */
+  ownBytes(): number {
+    const { pid } = this;
+    return told(pid, () => bytesOf(presentRuns(pid, this.#maps.list)));
+  }
+
+  /** Bytes a millisecond that can be copied, tried on the running process; null: not tried. */
+  bulkRate(): number | null {
+    const into = Buffer.alloc(RATE_BYTES, 1);
+    const runs = [...presentRuns(this.pid, this.#maps.list).values()].flat();
+    const parts = runs.filter(([start, end]) => end - start >= RATE_RUN_BYTES_MIN);
+    const askedAt = performance.now();
+    const bytes = this.#options.tracer?.readMemory?.(this.pid, parts.slice(0, 256), into) ?? 0;
+    const ms = performance.now() - askedAt;
+    return bytes < RATE_BYTES / 2 ? null : bytes / ms;
+  }
+
+  /**
+   * Copies all memory that is its own into ours while it stands still; it runs on when this
+   * returns. What it has of files that it did not change is read later, from the files.
+   *
+   * @param onProgress while room is made, and the process runs
+   */
+  copyAll(onProgress: (done: number, total: number) => void = () => undefined): Target {
+    const { pid } = this;
+    const copy = new WholeCopy();
+    const total = this.ownBytes();
+    while (copy.roomBytes < total * ROOM_SHARE) {
+      onProgress(copy.roomBytes, total);
+      copy.addPiece();
+    }
+    const askedAt = performance.now();
+    const hold = told(pid, () => holdStill(pid, this.machine, this.#options.tracer));
+    let runs: ReadonlyMap<Mapping, readonly Run[]>;
+    try {
+      if (mapsSignature(pid) !== this.#maps.signature) this.#take(readMaps(pid));
+      runs = presentRuns(pid, this.#maps.list);
+      copy.fill([...runs.values()].flat(), (parts, into) => this.#readParts(parts, into));
+    } catch (error) {
+      throw asTold(pid, error);
+    } finally {
+      hold.release();
+      this.#longestStopMs = Math.max(this.#longestStopMs, performance.now() - askedAt);
+    }
+    const regions = copy.regions(this.#maps.list, (mapping, address, into) => {
+      const isBinary = mapping.path === this.#executablePath;
+      const offset = mapping.fileOffset + (address - mapping.start);
+      return isBinary ? this.#readBinary(offset, into) : this.#memory.read(address, into);
+    });
+    return {
+      ...this.#target(hold, new RegionMemory(regions, COPY_BLOCK_BYTES)),
+      runs,
+      readBulk: (address, into) => copy.read(address, into),
+      stoodStillMs: () => this.#longestStopMs,
+      close: () => undefined,
+    };
+  }
+
+  #readParts(parts: readonly Run[], into: Buffer): number {
+    const { tracer } = this.#options;
+    const done = tracer?.readMemory?.(this.pid, parts, into) ?? 0;
+    const [first] = parts;
+    if (done > 0 || first === undefined) return done;
+    // what may only be executed, or the system refuses in bulk
+    return this.#memory.read(first[0], into.subarray(0, first[1] - first[0]));
+  }
+
+  /** The last page of a file is filled with zeros. */
+  #readBinary(offset: number, into: Buffer): number {
+    const count = this.executable.source.read(offset, into);
+    into.fill(0, count);
+    return count === 0 ? 0 : into.length;
   }
 
   /** May be called twice. A target of it that is still open must be closed before. */

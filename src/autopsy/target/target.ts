@@ -12,6 +12,7 @@ import type { ElfFile } from "./elf.ts";
 import type { Machine, Registers } from "./machine.ts";
 import type { Memory } from "./memory.ts";
 import type { Modules } from "./modules.ts";
+import type { Run } from "./page-runs.ts";
 
 /** Addresses [start, end) and what is mapped there. */
 export interface Mapping {
@@ -75,8 +76,10 @@ export interface Target {
   readonly takenAtMs?: number;
   /** A live process that somebody had stopped before: it stays so. */
   readonly wasStopped?: boolean;
-  /** Of a live process that stands still: reads in one go, past the cache of `memory`. */
+  /** Of a live process: reads what was touched in one go, past the cache of `memory`. */
   readonly readBulk?: (address: number, into: Buffer) => number;
+  /** Of a copy of a live process: which of its pages were copied. */
+  readonly runs?: ReadonlyMap<Mapping, readonly Run[]>;
   /** Of a live one: the longest time that it has stood still for this so far. */
   readonly stoodStillMs?: () => number;
   /** Lets a live process run on; may be called twice. */

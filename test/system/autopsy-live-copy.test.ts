@@ -1,0 +1,102 @@
+/** What reads much of a live process reads a copy: in memory, or in a file. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { describe, it } from "node:test";
+import { LiveProcess, Session, dumpLive } from "../../src/autopsy/mod.ts";
+import { parseExpression, refuseLong, runExpression } from "../../src/autopsy/mod.ts";
+import { ElfFile, ET_CORE, PT_LOAD } from "../../src/autopsy/target/elf.ts";
+import { openByteSource } from "../../src/autopsy/target/byte-source.ts";
+import { PtraceTracer } from "../../src/os/mod.ts";
+import { inPosition, startPatient } from "./support/autopsy.ts";
+import type { Patient } from "./support/autopsy.ts";
+import { CLI, nodeBinary } from "./support/paths.ts";
+import { run } from "./support/run.ts";
+
+const PROGRAM = `
+class Kept { constructor(id) { this.id = id; } }
+globalThis.kept = Array.from({ length: 321 }, (_, id) => new Kept(id));
+setInterval(() => process.stdout.write("alive\\n"), 20);
+`;
+
+const options = (): ConstructorParameters<typeof LiveProcess>[1] => ({
+  node: null,
+  tracer: new PtraceTracer(),
+  environment: {},
+});
+
+async function patientOf(t: Parameters<typeof startPatient>[0], major: number): Promise<Patient> {
+  const patient = startPatient(t, major, ["-e", PROGRAM]);
+  await inPosition(patient, { line: "alive" });
+  return patient;
+}
+
+/** The numbers of what a session sees. */
+async function seen(session: Session): Promise<string> {
+  try {
+    const found = await runExpression(session, parseExpression("find Kept | count"), undefined);
+    const { held, failed } = session.confidence;
+    assert.deepEqual(failed, []);
+    assert.ok(held > 25);
+    return JSON.stringify(found);
+  } finally {
+    session.close();
+  }
+}
+
+for (const major of [22, 24, 26]) {
+  describe(`a copy of a process of Node ${major}`, () => {
+    it("has the same objects in memory, in a file, and in a file of a stopped one", async (t) => {
+      const { pid, folder } = await patientOf(t, major);
+      const inMemory = await seen(await Session.copied(pid, options()));
+      assert.match(inMemory, /321/);
+      for (const isInMemory of [true, false]) {
+        const live = new LiveProcess(pid, options());
+        t.after(() => live.close());
+        const file = path.join(folder, `core.${String(isInMemory)}`);
+        const cost = { bytes: 1, pauseMs: 1, isInMemory, availableBytes: 1 };
+        const { bytes, pausedMs } = dumpLive(live, cost, file, () => undefined);
+        assert.ok(bytes > 1_000_000 && pausedMs > 0);
+        assert.equal(await seen(await Session.open(file, options())), inMemory);
+      }
+    });
+  });
+}
+
+describe("dump", () => {
+  it("writes what the rules of ELF ask of a core, and tells the pause", async (t) => {
+    const { pid, folder } = await patientOf(t, 24);
+    const file = path.join(folder, "it.core");
+    const args = ["--", CLI, "autopsy", "dump", String(pid), "-o", file, "--json"];
+    const { code, stdout } = await run(nodeBinary(), args);
+    assert.equal(code, 0);
+    const facts = JSON.parse(stdout.toString()) as Readonly<Record<string, unknown>>; // ours
+    assert.equal(facts["pid"], pid);
+    assert.equal(facts["bytes"], readFileSync(file).length);
+    assert.ok(Number(facts["pausedMs"]) > 0 && Number(facts["expectedPauseMs"]) > 0);
+    const elf = new ElfFile(openByteSource(file));
+    t.after(() => elf.source.close());
+    assert.equal(elf.type, ET_CORE);
+    let last = 0;
+    for (const { type, offset, address, fileBytes, memoryBytes, align } of elf.programs) {
+      if (type !== PT_LOAD) continue;
+      assert.ok(address >= last, "sorted by address, as the System V ABI has it");
+      assert.ok(offset % align === address % align && fileBytes <= memoryBytes);
+      assert.ok(offset + fileBytes <= elf.source.size);
+      last = address + memoryBytes;
+    }
+    const notes = [...elf.notes()].map(({ name, type }) => `${name} ${type}`);
+    for (const note of ["CORE 1", "CORE 3", "CORE 6", "CORE 1179208773"]) {
+      assert.ok(notes.includes(note), note);
+    }
+  });
+
+  it("is refused when the process would stand still for long", () => {
+    const cost = { bytes: 20e9, pauseMs: 200_000, isInMemory: false, availableBytes: 1e9 };
+    assert.throws(() => refuseLong(1, cost), {
+      code: "ERR_HOLDFAST_AUTOPSY_PAUSE",
+      message: /process 1 has .*stand still for about .* does not fit into memory.*--force/,
+    });
+    refuseLong(1, { ...cost, pauseMs: 9_000 });
+  });
+});
