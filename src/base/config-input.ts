@@ -37,6 +37,8 @@ export interface Config {
   readonly core?: string;
   /** Of all cores together, compressed; the newest are kept. Default: `"2GiB"`. */
   readonly coreLimit?: SizeText;
+  /** Heap snapshots that a worker may write before its heap is full, 16 at most. Default: 0. */
+  readonly heapSnapshotNearHeapLimit?: number;
   /**
    * What is done when more requests come than can be served: `"observe"`, the default, counts what
    * would be refused; `"auto"` refuses it; a number is how many each worker has in hand at most.
@@ -64,6 +66,11 @@ export interface Config {
    * Serve metrics and health: a port on 127.0.0.1, or `"<address>:<port>"`. Default: nowhere.
    */
   readonly admin?: string | number;
+  /**
+   * Send latency histograms to an OpenTelemetry collector, as `http://127.0.0.1:4318`. Default: to
+   * nobody.
+   */
+  readonly otlp?: string;
   /** Use the mode of macOS and Windows, without retention. */
   readonly portable?: boolean;
   /** Log lines as JSON. */

@@ -8,6 +8,8 @@ export const DURATION_MS_MAX: number = 7 * 86_400_000;
 export const JOURNAL_BYTES_MAX: number = 16 * 1024 * 1024;
 /** A core of an empty Node has some 10 MiB, compressed. */
 export const CORE_LIMIT_BYTES_MIN: number = 16 * 1024 * 1024;
+/** Each is larger than the heap, and V8 raises its limit for each. */
+export const NEAR_LIMIT_SNAPSHOTS_MAX = 16;
 /** Below this no Node process starts. */
 export const MEMORY_LIMIT_BYTES_MIN: number = 64 * 1024 * 1024;
 /** Evaluating a configuration file is milliseconds; a file that waits for something is broken. */

@@ -86,6 +86,7 @@ function withDefaults(config: CheckedConfig, located: Located): ResolvedConfig {
     traceContext: config.traceContext ?? false,
     core: config.core ?? null,
     coreLimitBytes: config.coreLimit ?? parseSize(DEFAULTS.coreLimit),
+    heapSnapshotNearHeapLimit: config.heapSnapshotNearHeapLimit ?? 0,
     gate: config.gate ?? DEFAULTS.gate,
     deadlineMs: config.deadline ?? 0,
     deadlinesMs: config.deadlines ?? {},
@@ -95,6 +96,7 @@ function withDefaults(config: CheckedConfig, located: Located): ResolvedConfig {
     journalLimitBytes: config.journalLimit ?? parseSize(DEFAULTS.journalLimit),
     nodeArgs: config.nodeArgs ?? [],
     admin: config.admin ?? null,
+    otlp: config.otlp ?? null,
     portable: config.portable ?? process.platform !== "linux",
     json: config.json ?? false,
     restartIntensity: {

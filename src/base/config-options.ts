@@ -87,6 +87,13 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
   option("core", "core", "<folder>", "text", "keep cores of workers that crash there"),
   option("coreLimit", "core-limit", "<size>", "text", "all of them together (default 2GiB)"),
   option(
+    "heapSnapshotNearHeapLimit",
+    "heapsnapshot-near-heap-limit",
+    "<n>",
+    "number",
+    "heap snapshots before a heap is full (default 0)",
+  ),
+  option(
     "gate",
     "gate",
     "<which>",
@@ -98,7 +105,7 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     "deadline",
     "<time>",
     "text",
-    "how long a request may take that does not say (default 0: any)",
+    "how long a request may take that does not say (0: any)",
   ),
   option("deadlines", null, null, "none", "the same by method and path"),
   option(
@@ -139,6 +146,7 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     "text",
     "serve metrics and health there (default: nowhere)",
   ),
+  option("otlp", "otlp", "<url>", "text", "send latency histograms to an OpenTelemetry collector"),
   option("portable", "portable", null, "switch", "the mode of macOS and Windows, no retention"),
   option("json", "json", null, "switch", "log lines as JSON"),
   option("nodeArgs", "node-arg", "<option>", "list", "option for Node itself; may be given again"),

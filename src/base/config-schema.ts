@@ -9,6 +9,7 @@ import {
   JOURNAL_BYTES_MAX,
   CORE_LIMIT_BYTES_MIN,
   MEMORY_LIMIT_BYTES_MIN,
+  NEAR_LIMIT_SNAPSHOTS_MAX as SNAPSHOTS,
   WORKERS_MAX,
 } from "./config-limits.ts";
 import { CONFIG_OPTIONS } from "./config-options.ts";
@@ -101,6 +102,15 @@ const adminAddress = v.pipe(
   }),
 );
 
+const otlpText = `an http: or https: URL, as "http://127.0.0.1:4318"`;
+const otlpUrl = v.pipe(
+  v.string(otlpText),
+  v.check((value) => {
+    const url = URL.canParse(value) ? new URL(value) : null;
+    return url !== null && ["http:", "https:"].includes(url.protocol);
+  }, otlpText),
+);
+
 const schema = v.strictObject({
   entry: v.optional(text),
   args: v.optional(texts),
@@ -125,6 +135,12 @@ const schema = v.strictObject({
   core: v.optional(text),
   coreLimit: v.optional(
     size((bytes) => bytes >= CORE_LIMIT_BYTES_MIN, `at least ${formatSize(CORE_LIMIT_BYTES_MIN)}`),
+  ),
+  heapSnapshotNearHeapLimit: v.optional(
+    v.custom<number>(
+      (value) => Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= SNAPSHOTS,
+      `a whole number from 0 to ${SNAPSHOTS}`,
+    ),
   ),
   gate: v.optional(v.custom<"observe" | "auto" | "off" | number>(isGate, gateText)),
   deadline: v.optional(duration(0)),
@@ -159,6 +175,7 @@ const schema = v.strictObject({
   ),
   watch: v.optional(v.union([flag, v.array(text)], "true, false or a list of paths")),
   admin: v.optional(adminAddress),
+  otlp: v.optional(otlpUrl),
   portable: v.optional(flag),
   json: v.optional(flag),
   nodeArgs: v.optional(

@@ -36,6 +36,8 @@ export interface ResolvedConfig {
   readonly core: string | null;
   /** Of all cores of the service together, compressed. */
   readonly coreLimitBytes: number;
+  /** Heap snapshots that a worker may write before its heap is full; 0: none. */
+  readonly heapSnapshotNearHeapLimit: number;
   /** Requests that a worker has in hand: counted, bounded by itself, by a number, or not at all. */
   readonly gate: "observe" | "auto" | "off" | number;
   /** Of requests that do not say; 0: none. */
@@ -55,6 +57,8 @@ export interface ResolvedConfig {
   readonly watch: readonly string[];
   /** Null: no admin listener. */
   readonly admin: AdminAddress | null;
+  /** Null: latencies are sent to nobody. */
+  readonly otlp: string | null;
   readonly portable: boolean;
   readonly json: boolean;
   readonly restartIntensity: { readonly restarts: number; readonly periodMs: number };

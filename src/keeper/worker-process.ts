@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { entryUrl } from "../base/mod.ts";
 import type { ExitInfo, FlowOrders, ResolvedConfig, WorkerIdentity } from "../base/mod.ts";
 import { closeDescriptor, socketPair, streamPair } from "../os/mod.ts";
-import { WorkerOutput, heapFlags } from "../supervision/mod.ts";
+import { WorkerOutput, heapFlags, nearLimitFlags } from "../supervision/mod.ts";
 import type { Version, WorkerSinks } from "../supervision/mod.ts";
 
 const PRELOAD = fileURLToPath(entryUrl(import.meta.url, "../worker/preload.cts"));
@@ -132,7 +132,8 @@ function start(
   const { id, index, generation, heapLimitBytes, env } = order;
   const options = config.env["NODE_OPTIONS"] ?? environment["NODE_OPTIONS"] ?? "";
   // Not --disable-sigusr1: it blocks that signal, and the application's own handler never runs.
-  const ours = [...heapFlags(heapLimitBytes, config.nodeArgs, options), "--require", PRELOAD];
+  const heap = [...heapFlags(heapLimitBytes, config.nodeArgs, options), ...nearLimitFlags(config)];
+  const ours = [...heap, "--require", PRELOAD];
   return spawn(process.execPath, [...ours, ...config.nodeArgs, config.entry, ...config.args], {
     cwd: config.cwd,
     env: {

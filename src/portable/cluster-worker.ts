@@ -12,7 +12,7 @@ import type { Worker } from "node:cluster";
 import { fileURLToPath } from "node:url";
 import { entryUrl } from "../base/mod.ts";
 import type { Environment, ExitInfo, WorkerIdentity } from "../base/mod.ts";
-import { WorkerOutput, heapFlags } from "../supervision/mod.ts";
+import { WorkerOutput, heapFlags, nearLimitFlags } from "../supervision/mod.ts";
 import type { Version, WorkerSinks } from "../supervision/mod.ts";
 import { MESSAGE_COMMAND, WORKER_VARIABLE, parseMessage } from "./worker-messages.ts";
 import type { Beat, Order, WorkerStart } from "./worker-messages.ts";
@@ -146,7 +146,8 @@ class ClusterWorker implements PortableWorker {
 function fork(order: WorkerOrder, { config, environment }: Version, atOnce: number[]): Worker {
   const { index, heapLimitBytes, beatIntervalMs } = order;
   const options = config.env["NODE_OPTIONS"] ?? environment["NODE_OPTIONS"] ?? "";
-  const ours = [...heapFlags(heapLimitBytes, config.nodeArgs, options), "--require", PRELOAD];
+  const heap = [...heapFlags(heapLimitBytes, config.nodeArgs, options), ...nearLimitFlags(config)];
+  const ours = [...heap, "--require", PRELOAD];
   const start: WorkerStart = { index, beatIntervalMs, atOnce };
   cluster.setupPrimary({
     exec: config.entry,

@@ -30,7 +30,14 @@ class Bench {
   seen: (pid: number) => object = () => {
     throw new Error("nobody may look");
   };
-  readonly limits = { stallWarnMs: 500, stallLimitMs: 5000, stallRescue: false };
+  readonly limits = {
+    stallWarnMs: 500,
+    stallLimitMs: 5000,
+    stallRescue: false,
+    heapSnapshotNearHeapLimit: 0,
+    runtimeDir: "/run",
+    name: "shop",
+  };
   readonly link: WorkerLink;
   readonly stalls: Stalls;
 

@@ -13,6 +13,7 @@
  * A worker that a debugger holds, or that writes a heap snapshot, is left alone.
  */
 import { formatDuration } from "../base/mod.ts";
+import { SNAPSHOT_MS_MAX, writesSnapshot } from "../supervision/mod.ts";
 import type { MainStack, RescueResult, ResolvedConfig } from "../base/mod.ts";
 import type { LogFields } from "../supervision/mod.ts";
 import { Lookout } from "./lookout.ts";
@@ -36,9 +37,19 @@ const RESCUED_WITHIN_MS = 1000;
 const BUSY_SHARE = 0.5;
 const FRAMES_SAID_MAX = 12;
 
+type StallConfig = Pick<
+  ResolvedConfig,
+  | "stallWarnMs"
+  | "stallLimitMs"
+  | "stallRescue"
+  | "heapSnapshotNearHeapLimit"
+  | "runtimeDir"
+  | "name"
+>;
+
 export interface StallPorts {
   readonly nowMs: () => number;
-  readonly config: () => Pick<ResolvedConfig, "stallWarnMs" | "stallLimitMs" | "stallRescue">;
+  readonly config: () => StallConfig;
   /** CPU time and state of a worker's main thread, `R`: it runs, or waits for a CPU; null: gone. */
   readonly mainThread: (pid: number) => { readonly cpuMs: number; readonly state: string } | null;
   /** The request that is being executed. */
@@ -216,6 +227,9 @@ export class Stalls {
       stall.rescue === "waiting"
     )
       return;
+    // nothing of the application runs meanwhile
+    const silentMs = this.#ports.nowMs() - stall.atMs;
+    if (silentMs < SNAPSHOT_MS_MAX && writesSnapshot(config(), link.pid)) return;
     const mayRescue = config().stallRescue && stall.rescue === "untried";
     if (mayRescue) void this.#rescue(link, stall);
     else evict(link);

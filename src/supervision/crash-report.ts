@@ -134,6 +134,8 @@ export interface CrashReport extends CrashEvidence {
   readonly error: string | null;
   /** The last 4 KiB of its output. */
   readonly output: string;
+  /** Those that it wrote before its heap was full; missing: an older version wrote this. */
+  readonly heapSnapshots?: readonly string[];
   /** Requests in flight that are not shown. */
   readonly requestsMore: number;
   /** The last lines of the service's log, those of other workers included. */

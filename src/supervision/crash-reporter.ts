@@ -12,6 +12,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { crashReport, isCrash } from "./crash-report.ts";
 import type { CrashEvidence, CrashLogLine, CrashService, WorkerDeath } from "./crash-report.ts";
 import { writeCrash } from "./crash-store.ts";
+import { snapshotsOf } from "./near-limit-snapshots.ts";
 import type { LogFields } from "./supervisor-types.ts";
 
 /** What is said of the death itself is in the log by then. */
@@ -56,7 +57,8 @@ export class CrashReporter {
     await delay(LOG_WAIT_MS);
     try {
       const lines = await lastLines(logPath);
-      const report = crashReport(death, evidence, this.#ports.service(), lines, time);
+      const made = crashReport(death, evidence, this.#ports.service(), lines, time);
+      const report = { ...made, heapSnapshots: snapshotsOf(directory, death.pid) };
       const path = await writeCrash(directory, report);
       const { requests, requestsMore } = report;
       const inFlight = requests.length + requestsMore;

@@ -22,6 +22,7 @@ export function crashText(report: CrashReport): readonly string[] {
     ...section("uncaught error", report.error === null ? [] : report.error.split("\n")),
     ...section("stack when it stalled", report.stack),
     ...section("core", core(report)),
+    ...section("heap snapshots, for Chrome DevTools", report.heapSnapshots ?? []),
     ...section("requests in flight", requests(report)),
     ...section("other work in flight", work(report)),
     ...section("connections", connections(report)),

@@ -20,6 +20,7 @@ export type {
 export { crashDirectory, listCrashes, readCrash } from "./crash-store.ts";
 export { crashText } from "./crash-text.ts";
 export { heapFlags } from "./heap-flags.ts";
+export { SNAPSHOT_MS_MAX, nearLimitFlags, writesSnapshot } from "./near-limit-snapshots.ts";
 export { hdrLog } from "./latency-hdr.ts";
 export {
   LatencyGroup,
