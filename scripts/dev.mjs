@@ -128,10 +128,14 @@ const gates = {
 
 /** Tests under the pinned Node, with `node_modules/.bin` first in PATH as under npm. */
 function tests(args, patterns, filter, timeoutMs) {
+  return run(NODE, ["--test", ...args, ...chosen(patterns, filter)], timeoutMs);
+}
+
+function chosen(patterns, filter) {
   const files = patterns.flatMap(([folder, recursive]) => testFiles(folder, recursive));
-  const chosen = files.filter((file) => filter.every((part) => file.includes(part)));
-  if (chosen.length === 0) throw new Error(`no test file matches ${filter.join(" ")}`);
-  return run(NODE, ["--test", ...args, ...chosen], timeoutMs);
+  const found = files.filter((file) => filter.every((part) => file.includes(part)));
+  if (found.length === 0) throw new Error(`no test file matches ${filter.join(" ")}`);
+  return found;
 }
 
 function testFiles(folder, recursive) {
@@ -154,10 +158,24 @@ function units(filter) {
   return tests(args, folders, filter, UNITS_TIMEOUT_MS);
 }
 
-/** Each file of these is a process of its own, one after the other: they measure load and time. */
+/** These load the machine, or look at what one worker does under load: nothing goes on beside. */
+const ALONE = /[/\\](faults|verdict-load|live-stall|live-stacks|flow-gate|operating-)/;
+
+/** Each file of these is a process of its own, most of which waits: two at a time. */
 function system(filter) {
   build({ always: false });
-  return tests(["--test-concurrency=1"], [["test/system", true]], filter, SYSTEM_TIMEOUT_MS);
+  const files = chosen([["test/system", true]], filter);
+  const alone = files.filter((file) => ALONE.test(file));
+  const others = files.filter((file) => !ALONE.test(file));
+  const codes = [
+    [2, others],
+    [1, alone],
+  ].map(([concurrency, some]) =>
+    some.length === 0
+      ? 0
+      : run(NODE, ["--test", `--test-concurrency=${concurrency}`, ...some], SYSTEM_TIMEOUT_MS),
+  );
+  return Math.max(...codes);
 }
 
 const commands = {
