@@ -6,6 +6,7 @@ import { bucketUs } from "../base/mod.ts";
 import { groupLatencies, statusText } from "../supervision/mod.ts";
 import type { LatencyGroup, LatencyReport, ReportedWorker, Status } from "../supervision/mod.ts";
 import { Exposition } from "./exposition.ts";
+import type { PushCounts } from "./push-counts.ts";
 import type { HistogramSample, Labels } from "./exposition.ts";
 
 /** Seconds: prom-client's own, and shorter ones, since a route may take a millisecond. */
@@ -18,6 +19,7 @@ export function renderMetrics(
   status: Status,
   report: LatencyReport | null,
   isOpen: boolean,
+  counts: PushCounts | null = null,
 ): Exposition {
   const out = new Exposition(isOpen);
   serviceMetrics(out, status);
@@ -25,6 +27,12 @@ export function renderMetrics(
   if (report !== null) {
     vitalMetrics(out, report);
     latencyMetrics(out, report);
+  }
+  if (counts !== null) {
+    out.counter("holdfast_otlp_pushes", "Pushes to the collector, by how they ended.", [
+      [{ result: "ok" }, counts.ok],
+      [{ result: "failed" }, counts.failed],
+    ]);
   }
   return out;
 }
@@ -163,9 +171,15 @@ function vitalMetrics(out: Exposition, { workers }: LatencyReport): void {
   );
 }
 
+/** A histogram for each route and class of status. */
+export function latencySamples(report: LatencyReport): readonly HistogramSample[] {
+  const groups = groupLatencies(report, ({ name, status }) => `${statusText(status)} ${name}`);
+  return [...groups].map(([key, group]) => histogramSample(labelsOf(key), group));
+}
+
 function latencyMetrics(out: Exposition, report: LatencyReport): void {
   const groups = groupLatencies(report, ({ name, status }) => `${statusText(status)} ${name}`);
-  const samples = [...groups].map(([key, group]) => histogramSample(labelsOf(key), group));
+  const samples = latencySamples(report);
   const help = "From the first byte of a request, in the kernel, to the last of its response.";
   out.histogram("holdfast_http_request_duration_seconds", help, samples);
   out.counter(

@@ -11,6 +11,7 @@ import http from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { LatencyReport, Status } from "../supervision/mod.ts";
 import { renderMetrics } from "./metrics.ts";
+import type { PushCounts } from "./push-counts.ts";
 import { isAuthorized } from "./token.ts";
 
 /** Some monitoring systems, each with some connections. */
@@ -33,14 +34,14 @@ interface Answer {
 }
 
 /** A server that is not listening yet. */
-export function adminServer(source: AdminSource, token: string): Server {
+export function adminServer(source: AdminSource, counts: PushCounts | null, token: string): Server {
   const options = {
     maxHeaderSize: HEAD_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
     headersTimeout: REQUEST_TIMEOUT_MS,
   };
   const server = http.createServer(options, (request, response) => {
-    answer(request, source, token).then(
+    answer(request, source, counts, token).then(
       (given) => send(request, response, given),
       (error: unknown) => {
         const why = error instanceof Error ? error.message : String(error);
@@ -56,6 +57,7 @@ export function adminServer(source: AdminSource, token: string): Server {
 async function answer(
   request: IncomingMessage,
   source: AdminSource,
+  counts: PushCounts | null,
   token: string,
 ): Promise<Answer> {
   const [path = ""] = (request.url ?? "").split("?", 1);
@@ -71,7 +73,7 @@ async function answer(
       }
       const [status, latency] = await Promise.all([source.status(), source.latency()]);
       const isOpen = /application\/openmetrics-text/i.test(request.headers.accept ?? "");
-      const metrics = renderMetrics(status, latency, isOpen);
+      const metrics = renderMetrics(status, latency, isOpen, counts);
       return { status: 200, type: metrics.contentType, body: metrics.toString() };
     }
     default:

@@ -78,6 +78,7 @@ test("every option has the same meaning as flag, variable and key", async (t) =>
     journalLimit: "1MiB",
     watch: true,
     admin: "[::1]:9090",
+    otlp: "http://collector:4318",
     portable: true,
     json: true,
     nodeArgs: ["--enable-source-maps"],
@@ -94,6 +95,7 @@ test("every option has the same meaning as flag, variable and key", async (t) =>
     "journal-limit": "1MiB",
     watch: true,
     admin: "[::1]:9090",
+    otlp: "http://collector:4318",
     portable: true,
     json: true,
     "node-arg": ["--enable-source-maps"],
@@ -273,5 +275,20 @@ test("the admin listener is a port here, or an address with a port", async (t) =
   for (const wrong of [70_000, "http", ":80", "host:", "::1:80", "a b:80", -1, true]) {
     const files = { "holdfast.config.json": JSON.stringify({ admin: wrong }) };
     await assert.rejects(load(t, { files }), /"?admin"? is .*, must be a port, or/, String(wrong));
+  }
+});
+
+test("a collector has an http: or https: URL", async (t) => {
+  const at = async (otlp: unknown): Promise<unknown> => {
+    return (await load(t, { files: { "holdfast.config.json": JSON.stringify({ otlp }) } })).otlp;
+  };
+  assert.equal(await at("https://collector/otlp"), "https://collector/otlp");
+  assert.equal((await load(t, {})).otlp, null);
+  for (const wrong of ["collector:4318", "ftp://x", "", 4318]) {
+    await assert.rejects(
+      at(wrong),
+      /"?otlp"? is .*, must be an http: or https: URL/,
+      String(wrong),
+    );
   }
 });

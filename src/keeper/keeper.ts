@@ -133,11 +133,11 @@ export class Keeper {
   }
 
   #startAdmin(): void {
-    const { admin: address, name, runtimeDir } = this.#config;
-    if (address === null) return;
+    const { admin: address, otlp, name, runtimeDir } = this.#config;
+    if (address === null && otlp === null) return;
     const socketPath = controlSocketPath(runtimeDir, name);
     const tokenPath = join(runtimeDir, `${name}.admin-token`);
-    this.#admin = new AdminProcess({ address, name, socketPath, tokenPath }, (entry) => {
+    this.#admin = new AdminProcess({ address, otlp, name, socketPath, tokenPath }, (entry) => {
       this.#say(entry);
     });
   }

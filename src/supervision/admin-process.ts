@@ -25,7 +25,10 @@ const FOREIGN_VARIABLES: readonly string[] = ["NODE_OPTIONS", "NODE_CHANNEL_FD",
 
 /** What it is told, as its only argument in JSON. */
 export interface AdminOrder {
-  readonly address: AdminAddress;
+  /** Null: nothing is served. */
+  readonly address: AdminAddress | null;
+  /** Where latencies are sent; null: to nobody. */
+  readonly otlp: string | null;
   readonly name: string;
   readonly socketPath: string;
   /** Made for the user alone if it is not there. */
