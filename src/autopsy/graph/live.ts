@@ -15,7 +15,7 @@ import type { Target } from "../target/target.ts";
 import type { Layout } from "../v8/layout.ts";
 import { taggedFromHalves } from "../v8/tagged.ts";
 import { BitSet, WordIndex } from "./object-bits.ts";
-import { nativeRoots } from "./why.ts";
+import { nativeRoots } from "./native-roots.ts";
 
 const TURN_OBJECTS = 5_000;
 const BODY_BYTES_MAX = 1024 * 1024;
@@ -36,6 +36,8 @@ export class LiveObjects {
   readonly elements: BitSet;
   /** Objects that native memory refers to. */
   readonly roots: number[] = [];
+  /** False: memory that native code has given back may hold garbage here. */
+  isMallocKnown = true;
   readonly #heap: Heap;
   readonly #target: Target;
   readonly #begins: BitSet;
@@ -77,7 +79,8 @@ export class LiveObjects {
   *mark(): Generator<unknown, void> {
     yield* this.#heap.walk((address, map, bytes) => this.#note(address, map, bytes));
     const roots = yield* nativeRoots(this.#target, this.#heap);
-    for (const root of roots) if (this.#push(root)) this.roots.push(root);
+    this.isMallocKnown = roots.isMallocKnown;
+    for (const root of roots.addresses) if (this.#push(root)) this.roots.push(root);
     let before = -1;
     while (this.marked.size !== before) {
       before = this.marked.size;

@@ -1,0 +1,89 @@
+/**
+ * What native memory holds alive: words of it, and registers, that refer to objects of the heap.
+ *
+ * ```
+ *   stacks above their pointers, data of libraries, chunks of malloc    --> objects
+ *   left out: what was given back, and V8's own that holds nothing alive (native-lists.ts)
+ * ```
+ * A word that only looks like a reference counts too: more may be alive here than is, never less.
+ */
+import type { Heap } from "../heap/walk.ts";
+import type { Mapping, Target } from "../target/target.ts";
+import { taggedFromHalves } from "../v8/tagged.ts";
+import { readMalloc } from "./malloc.ts";
+import { holdNothing } from "./native-lists.ts";
+import { RangeList } from "./ranges.ts";
+
+const NATIVE_ROOTS_MAX = 8_000_000;
+/** Below its stack pointer a function may use so much (System V ABI, x86-64). */
+const RED_ZONE_BYTES = 128;
+const PAGE_BYTES = 4096;
+const READ_BYTES = 1024 * 1024;
+
+export interface NativeRoots {
+  readonly addresses: ReadonlySet<number>;
+  /** False: what was given back to malloc could not be told from what is in use. */
+  readonly isMallocKnown: boolean;
+}
+
+/** Heap addresses that native writable memory and registers hold; yields now and then. */
+export function* nativeRoots(target: Target, heap: Heap): Generator<unknown, NativeRoots> {
+  const addresses = new Set<number>();
+  const [low, high] = [heap.pages[0]?.start ?? 0, heap.pages.at(-1)?.areaEnd ?? 0];
+  const add = (address: number): void => {
+    if (address >= low && address < high && addresses.size < NATIVE_ROOTS_MAX)
+      addresses.add(address);
+  };
+  for (const { registers } of target.threads) {
+    for (const value of registers?.byName.values() ?? []) if (value % 4 === 1) add(value - 1);
+  }
+  const malloc = readMalloc(target);
+  yield malloc;
+  const dead = [...holdNothing(target.memory, malloc)];
+  const ignored = RangeList.of([...malloc.free, ...dead]);
+  yield ignored;
+  const pages = RangeList.of(heap.pages.map(({ start, areaEnd: end }) => ({ start, end })));
+  for (const mapping of target.mappings) {
+    if (mapping.isWritable && mapping.presentBytes > 0)
+      yield* scanMapping(target, mapping, pages, ignored, add);
+  }
+  return { addresses, isMallocKnown: malloc.isWhole };
+}
+
+function* scanMapping(
+  { memory, threads }: Target,
+  { start, end: mappingEnd, presentBytes }: Mapping,
+  pages: RangeList,
+  ignored: RangeList,
+  add: (address: number) => void,
+): Generator<unknown, void> {
+  // of a core, the beginning of a mapping is there; where it ends may be absurd
+  const end = Math.min(mappingEnd, start + presentBytes);
+  // of a stack, what functions that have returned left below its pointer is nobody's
+  const stack = threads.find(({ registers }) => {
+    const sp = registers?.sp ?? 0;
+    return sp >= start && sp < mappingEnd;
+  });
+  const used = Math.floor((stack?.registers?.sp ?? start) / 8) * 8;
+  const piece = Buffer.alloc(Math.min(READ_BYTES, end - start));
+  let next = ignored.after(start);
+  for (let at = Math.max(start, used - RED_ZONE_BYTES); at < end;) {
+    const page = pages.after(at);
+    if (pages.startOf(page) <= at) {
+      at = pages.endOf(page);
+      continue;
+    }
+    const bytes = piece.subarray(0, Math.min(READ_BYTES, end - at, pages.startOf(page) - at));
+    const there = memory.readInto(at, bytes);
+    for (let word = 0; word + 8 <= there; word += 8) {
+      const lower = bytes.readUInt32LE(word);
+      if ((lower & 3) !== 1) continue;
+      while (ignored.endOf(next) <= at + word) next += 1;
+      if (at + word < ignored.startOf(next))
+        add(taggedFromHalves(lower, bytes.readUInt32LE(word + 4)));
+    }
+    yield at;
+    // behind a page that is not there, others may be
+    at += there === bytes.length ? there : there + PAGE_BYTES - ((at + there) % PAGE_BYTES);
+  }
+}
