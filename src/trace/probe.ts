@@ -1,5 +1,5 @@
 /**
- * `import { probe } from "holdfast/trace"`: points of observation in the application's own code.
+ * `import { probe, setRoute } from "holdfast/trace"`: points of observation in the application's own code.
  * One that nobody listens to costs a load and a comparison.
  *
  * ```
@@ -50,4 +50,34 @@ export function probe(name: string, options: ProbeOptions = {}): Probe {
   };
   Object.defineProperty(fire, "isEnabled", { get: () => point.hasSubscribers });
   return fire as Probe; // just made
+}
+
+/** A request that Express has routed shows its pattern so: what reads that, reads ours too. */
+interface Routed {
+  route?: { readonly path: string };
+}
+
+/** A service has some hundred; one that makes patterns up gets an object for each call. */
+const ROUTES_MAX = 1000;
+const routes = new Map<string, { readonly path: string }>();
+
+/**
+ * Says which route serves a request, where the framework does not show that on the request itself:
+ * Koa and Hono know it only inside, in their own context. Express, Nest, restify and Fastify need
+ * no help. Latencies, traces and reports then have the pattern instead of the path. A route that is
+ * there already stays.
+ *
+ * @param request the `IncomingMessage` of node:http
+ * @example
+ * app.use(async (context, next) => {
+ *   await next(); // Koa with @koa/router
+ *   setRoute(context.req, context._matchedRoute);
+ * });
+ */
+export function setRoute(request: object, pattern: unknown): void {
+  const routed = request as Routed; // as Express leaves it, or without
+  if (typeof pattern !== "string" || pattern === "" || routed.route !== undefined) return;
+  const route = routes.get(pattern) ?? { path: pattern };
+  if (routes.size < ROUTES_MAX) routes.set(pattern, route);
+  routed.route = route;
 }

@@ -178,6 +178,18 @@ describe("routes", () => {
     ]);
   });
 
+  for (const name of ["koa", "hono"]) {
+    it(`are those that an application says: ${name}`, async (t) => {
+      const service = await startService(t, { entry: app(`live/routes-${name}.mjs`), workers: 1 });
+      const target = await service.target();
+      for (const id of ["pen", "ink", "two-words"]) await get(target, `/api/orders/${id}`);
+      await get(target, "/nowhere");
+      const found = await row(service, "GET /api/orders/:order", 3);
+      assert.equal(found.count, 3);
+      assert.ok(!(await rows(service)).some(({ route }) => route.includes("pen")));
+    });
+  }
+
   it("are the patterns of Fastify, once it has told them", async (t) => {
     const service = await startService(t, { entry: app("live/routes-fastify.mjs"), workers: 1 });
     const target = await service.target();
