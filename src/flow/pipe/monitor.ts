@@ -65,7 +65,7 @@ const STREAMS: Inspector = { mark: progressMark, diagnose };
 const LOOK_MS = 1000;
 const SITE_FRAMES = 12;
 /** Files of ours and of Node's are not where a pipe was made. */
-const NOT_A_SITE = /\bnode:|[/\\]flow[/\\]pipe[/\\](?:monitor|pipe|watchdog)\.[jt]s/;
+const NOT_A_SITE = /\bnode:|[/\\]flow[/\\]pipe[/\\](?:monitor|pipe|watchdog|web-streams)\.[jt]s/;
 
 /** The caller outside of this library. */
 export function callSite(): string {
@@ -134,8 +134,9 @@ export class WatchedPipe {
     this.written += bytes;
   }
 
-  /** Looks whether it has moved. */
-  look(now: number): void {
+  /** Looks whether it has moved. `lateMs`: nothing could, since the event loop stood still. */
+  look(now: number, lateMs: number): void {
+    this.#movedMs += lateMs;
     const stages = this.#stages.map((each) => each.deref()).filter((each) => each !== undefined);
     if (stages.length < this.#stages.length) return; // the registry tells what was collected
     const mark = this.#inspector.mark(stages, this.written);
@@ -181,10 +182,13 @@ export class WatchedPipe {
 const pipes = new Set<WatchedPipe>();
 const collected = new FinalizationRegistry<WatchedPipe>((pipe) => pipe.lost());
 let timer: NodeJS.Timeout | null = null;
+let lookedMs = 0;
 
 function look(): void {
   const now = nowMs();
-  for (const pipe of pipes) pipe.look(now);
+  const lateMs = Math.max(0, now - lookedMs - LOOK_MS);
+  lookedMs = now;
+  for (const pipe of pipes) pipe.look(now, lateMs);
   if (pipes.size > 0 || timer === null) return;
   clearInterval(timer);
   timer = null;
@@ -204,9 +208,10 @@ export function watchOther(
   anchor: object,
   limits: PipeLimits,
   inspector: Inspector,
+  site = name,
 ): WatchedPipe {
   const stages = [anchor as Stage]; // held weakly, and handed to the inspector
-  return watch(new WatchedPipe(name, stages, limits, name, inspector), stages);
+  return watch(new WatchedPipe(name, stages, limits, site, inspector), stages);
 }
 
 function watch(pipe: WatchedPipe, stages: readonly Stage[]): WatchedPipe {
@@ -215,6 +220,7 @@ function watch(pipe: WatchedPipe, stages: readonly Stage[]): WatchedPipe {
   const anchor = stages.findLast((each) => typeof each === "object" && each !== null);
   if (anchor !== undefined) collected.register(anchor, pipe);
   if (timer === null) {
+    lookedMs = nowMs();
     timer = setInterval(look, LOOK_MS);
     timer.unref();
   }

@@ -1,6 +1,6 @@
 /**
  * Finds pipes that stand still although they were made with plain Node: `pipeline`, `pipe`,
- * `pipeTo`, and responses that nobody reads. Says which, why, since when, how much they hold and
+ * `pipeTo`, `pipeThrough`, and responses that nobody reads. Says which, why, since when, how much they hold and
  * where they were made.
  */
 import { createRequire, syncBuiltinESMExports } from "node:module";
@@ -12,6 +12,7 @@ import { watchBodies } from "./bodies.ts";
 import { callSite, stalledPipes, watchPipe } from "./monitor.ts";
 import type { PipeLimits, Stall, WatchedPipe } from "./monitor.ts";
 import type { Stage } from "./stages.ts";
+import { countWebStreams, watchWebPipe } from "./web-streams.ts";
 
 export interface WatchdogOptions {
   /** How long a pipe may stand still; default 30,000. */
@@ -147,8 +148,13 @@ function patchPipeTo(limits: PipeLimits): () => void {
     "pipeTo",
     (original) =>
       async function pipeTo(this: unknown, ...args: unknown[]): Promise<unknown> {
-        const silent = { ...limits, stallMs: Number.POSITIVE_INFINITY }; // they show no counts
-        const watched = watchPipe([this, args[0]] as unknown as Stage[], silent, callSite());
+        const site = callSite();
+        const known = isObject(args[0])
+          ? watchWebPipe(this as object, args[0], limits, site)
+          : null;
+        // of others it is seen only that they were collected
+        const silent = { ...limits, stallMs: Number.POSITIVE_INFINITY };
+        const watched = known ?? watchPipe([this, args[0]] as unknown as Stage[], silent, site);
         try {
           const value = await Reflect.apply(original, this, args);
           settle(watched, null);
@@ -159,6 +165,24 @@ function patchPipeTo(limits: PipeLimits): () => void {
         }
       },
   );
+}
+
+function patchPipeThrough(limits: PipeLimits): () => void {
+  return replace(
+    ReadableStream.prototype,
+    "pipeThrough",
+    (original) =>
+      function pipeThrough(this: unknown, ...args: unknown[]): unknown {
+        const result = Reflect.apply(original, this, args);
+        const { writable } = args[0] as { readonly writable: object }; // it was taken
+        watchWebPipe(this as object, writable, limits, callSite());
+        return result;
+      },
+  );
+}
+
+function isObject(each: unknown): each is object {
+  return typeof each === "object" && each !== null;
 }
 
 /**
@@ -174,6 +198,8 @@ export function watchdog(options: WatchdogOptions = {}): Watchdog {
     ...patchPipelines(limits),
     patchPipe(limits),
     patchPipeTo(limits),
+    patchPipeThrough(limits),
+    ...countWebStreams(),
     ...watchBodies(limits),
   ];
   syncBuiltinESMExports();

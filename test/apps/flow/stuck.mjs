@@ -72,7 +72,39 @@ await new Promise((resolve) => bodies.listen(0, "127.0.0.1", resolve));
 const response = await fetch(`http://127.0.0.1:${bodies.address().port}/`);
 held.push(response);
 
-/** 7: slow, but moving. */
+/** 7: web streams: a sink that is never done, a source that gives nothing, one that is slow. */
+const deaf = new WritableStream({ write: () => new Promise(() => undefined) });
+held.push(deaf, ReadableStream.from(["a", "b"]).pipeTo(deaf));
+const quiet = new ReadableStream({ pull: () => new Promise(() => undefined) });
+const upper = new TransformStream({ transform: (chunk, to) => to.enqueue(chunk.toUpperCase()) });
+held.push(quiet.pipeThrough(upper));
+async function* drops() {
+  for (let drop = 0; drop < 6; drop += 1) {
+    await delay(400);
+    yield `drop ${drop} `;
+  }
+}
+let text = "";
+const slowWeb = ReadableStream.from(drops())
+  .pipeThrough(new TransformStream())
+  .pipeTo(new WritableStream({ write: (chunk) => void (text += chunk) }));
+
+/** 8: a client that stops reading what a web stream gives. */
+const zeros = http.createServer((request, reply) => {
+  const source = new ReadableStream({
+    async pull(to) {
+      await delay(1);
+      to.enqueue(new Uint8Array(65_536));
+    },
+  });
+  source.pipeTo(Writable.toWeb(reply)).catch(() => undefined);
+});
+await new Promise((resolve) => zeros.listen(0, "127.0.0.1", resolve));
+const deafClient = net.connect(zeros.address().port, "127.0.0.1");
+deafClient.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+deafClient.pause();
+
+/** 9: slow, but moving. */
 let count = 0;
 const slow = new Readable({
   read() {
@@ -89,16 +121,18 @@ const slowPipe = pipelinePromise(
 );
 
 await slowPipe;
-for (let tries = 0; tries < 40 && new Set(told.map(({ site }) => site)).size < 6; tries += 1) {
+await slowWeb;
+for (let tries = 0; tries < 40 && new Set(told.map(({ site }) => site)).size < 9; tries += 1) {
   globalThis.gc();
   await delay(250);
 }
 const stalled = inFlight().filter(({ state }) => state === "stalled").length;
 const seen = told.map(({ pipe, why, culprit, site }) => ({ pipe, why, culprit, site }));
 lazy.destroy();
+deafClient.destroy();
 dog[Symbol.dispose]();
 for (const each of held) each.destroy?.();
 fs.rmSync(file);
 fs.rmSync(`${file}.out`, { force: true });
 const isRestored = pipeline === (await import("node:stream")).pipeline;
-process.stdout.write(JSON.stringify({ seen, stalled, isRestored }), () => process.exit(0));
+process.stdout.write(JSON.stringify({ seen, stalled, isRestored, text }), () => process.exit(0));
