@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { inflateSync } from "node:zlib";
 import fc from "fast-check";
+import { decodeFromCompressedBase64 } from "hdr-histogram-js";
 import { HISTOGRAM_BUCKETS, bucketOf } from "../base/mod.ts";
 import { encodeHdr, hdrLog } from "./latency-hdr.ts";
 import { LatencyGroup, allLatencies, groupLatencies, reportSeries } from "./latency-report.ts";
@@ -110,6 +111,24 @@ describe("the log of HdrHistogram", () => {
       ),
       { numRuns: 30 },
     );
+  });
+
+  it("is what another implementation reads: counts, percentiles, mean", () => {
+    const group = new LatencyGroup();
+    // microseconds, over six powers of ten
+    const times = Array.from({ length: 2000 }, (_, at) => 1.17 ** (at % 100) * 3);
+    const counts = new Float64Array(HISTOGRAM_BUCKETS);
+    for (const us of times) counts[bucketOf(us)] = (counts[bucketOf(us)] ?? 0) + 1;
+    const read = decodeFromCompressedBase64(encodeHdr({ counts }));
+    assert.equal(read.totalCount, times.length);
+    const sorted = times.toSorted((a, b) => a - b);
+    for (const percentile of [1, 50, 90, 99, 100]) {
+      const exact = sorted[Math.ceil((percentile / 100) * sorted.length) - 1] ?? 0;
+      const found = read.getValueAtPercentile(percentile) / 10; // units of 100 ns
+      assert.ok(Math.abs(found - exact) <= exact / 100, `p${percentile}: ${found} for ${exact}`);
+    }
+    group.add(series("GET /a", 2, [1000]));
+    assert.equal(decodeFromCompressedBase64(encodeHdr(group)).totalCount, 1);
   });
 
   it("has a line for each group, with a tag of one word", () => {

@@ -1,6 +1,7 @@
 // Libraries that publish on diagnostics channels, each used once at GET /all.
 import Fastify from "fastify";
 import { Redis } from "ioredis";
+import mysql from "mysql2/promise";
 import { request } from "undici";
 
 const redis = new Redis({
@@ -23,6 +24,13 @@ app.get("/all", async () => {
     .get("a")
     .exec()
     .catch(() => undefined); // the server that answers is none
+  const database = await mysql.createConnection({
+    host: "127.0.0.1",
+    port: Number(process.env.MYSQL_PORT),
+    user: "shop",
+  });
+  await database.query("select ?", [1]);
+  database.destroy();
   return "all";
 });
 await app.listen({ port: 0 });
