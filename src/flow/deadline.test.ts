@@ -57,6 +57,16 @@ describe("a deadline", () => {
     assert.equal(account("timer").inFlight, before);
   });
 
+  it("is not moved by a wall clock that jumps", (t) => {
+    const limit = deadline.after(60_000);
+    for (const jumpMs of [86_400_000, -86_400_000]) {
+      t.mock.method(Date, "now", () => 1_800_000_000_000 + jumpMs);
+      assert.equal(limit.isOver, false);
+      const leftMs = limit.remainingMs();
+      assert.ok(leftMs > 0 && leftMs <= 60_000, String(leftMs));
+    }
+  });
+
   it("is no number of nonsense", () => {
     assert.throws(() => deadline.after(Number.NaN), /deadline is NaN/);
   });
