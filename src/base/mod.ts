@@ -1,4 +1,5 @@
 /** What everything stands on: errors, units, messages, configuration. Imports nothing of ours. */
+export { AGENT_OPTIONS } from "./agent-options.ts";
 export { LINE_CHANNEL, TRACE_CHANNEL } from "./agent-messages.ts";
 export type * from "./agent-messages.ts";
 export { monotonicNowMs } from "./clock.ts";
@@ -37,6 +38,7 @@ export {
   PACKET_RETAIN,
   PACKET_TRACE,
 } from "./messages.ts";
+export { deadlineOf } from "./request-patterns.ts";
 export { readCgroupLimits, usableCpuCount } from "./machine.ts";
 export type { CgroupLimits } from "./machine.ts";
 export { didYouMean, nearestName } from "./nearest.ts";

@@ -14,14 +14,13 @@ import type { IncomingMessage, Server } from "node:http";
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
-import { entryUrl } from "../base/mod.ts";
+import { deadlineOf, entryUrl } from "../base/mod.ts";
 import type { FlowOrders } from "../base/mod.ts";
 import type * as FlowModule from "../flow/mod.ts";
 import type { Gate, SlowPeers } from "../flow/mod.ts";
 import type { WorkTable } from "../ledger/mod.ts";
 import type { HeldStreamHandle } from "./node-internals.ts";
 import { OutboundCalls } from "./outbound-calls.ts";
-import { deadlineOf } from "./request-patterns.ts";
 import type { WorkerContext } from "./worker-context.ts";
 
 type Flow = typeof FlowModule;

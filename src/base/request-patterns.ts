@@ -1,5 +1,5 @@
 /** How long a request may take that does not say so itself: `deadline` and `deadlines`. */
-import type { FlowOrders } from "../base/mod.ts";
+import type { FlowOrders } from "./messages.ts";
 
 /** What a pattern is matched with. */
 export interface RequestLine {
