@@ -66,7 +66,7 @@ const MARKERS: readonly Marker[] = [
     text: "uncaught error",
   },
   {
-    pattern: /^node::(?:\(anonymous\)::)?(?:process::)?Abort$|^node::Abort/u,
+    pattern: /^node::(?:\(anonymous namespace\)::)?(?:process::)?Abort$|^node::Abort/u,
     kind: "abort",
     text: "process.abort() was called",
   },

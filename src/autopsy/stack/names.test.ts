@@ -10,7 +10,7 @@ describe("names of native code", () => {
     );
     assert.equal(
       readableName("_ZN4node12_GLOBAL__N_119DefaultAbortHandlerEv"),
-      "node::(anonymous)::DefaultAbortHandler",
+      "node::(anonymous namespace)::DefaultAbortHandler",
     );
     assert.equal(
       readableName("_ZN4node21InternalCallbackScopeD2Ev"),

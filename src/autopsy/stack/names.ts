@@ -1,33 +1,11 @@
 /** Names for people: native functions without their mangling, and what a thread is there for. */
-
-/** Nested names (`_ZN3foo3barE...`) and plain ones (`_Z3fooi`) of the Itanium C++ ABI, 5.1. */
-const PARTS_MAX = 12;
+import { demangle } from "./demangle.ts";
 
 /**
- * The qualified name of a C++ function, without its parameters; other names as they are. Templates
- * and operators stay mangled: they are rare at the top of a stack, and wrong is worse than ugly.
+ * The qualified name of a function of C++ or Rust, without its parameters; other names as they are.
  */
 export function readableName(symbol: string): string {
-  const match = /^_ZZ?(?:N[KVr]*)?(.*)$/u.exec(symbol);
-  if (match?.[1] === undefined) return symbol;
-  let rest = match[1];
-  const parts: string[] = [];
-  while (parts.length < PARTS_MAX) {
-    const sized = /^(?:L)?(\d+)/u.exec(rest);
-    if (sized?.[1] === undefined) break;
-    const from = sized[0].length;
-    const length = Number(sized[1]);
-    const name = rest.slice(from, from + length);
-    if (name.length < length) return symbol;
-    parts.push(name === "_GLOBAL__N_1" ? "(anonymous)" : name);
-    rest = rest.slice(from + length);
-    if (rest.startsWith("B5cxx11")) rest = rest.slice(7);
-  }
-  if (parts.length === 0) return symbol;
-  const last = parts.at(-1) ?? "";
-  if (/^C\d/u.test(rest)) parts.push(last);
-  if (/^D\d/u.test(rest)) parts.push(`~${last}`);
-  return rest.startsWith("I") ? `${parts.join("::")}<...>` : parts.join("::");
+  return demangle(symbol, false);
 }
 
 const ROLES: readonly (readonly [RegExp, string])[] = [
