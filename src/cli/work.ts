@@ -161,7 +161,8 @@ function itemCells(item: WorkItem): readonly Cell[] {
 
 /** A row for each kind, all workers together. */
 function kindRows({ workers, items }: WorkReport): readonly (readonly Cell[])[] {
-  const names = [...new Set(workers.flatMap(({ kinds }) => kinds.map(({ kind }) => kind)))];
+  const used = workers.flatMap(({ kinds }) => kinds.filter(({ opened }) => opened > 0));
+  const names = [...new Set(used.map(({ kind }) => kind))];
   return names.map((name) => {
     const views = workers.flatMap(({ kinds }) => kinds.filter(({ kind }) => kind === name));
     const sum = (pick: (view: (typeof views)[number]) => number): number =>
