@@ -19,7 +19,7 @@ const objects: AutopsyVerb = {
   summary: "how many objects of which class, and their bytes",
   usage: "[part of a name] [--live] [--sort count] [--shapes] [--limit n]",
   flags: [
-    { name: "live", placeholder: "", help: "without garbage: takes several times as long" },
+    { name: "live", placeholder: "", help: "at most what is alive: takes several times as long" },
     { name: "sort", placeholder: "<by>", help: "bytes (default), count or name" },
     { name: "shapes", placeholder: "", help: "a row for each set of properties" },
     LIMIT,
@@ -33,15 +33,15 @@ const objects: AutopsyVerb = {
     const [part = ""] = args.words;
     const rows = census.rows.filter(({ name }) => name.includes(part));
     const limit = limitOf(objects, args);
-    const { skippedBytes, objects: count, bytes } = census.walk;
+    const { objects: count, bytes } = census.walk;
     const sum = (of: (row: CensusRow) => number): number =>
       census.rows.reduce((total, row) => total + of(row), 0);
     const remarks = [
       live === null
         ? `${count} objects, ${bytes} bytes; garbage that is not collected yet is among them`
-        : `${sum((row) => row.count)} objects, ${sum((row) => row.bytes)} bytes are alive, ` +
+        : `${sum((row) => row.count)} objects, ${sum((row) => row.bytes)} bytes are alive at most, ` +
           `of ${count} objects, ${bytes} bytes`,
-      ...(skippedBytes > 0 ? [`${skippedBytes} bytes of the heap were passed over`] : []),
+      ...(live?.remarks ?? []),
     ];
     if (args.flags["shapes"] === true) return shapesTable(session, rows, limit, remarks);
     const sorted = sortRows(rows, args);

@@ -108,6 +108,7 @@ export class Session {
     const doubts = [
       ...(layout.choice.isExact ? [] : [inexact(layout)]),
       ...machineRemarks(this.target.machine),
+      ...(this.#heap?.remarks ?? []),
     ];
     const isShort = this.#heap === null && layout.choice.isExact;
     if (isShort && this.target.kind === "live") return doubts;

@@ -34,7 +34,9 @@ const snapshot: AutopsyVerb = {
     const text =
       `${file}: ${formatSize(counts.bytes)}; ${counts.nodes} nodes, ${counts.edges} edges, ` +
       `${formatSize(counts.selfBytes)} alive\nopen it in DevTools: Memory, Load profile`;
-    return { kind: "text", text, json: { path: file, ...counts }, addresses: [] };
+    const notes = live.remarks.map((remark) => `\nnote: ${remark}`).join("");
+    const json = { path: file, ...counts, remarks: live.remarks };
+    return { kind: "text", text: text + notes, json, addresses: [] };
   },
 };
 

@@ -36,8 +36,8 @@ export class LiveObjects {
   readonly elements: BitSet;
   /** Objects that native memory refers to. */
   readonly roots: number[] = [];
-  /** False: memory that native code has given back may hold garbage here. */
-  isMallocKnown = true;
+  /** Why it may be more, or less, than is alive. */
+  readonly remarks: string[] = [];
   readonly #heap: Heap;
   readonly #target: Target;
   readonly #begins: BitSet;
@@ -79,7 +79,7 @@ export class LiveObjects {
   *mark(): Generator<unknown, void> {
     yield* this.#heap.walk((address, map, bytes) => this.#note(address, map, bytes));
     const roots = yield* nativeRoots(this.#target, this.#heap);
-    this.isMallocKnown = roots.isMallocKnown;
+    this.remarks.push(...roots.remarks);
     for (const root of roots.addresses) if (this.#push(root)) this.roots.push(root);
     let before = -1;
     while (this.marked.size !== before) {

@@ -64,15 +64,14 @@ export function readMalloc(target: Pick<Target, "memory" | "mappings">): Malloc 
   const { memory } = target;
   const heaps = threadHeaps(target);
   const arenas = findArenas(target, heaps);
-  const spans = arenas.map((arena) => ({ arena, spans: spansOf(memory, arena, heaps) }));
+  const walked = arenas.map((arena) => walkArena(target, arena, heaps));
+  const spans = walked.flatMap((each) => each ?? []).toSorted((a, b) => a.start - b.start);
   const free: Range[] = [];
   const chunks = new RangeList();
-  let isWhole = arenas.length > 0;
-  const firstOf = (of: readonly Range[] | null): number => of?.[0]?.start ?? 0;
-  for (const { arena, spans: own } of spans.toSorted(
-    (a, b) => firstOf(a.spans) - firstOf(b.spans),
-  )) {
-    if (own === null || !walkSpans(memory, arena, own, { free, chunks })) isWhole = false;
+  for (const span of spans) {
+    for (const chunk of span.free) free.push(chunk);
+    for (let index = 0; index < span.chunks.length; index += 1)
+      chunks.add(span.chunks.startOf(index), span.chunks.endOf(index));
   }
   for (const arena of arenas)
     for (const chunk of fastChunks(memory, arena, chunks)) free.push(chunk);
@@ -80,6 +79,7 @@ export function readMalloc(target: Pick<Target, "memory" | "mappings">): Malloc 
   const bins = RangeList.of(
     arenas.map((arena) => ({ start: arena + TOP, end: arena + NEXT_ARENA })),
   );
+  const isWhole = arenas.length > 0 && !walked.includes(null);
   return { free, chunks, bins, isWhole };
 }
 
@@ -118,9 +118,7 @@ function findArenas(
   if (found.size > 0) return [...found];
   for (const arena of mainArenas(target)) {
     // it only looks like one
-    const spans = spansOf(memory, arena, heaps);
-    const into = { free: [], chunks: new RangeList() };
-    if (spans !== null && walkSpans(memory, arena, spans, into)) return [arena];
+    if (walkArena(target, arena, heaps) !== null) return [arena];
   }
   return [];
 }
@@ -150,61 +148,81 @@ function isArena(memory: Memory, arena: number): boolean {
   return empty >= EMPTY_BINS_MIN;
 }
 
-/** Where the chunks of an arena lie; null: that makes no sense. */
-function spansOf(
-  memory: Memory,
-  arena: number,
-  heaps: readonly ThreadHeap[],
-): readonly Range[] | null {
-  const own = heaps.filter((heap) => heap.arena === arena);
-  const align = (address: number): number => Math.ceil(address / CHUNK_ALIGN) * CHUNK_ALIGN;
-  if (own.length > 0) {
-    const infoBytes = arena % THREAD_HEAP_BYTES;
-    return own.map(({ start, end }) => {
-      const isFirst = arena > start && arena < end;
-      return { start: align(isFirst ? arena + ARENA_BYTES : start + infoBytes), end };
-    });
-  }
-  const top = wordAt(memory, arena + TOP) ?? 0;
-  const end = top + chunkBytes(wordAt(memory, top + 8) ?? 0);
-  const bytes = wordAt(memory, arena + SYSTEM_BYTES) ?? 0;
-  return bytes > 0 && bytes < end && end < 2 ** 47 ? [{ start: align(end - bytes), end }] : null;
-}
-
-interface Chunks {
+/** Chunks one after the other, up to `end`. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
   readonly free: Range[];
   readonly chunks: RangeList;
 }
 
-function walkSpans(memory: Memory, arena: number, spans: readonly Range[], into: Chunks): boolean {
+/** What an arena has; null: that makes no sense. */
+function walkArena(
+  { memory, mappings }: Pick<Target, "memory" | "mappings">,
+  arena: number,
+  heaps: readonly ThreadHeap[],
+): readonly Span[] | null {
   const top = wordAt(memory, arena + TOP) ?? 0;
-  return spans.every(({ start, end }) => walkSpan(memory, start, end, top, into));
+  const own = heaps.filter((heap) => heap.arena === arena);
+  if (own.length > 0) {
+    const infoBytes = arena % THREAD_HEAP_BYTES;
+    const spans = own.flatMap(({ start, end }) => {
+      const isFirst = arena > start && arena < end;
+      const first = isFirst ? arena + ARENA_BYTES : start + infoBytes;
+      return walkSpan(memory, aligned(first), end, top) ?? [];
+    });
+    return spans.length === own.length ? spans : null;
+  }
+  const end = top + chunkBytes(wordAt(memory, top + 8) ?? 0);
+  const bytes = wordAt(memory, arena + SYSTEM_BYTES) ?? 0;
+  const whole = bytes < end ? walkSpan(memory, aligned(end - bytes), end, top) : null;
+  if (whole !== null) return [whole];
+  // where brk met something else, the rest is mapped
+  const scattered = mappings.flatMap((mapping) => {
+    const { start, isWritable, presentBytes, path } = mapping;
+    const isPossible = isWritable && presentBytes > 0 && path?.startsWith("/") !== true;
+    if (!isPossible || heaps.some((heap) => heap.start === start)) return [];
+    return (
+      walkSpan(memory, start, top >= start ? Math.max(end, mapping.end) : mapping.end, top) ?? []
+    );
+  });
+  const total = scattered.reduce((sum, span) => sum + span.end - span.start, 0);
+  return total === bytes ? scattered : null;
 }
 
-/** @returns false when the chunks do not lead to the end */
-function walkSpan(memory: Memory, start: number, end: number, top: number, into: Chunks): boolean {
+function aligned(address: number): number {
+  return Math.ceil(address / CHUNK_ALIGN) * CHUNK_ALIGN;
+}
+
+/** @returns null when the chunks do not lead to the end */
+function walkSpan(memory: Memory, start: number, end: number, top: number): Span | null {
+  const [free, chunks]: [Range[], RangeList] = [[], new RangeList()];
+  const upTo = (reached: number): Span => ({ start, end: reached, free, chunks });
+  let posts = 0;
   try {
     for (let at = start, count = 0; count < CHUNKS_MAX; count += 1) {
       const bytes = chunkBytes(memory.word(at + 8));
       const next = at + bytes;
-      if (at === top) {
-        into.free.push({ start: at + CHUNK_HEADER_BYTES, end });
-        return true;
+      if (at === top && next % PAGE_BYTES === 0) {
+        free.push({ start: at + CHUNK_HEADER_BYTES, end: next });
+        return upTo(next);
       }
-      // behind the last chunk of a heap that another one follows is a chunk of no length
-      if (bytes === 0) return end - at <= 2 * CHUNK_HEADER_BYTES;
-      if (bytes < CHUNK_HEADER_BYTES || bytes % CHUNK_ALIGN !== 0 || next >= end) return false;
-      const isUsed = (memory.u32(next + 8) & IN_USE_BEFORE) !== 0;
+      // behind the last chunk of a part that another one follows are two without content
+      posts = bytes === CHUNK_HEADER_BYTES ? posts + 1 : 0;
+      if (posts === 2) return upTo(next);
+      if (bytes === 0) return end - at <= 2 * CHUNK_HEADER_BYTES ? upTo(end) : null;
+      if (bytes < CHUNK_HEADER_BYTES || bytes % CHUNK_ALIGN !== 0 || next >= end) return null;
+      const isUsed = posts > 0 || (memory.u32(next + 8) & IN_USE_BEFORE) !== 0;
       // its last word is where the next one has the size of a free one
       const content = { start: at + CHUNK_HEADER_BYTES, end: next + (isUsed ? 8 : 0) };
-      if (isUsed && bytes > CHUNK_HEADER_BYTES) into.chunks.add(content.start, content.end);
-      else if (bytes > CHUNK_HEADER_BYTES) into.free.push(content);
+      if (isUsed && posts === 0) chunks.add(content.start, content.end);
+      else if (posts === 0) free.push(content);
       at = next;
     }
   } catch (error) {
     if (!(error instanceof NotInMemory)) throw error;
   }
-  return false;
+  return null;
 }
 
 function chunkBytes(word: number): number {

@@ -20,10 +20,17 @@ const RED_ZONE_BYTES = 128;
 const PAGE_BYTES = 4096;
 const READ_BYTES = 1024 * 1024;
 
+const UNKNOWN_MALLOC =
+  "what native code has given back to malloc cannot be told from what it uses (made for glibc): " +
+  "garbage of the last collections may count as alive";
+const TOO_MANY =
+  `native memory refers to more than ${NATIVE_ROOTS_MAX} objects, of which the rest is left out: ` +
+  `what is alive may count as garbage`;
+
 export interface NativeRoots {
   readonly addresses: ReadonlySet<number>;
-  /** False: what was given back to malloc could not be told from what is in use. */
-  readonly isMallocKnown: boolean;
+  /** Why they may be more, or less, than there are. */
+  readonly remarks: readonly string[];
 }
 
 /** Heap addresses that native writable memory and registers hold; yields now and then. */
@@ -47,7 +54,10 @@ export function* nativeRoots(target: Target, heap: Heap): Generator<unknown, Nat
     if (mapping.isWritable && mapping.presentBytes > 0)
       yield* scanMapping(target, mapping, pages, ignored, add);
   }
-  return { addresses, isMallocKnown: malloc.isWhole };
+  const remarks: string[] = [];
+  if (!malloc.isWhole) remarks.push(UNKNOWN_MALLOC);
+  if (addresses.size >= NATIVE_ROOTS_MAX) remarks.push(TOO_MANY);
+  return { addresses, remarks };
 }
 
 function* scanMapping(

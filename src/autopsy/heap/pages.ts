@@ -38,18 +38,38 @@ export interface HeapPage {
 /** Every page with objects, sorted by address. */
 export function findPages(target: Target, view: HeapView): readonly HeapPage[] {
   const pages: HeapPage[] = [];
-  for (const mapping of target.mappings) {
+  const ends = endsOfRuns(target);
+  for (const [index, mapping] of target.mappings.entries()) {
     if (mapping.path?.startsWith("/") === true || mapping.presentBytes === 0) continue;
     const first = Math.ceil(mapping.start / PROBE_BYTES) * PROBE_BYTES;
     // of a core, the beginning of a mapping is there; what its header says may be absurd
     const end = Math.min(mapping.end, mapping.start + mapping.presentBytes);
     for (let at = first; at + HEADER_BYTES <= end;) {
       const page = pageAt(target, view.layout.stated, at, mapping.isExecutable);
-      if (page !== null && hasObject(view, page)) pages.push(page);
+      const endMost = ends[index] ?? end;
+      if (page !== null && page.areaStart < endMost && hasObject(view, page))
+        pages.push({ ...page, areaEnd: Math.min(page.areaEnd, endMost) });
       at = page === null ? at + PROBE_BYTES : nextProbe(page);
     }
   }
   return pages.toSorted((a, b) => a.start - b.start);
+}
+
+/**
+ * For each mapping, where memory ends that begins with it or is joined to it: a page reaches no
+ * further, whatever its header says.
+ */
+function endsOfRuns({ mappings }: Target): readonly number[] {
+  const ends: number[] = [];
+  let next = -1;
+  let runEnd = 0;
+  for (const { start, end, presentBytes } of mappings.toReversed()) {
+    const isJoined = end === next;
+    if (!isJoined) runEnd = Math.min(end, start + presentBytes);
+    ends.push(runEnd);
+    next = isJoined || presentBytes > 0 ? start : -1;
+  }
+  return ends.toReversed();
 }
 
 function nextProbe({ start, areaEnd }: HeapPage): number {

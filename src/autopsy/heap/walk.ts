@@ -51,6 +51,7 @@ export class Heap {
   readonly #codeType: number;
   readonly #fillerType: number;
   readonly #freeSpaceType: number;
+  #skippedBytes = 0;
 
   /** `unused`: the rest of the allocation areas, [top, limit). */
   constructor(target: Target, view: HeapView, unused: readonly UnusedArea[]) {
@@ -70,9 +71,17 @@ export class Heap {
     const counts = { objects: 0, bytes: 0, freeBytes: 0, skippedBytes: 0, missingPages: 0 };
     for (const page of this.pages) {
       this.#walkPage(page, visit, counts);
+      this.#skippedBytes = Math.max(this.#skippedBytes, counts.skippedBytes);
       yield counts;
     }
     return counts;
+  }
+
+  /** What was found on the way that an answer may lack something for. */
+  get remarks(): readonly string[] {
+    const bytes = this.#skippedBytes;
+    if (bytes === 0) return [];
+    return [`${bytes} bytes of the heap were passed over: no object makes sense there`];
   }
 
   #walkPage(page: HeapPage, visit: ObjectVisitor, counts: WalkCounts): void {
@@ -101,6 +110,12 @@ export class Heap {
       }
       if (map.instanceType === this.#codeType) return; // machine code follows
       const size = this.#bytesAt(at, map, end, u32);
+      if (at + size > page.areaEnd) {
+        // no object is longer than its page: its length is damaged
+        counts.skippedBytes += 8;
+        at += 8;
+        continue;
+      }
       if (map.instanceType === this.#fillerType || map.instanceType === this.#freeSpaceType) {
         counts.freeBytes += size;
       } else {
