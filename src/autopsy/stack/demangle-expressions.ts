@@ -4,8 +4,6 @@ import type { Part } from "./demangle-print.ts";
 import { LITERAL_SUFFIXES, OPERATORS, WORDS } from "./demangle-tables.ts";
 import { TypeParser, text } from "./demangle-types.ts";
 
-export { DEPTH_MAX } from "./demangle-types.ts";
-
 const CASTS: ReadonlyMap<string, string> = new Map([
   ["sc", "static_cast"],
   ["cc", "const_cast"],

@@ -3,7 +3,7 @@ import { NotAName } from "./demangle-print.ts";
 import type { Part } from "./demangle-print.ts";
 import { BUILTIN_TYPES, D_TYPES, OPERATORS, SPECIAL, STANDARD } from "./demangle-tables.ts";
 
-export const DEPTH_MAX = 200;
+const DEPTH_MAX = 200;
 const STEPS_MAX = 50_000;
 const REFERENCES_MAX = 4_000;
 
