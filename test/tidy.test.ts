@@ -20,6 +20,7 @@ const SPAWN_EDGES: readonly string[] = [
   "src/reactor/debug-signal.ts -> src/cli/debug-signal.ts",
   "src/reactor/lookout.ts -> src/lookout/main.ts",
   "src/cli/attach-inject.ts -> src/agent/main.ts",
+  "src/cli/portable-agents.ts -> src/agent/main.ts",
   "src/worker/agent-thread.ts -> src/agent/main.ts",
   "src/worker/flow-host.ts -> src/flow/mod.ts",
 ];

@@ -49,11 +49,13 @@ export class Asks {
   readonly #open = new Map<number, Ask>();
 
   readonly #isAttached: boolean;
+  readonly #worker: number;
 
   /** @param isAttached to a process that Holdfast has not started: no desk of traces is there */
-  constructor(send: (message: AgentToReactor) => void, isAttached: boolean) {
+  constructor(send: (message: AgentToReactor) => void, isAttached: boolean, worker: number) {
     this.#send = send;
     this.#isAttached = isAttached;
+    this.#worker = worker;
   }
 
   receive(message: ReactorToAgent): void {
@@ -157,7 +159,7 @@ export class Asks {
     const path = JSON.stringify(fileURLToPath(url));
     const module = `process.getBuiltinModule("node:module").createRequire(${path})(${path})`;
     const isOpen = `${channelOf(TRACE_CHANNEL)}.hasSubscribers`;
-    await this.#evaluate(`${isOpen} || void ${module}.openDesk()`, false);
+    await this.#evaluate(`${isOpen} || void ${module}.openDesk(${this.#worker})`, false);
   }
 
   /** Of a process that Holdfast has not started: nothing is left in its main thread. */

@@ -22,8 +22,8 @@ const LINE_CHARACTERS_MAX: number = 4 * 1024 * 1024;
 const DETACH_MS = 500;
 
 function main(): void {
-  const given = workerData as { descriptor?: number; socketPath?: string }; // our own
-  const { descriptor: fd, socketPath } = given;
+  const given = workerData as { descriptor?: number; socketPath?: string; worker?: number };
+  const { descriptor: fd, socketPath, worker = 0 } = given; // our own
   const isAttached = socketPath !== undefined;
   const socket = isAttached
     ? connect(socketPath)
@@ -31,7 +31,7 @@ function main(): void {
   const send = (message: AgentToReactor): void => {
     if (socket.writable) socket.write(`${JSON.stringify(message)}\n`);
   };
-  const asks = new Asks(send, isAttached);
+  const asks = new Asks(send, isAttached, worker);
   const lines = new JsonLines(LINE_CHARACTERS_MAX);
   socket.on("data", (chunk: Buffer) => {
     // the reactor is ours, of the same version (the ledger's version was compared)

@@ -10,7 +10,8 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
     loadConfig(flags, environment);
   if (config.portable) {
     const { runPortable } = await import("../portable/mod.ts");
-    return runPortable(config, reread);
+    const { LinkedAgents } = await import("./portable-agents.ts");
+    return runPortable(config, reread, (log) => new LinkedAgents(config, log));
   }
   const { runKeeper } = await import("../keeper/mod.ts");
   return runKeeper(config, reread);

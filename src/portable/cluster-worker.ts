@@ -14,6 +14,7 @@ import { entryUrl } from "../base/mod.ts";
 import type { Environment, ExitInfo, WorkerIdentity } from "../base/mod.ts";
 import { WorkerOutput, heapFlags, nearLimitFlags } from "../supervision/mod.ts";
 import type { Version, WorkerSinks } from "../supervision/mod.ts";
+import type { AgentStart } from "./agents.ts";
 import { MESSAGE_COMMAND, WORKER_VARIABLE, parseMessage } from "./worker-messages.ts";
 import type { Beat, Order, WorkerStart } from "./worker-messages.ts";
 
@@ -22,6 +23,7 @@ const PRELOAD = fileURLToPath(entryUrl(import.meta.url, "./preload.cts"));
 export interface WorkerOrder extends WorkerIdentity {
   readonly heapLimitBytes: number;
   readonly beatIntervalMs: number;
+  readonly agent: AgentStart | null;
 }
 
 /** What a worker tells; never before the call that started it has returned. */
@@ -144,11 +146,11 @@ class ClusterWorker implements PortableWorker {
 }
 
 function fork(order: WorkerOrder, { config, environment }: Version, atOnce: number[]): Worker {
-  const { index, heapLimitBytes, beatIntervalMs } = order;
+  const { index, heapLimitBytes, beatIntervalMs, agent } = order;
   const options = config.env["NODE_OPTIONS"] ?? environment["NODE_OPTIONS"] ?? "";
   const heap = [...heapFlags(heapLimitBytes, config.nodeArgs, options), ...nearLimitFlags(config)];
   const ours = [...heap, "--require", PRELOAD];
-  const start: WorkerStart = { index, beatIntervalMs, atOnce };
+  const start: WorkerStart = { index, beatIntervalMs, atOnce, agent };
   cluster.setupPrimary({
     exec: config.entry,
     args: [...config.args],

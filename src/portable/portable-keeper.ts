@@ -25,6 +25,8 @@ import {
   crashDirectory,
   standardSink,
 } from "../supervision/mod.ts";
+import type { SupervisorPorts } from "../supervision/mod.ts";
+import type { PortableAgents } from "./agents.ts";
 import { clusterWorkers } from "./cluster-worker.ts";
 import { PortableService } from "./portable-service.ts";
 import type { RunFiles } from "./run-files.ts";
@@ -48,6 +50,7 @@ export class PortableKeeper {
   readonly #config: ResolvedConfig;
   readonly #files: RunFiles;
   readonly #service: PortableService;
+  readonly #agents: PortableAgents;
   readonly #control: ControlServer;
   readonly #crashes: CrashReporter;
   readonly #watcher: Watcher;
@@ -63,14 +66,21 @@ export class PortableKeeper {
   #isStopping = false;
   #isEnding = false;
 
-  constructor(config: ResolvedConfig, reread: Reread, files: RunFiles) {
+  constructor(
+    config: ResolvedConfig,
+    reread: Reread,
+    files: RunFiles,
+    linkAgents: (log: SupervisorPorts["log"]) => PortableAgents,
+  ) {
     this.#config = config;
     this.#files = files;
     this.#logger = new Logger({ source: "keeper", output: this.#sinks.stderr, json: config.json });
     this.#logFile = new LogFile(files.logPath, (message) => this.#logger.warn(message));
+    this.#agents = linkAgents((level, message, fields) => this.#log(level, message, fields));
     this.#service = new PortableService(config, process.env, {
       now: monotonicNowMs,
       start: clusterWorkers(this.#sinks),
+      agents: this.#agents,
       reread,
       log: (level, message, fields) => this.#log(level, message, fields),
       line: ({ index: worker }, pid, stream, line) => {
@@ -103,6 +113,8 @@ export class PortableKeeper {
   async run(): Promise<number> {
     const onSignal = (signal: Signal): void => this.#signalled(signal);
     for (const signal of SIGNALS) process.on(signal, onSignal);
+    const onDebug = (): void => this.#agents.debugSignalled();
+    if (process.platform !== "win32") process.on("SIGUSR2", onDebug);
     await this.#listen();
     const ticks = setInterval(() => this.#service.tick(), TICK_MS);
     if (this.#isStopping) this.#finish(0);
@@ -115,6 +127,7 @@ export class PortableKeeper {
     this.#watcher.close();
     this.#control.destroy();
     for (const signal of SIGNALS) process.off(signal, onSignal);
+    process.off("SIGUSR2", onDebug);
     return code;
   }
 

@@ -28,6 +28,7 @@ import type {
   WorkerDeath,
   WorkerFigures,
 } from "../supervision/mod.ts";
+import type { PortableAgents } from "./agents.ts";
 import type { PortableWorker, StartWorker, WorkerEvents } from "./cluster-worker.ts";
 import { Silence, beatIntervalMs } from "./silence.ts";
 import { describeListeners, evidenceOf, figuresOf, usageOf } from "./worker-record.ts";
@@ -43,6 +44,8 @@ export interface PortableServicePorts {
   /** Monotonic milliseconds. */
   now(): number;
   readonly start: StartWorker;
+  /** Missing: workers get none. */
+  readonly agents?: PortableAgents;
   /** Reads the configuration again, in an environment that may be another one now. */
   reread(environment: Environment): Promise<ResolvedConfig>;
   log: SupervisorPorts["log"];
@@ -79,6 +82,8 @@ export class PortableService {
   #isRereading = false;
   /** Of whom the supervisor is being told. */
   #exiting: WorkerRecord | null = null;
+  /** Of the same, when it last stalled. */
+  #lastStack: readonly string[] = [];
 
   constructor(config: ResolvedConfig, environment: Environment, ports: PortableServicePorts) {
     this.#ports = ports;
@@ -108,6 +113,7 @@ export class PortableService {
 
   /** Deadlines, silences, memory; to be called every TICK_MS. */
   tick(): void {
+    for (const id of this.#ports.agents?.tick() ?? []) this.#silence.heard(id);
     for (const id of this.#silence.tick(this.#ports.now(), this.#config.stallLimitMs)) {
       this.#supervisor.stalled(id);
     }
@@ -175,8 +181,8 @@ export class PortableService {
       logPath: join(this.#config.runtimeDir, `${this.#config.name}.log`),
       latency: null,
       work: null,
-      traces: null,
-      live: null,
+      traces: this.#ports.agents?.traces ?? null,
+      live: this.#ports.agents?.live ?? null,
     };
   }
 
@@ -190,7 +196,8 @@ export class PortableService {
       signal: (id, signal) => this.#running.get(id)?.worker.signal(signal),
       gone: (death) => {
         const record = this.#exiting;
-        this.#ports.gone(death, () => evidenceOf(record, this.#ports.now()));
+        const stack = this.#lastStack;
+        this.#ports.gone(death, () => ({ ...evidenceOf(record, this.#ports.now()), stack }));
       },
       commit: ({ generation, workers }) => {
         this.#versions.serves(generation);
@@ -209,8 +216,11 @@ export class PortableService {
   #spawn(identity: WorkerIdentity): void {
     const { id, generation } = identity;
     const { heapLimitBytes } = this.#memoryPlan();
-    const interval = beatIntervalMs(this.#config.stallLimitMs);
-    const order = { ...identity, heapLimitBytes, beatIntervalMs: interval };
+    const { agents = null } = this.#ports;
+    const { stallLimitMs, stallWarnMs } = this.#config;
+    const interval = beatIntervalMs(stallLimitMs, agents === null ? 0 : stallWarnMs);
+    const agent = agents?.expect(identity) ?? null;
+    const order = { ...identity, heapLimitBytes, beatIntervalMs: interval, agent };
     try {
       const worker = this.#ports.start(order, this.#versions.of(generation), this.#events(id));
       this.#running.set(id, {
@@ -222,6 +232,7 @@ export class PortableService {
       });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
+      agents?.forget(id);
       queueMicrotask(() => this.#supervisor.spawnFailed(id, message));
     }
   }
@@ -229,13 +240,18 @@ export class PortableService {
   #events(id: number): WorkerEvents {
     const running = (): Running | undefined => this.#running.get(id);
     return {
-      spawned: (pid) => this.#supervisor.spawned(id, pid),
+      spawned: (pid) => {
+        this.#ports.agents?.spawned(id, pid);
+        this.#supervisor.spawned(id, pid);
+      },
       spawnFailed: (message) => {
         this.#running.delete(id);
+        this.#ports.agents?.forget(id);
         this.#supervisor.spawnFailed(id, message);
       },
       ready: () => {
         this.#silence.heard(id);
+        this.#ports.agents?.ready(id);
         this.#supervisor.ready(id);
       },
       beat: (beat) => this.#heard(id, beat),
@@ -255,6 +271,7 @@ export class PortableService {
     const record = this.#running.get(id);
     if (record === undefined) return;
     this.#silence.heard(id);
+    this.#ports.agents?.heard(id);
     const now = this.#ports.now();
     const elapsedMs = now - record.beatAtMs;
     const { cpuMs = 0 } = record.beat ?? {};
@@ -271,6 +288,7 @@ export class PortableService {
     if (record !== undefined) this.#ended.add(record.worker);
     this.#running.delete(id);
     this.#silence.forget(id);
+    this.#lastStack = this.#ports.agents?.forget(id) ?? [];
     this.#exiting = record ?? null;
     this.#supervisor.exited(id, exit, output);
     this.#exiting = null;

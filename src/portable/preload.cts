@@ -78,6 +78,22 @@ function startWorker(start: WorkerStart): void {
     beat(); // where it listens is known when it is ready
     tell({ type: "listening" });
   });
+  if (start.agent !== null) startAgent(start.agent, start.index);
+}
+
+/** A thread that answers while the main thread cannot; see `src/agent`. */
+function startAgent(agent: NonNullable<WorkerStart["agent"]>, worker: number): void {
+  const { main, socketPath, options } = agent;
+  const { Worker } = process.getBuiltinModule("node:worker_threads");
+  try {
+    const thread = new Worker(new URL(main), { ...options, workerData: { socketPath, worker } });
+    // before unref, which a listener would undo; the closed socket tells the primary
+    thread.on("error", () => undefined);
+    thread.unref();
+  } catch (error) {
+    // the permission model allows no threads
+    if ((error as NodeJS.ErrnoException).code !== "ERR_ACCESS_DENIED") throw error;
+  }
 }
 
 /**

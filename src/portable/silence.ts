@@ -13,10 +13,11 @@ const BEATS_IN_LIMIT = 5;
 const BEAT_INTERVAL_MS_MAX = 250;
 const BEAT_INTERVAL_MS_MIN = 50;
 
-/** How often a worker is to tell of itself; `stallLimitMs` 0: no worker ever stalls. */
-export function beatIntervalMs(stallLimitMs: number): number {
-  if (stallLimitMs === 0) return BEAT_INTERVAL_MS_MAX;
-  const wanted = Math.floor(stallLimitMs / BEATS_IN_LIMIT);
+/** How often a worker is to tell of itself; 0: no worker ever stalls, no stall is logged. */
+export function beatIntervalMs(stallLimitMs: number, stallWarnMs = 0): number {
+  const limits = [stallLimitMs, stallWarnMs].filter((ms) => ms > 0);
+  if (limits.length === 0) return BEAT_INTERVAL_MS_MAX;
+  const wanted = Math.floor(Math.min(...limits) / BEATS_IN_LIMIT);
   return Math.min(BEAT_INTERVAL_MS_MAX, Math.max(BEAT_INTERVAL_MS_MIN, wanted));
 }
 

@@ -11,6 +11,7 @@
  * The application sees nothing of these: messages whose `cmd` begins with `NODE_` are not given to
  * `process.on("message")` (lib/internal/child_process.js).
  */
+import type { AgentStart } from "./agents.ts";
 import type { WorkerFigures } from "../supervision/mod.ts";
 
 /** Marks our messages among those of Node and of the application. */
@@ -26,6 +27,8 @@ export interface WorkerStart {
   readonly beatIntervalMs: number;
   /** Which of descriptors 1 and 2 the primary writes to a file or a terminal, at once. */
   readonly atOnce: readonly number[];
+  /** Null: it gets none. */
+  readonly agent: AgentStart | null;
 }
 
 export interface BeatListener {

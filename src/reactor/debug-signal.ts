@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { controlSocketPath, entryUrl } from "../base/mod.ts";
 import type { ResolvedConfig } from "../base/mod.ts";
 import type { LogFields } from "../supervision/mod.ts";
+import { unref } from "./lookout.ts";
 
 const MAIN: string = fileURLToPath(entryUrl(import.meta.url, "../cli/debug-signal.ts"));
 const FOREIGN_VARIABLES: readonly string[] = ["NODE_OPTIONS", "NODE_CHANNEL_FD", "NODE_UNIQUE_ID"];
@@ -96,6 +97,7 @@ export class DebugSignal {
     };
     child.once("close", (code) => ended(code === 0 ? "" : `exit ${code} ${said}`.trim()));
     child.once("error", (error) => ended(error.message));
+    for (const each of [child, child.stdin, child.stdout, child.stderr]) unref(each);
   }
 
   #opened({ worker, webSocketUrl, devToolsUrl }: Address): void {

@@ -28,6 +28,11 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+/** A child's pipes are sockets; @types/node calls them streams. */
+export function unref(each: object): void {
+  (each as { unref?: () => void }).unref?.();
+}
+
 /** See the file's docstring. */
 export class Lookout {
   readonly #waiting = new Map<number, Waiting>();
@@ -77,7 +82,8 @@ export class Lookout {
     };
     child.once("exit", ended);
     child.once("error", ended);
-    child.unref();
+    // it ends with us, and keeps nobody
+    for (const each of [child, child.stdin, child.stdout]) unref(each);
     return child;
   }
 

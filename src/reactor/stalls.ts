@@ -47,16 +47,20 @@ type StallConfig = Pick<
   | "name"
 >;
 
-export interface StallPorts {
+/** A worker as far as stalls are concerned. */
+export type StalledLink = Pick<
+  WorkerLink,
+  "id" | "index" | "pid" | "agent" | "heartbeatMs" | "holds" | "lastStack"
+>;
+
+export interface StallPorts<Link extends StalledLink = WorkerLink> {
   readonly nowMs: () => number;
   readonly config: () => StallConfig;
   /** CPU time and state of a worker's main thread, `R`: it runs, or waits for a CPU; null: gone. */
   readonly mainThread: (pid: number) => { readonly cpuMs: number; readonly state: string } | null;
   /** The request that is being executed. */
-  readonly executing: (
-    link: WorkerLink,
-  ) => { readonly request: string; readonly ageMs: number } | null;
-  readonly evict: (link: WorkerLink) => void;
+  readonly executing: (link: Link) => { readonly request: string; readonly ageMs: number } | null;
+  readonly evict: (link: Link) => void;
   readonly log: (level: "info" | "warn" | "error", message: string, fields: LogFields) => void;
 }
 
@@ -88,18 +92,18 @@ interface Found {
 }
 
 /** See the file's docstring. */
-export class Stalls {
-  readonly #ports: StallPorts;
+export class Stalls<Link extends StalledLink = WorkerLink> {
+  readonly #ports: StallPorts<Link>;
   readonly #lookout: Pick<Lookout, "prepare" | "look">;
   readonly #stalls = new Map<number, Stall>();
 
-  constructor(ports: StallPorts, lookout: Pick<Lookout, "prepare" | "look"> = new Lookout()) {
+  constructor(ports: StallPorts<Link>, lookout: Pick<Lookout, "prepare" | "look"> = new Lookout()) {
     this.#ports = ports;
     this.#lookout = lookout;
   }
 
   /** The worker has made no progress for this long. Called every tick. */
-  silent(link: WorkerLink, silentMs: number): void {
+  silent(link: Link, silentMs: number): void {
     if (silentMs < WATCHED_AFTER_MS) return;
     const { stallWarnMs, stallLimitMs } = this.#ports.config();
     const stall = this.#stalls.get(link.id) ?? this.#begin(link, silentMs);
@@ -114,7 +118,7 @@ export class Stalls {
   }
 
   /** The worker makes progress, or is held on purpose. */
-  moving(link: WorkerLink): void {
+  moving(link: Link): void {
     const stall = this.#stalls.get(link.id);
     if (stall === undefined) return;
     this.#end(link.id, stall);
@@ -130,7 +134,7 @@ export class Stalls {
     if (stall !== undefined) this.#end(id, stall);
   }
 
-  #begin(link: WorkerLink, silentMs: number): Stall {
+  #begin(link: Link, silentMs: number): Stall {
     const stall: Stall = {
       atMs: this.#ports.nowMs() - silentMs,
       cpuMs: this.#ports.mainThread(link.pid)?.cpuMs ?? null,
@@ -149,12 +153,12 @@ export class Stalls {
     this.#stalls.delete(id);
   }
 
-  #isCurrent(link: WorkerLink, stall: Stall): boolean {
+  #isCurrent(link: Link, stall: Stall): boolean {
     const isSame = this.#stalls.get(link.id) === stall && link.holds === 0;
     return isSame && link.heartbeatMs === stall.heartbeatMs;
   }
 
-  async #report(link: WorkerLink, stall: Stall): Promise<void> {
+  async #report(link: Link, stall: Stall): Promise<void> {
     if (!this.#isCurrent(link, stall)) return;
     stall.isReported = true;
     const { nowMs, mainThread, executing, log } = this.#ports;
@@ -184,7 +188,7 @@ export class Stalls {
   }
 
   /** Asks the agent at once, and the lookout later if the agent has not answered with frames. */
-  #gather(link: WorkerLink, stall: Stall, lookInMs: number): Evidence {
+  #gather(link: Link, stall: Stall, lookInMs: number): Evidence {
     const { nowMs } = this.#ports;
     const lookout = this.#lookout;
     const silent = (): number => Math.round(nowMs() - stall.atMs);
@@ -219,7 +223,7 @@ export class Stalls {
     return evidence;
   }
 
-  #atLimit(link: WorkerLink, stall: Stall): void {
+  #atLimit(link: Link, stall: Stall): void {
     const { config, evict } = this.#ports;
     if (
       stall.evidence?.isSettled === false ||
@@ -235,7 +239,7 @@ export class Stalls {
     else evict(link);
   }
 
-  async #rescue(link: WorkerLink, stall: Stall): Promise<void> {
+  async #rescue(link: Link, stall: Stall): Promise<void> {
     stall.rescue = "under way";
     const fields = { worker: link.index, pid: link.pid };
     let result: RescueResult;

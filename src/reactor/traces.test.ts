@@ -183,5 +183,5 @@ test("what the control socket is asked is checked", async (t) => {
   const portable = traceRoutes(null)["POST /v1/trace"];
   const { signal } = new AbortController();
   const request = { query: new URLSearchParams(), body: { program: "p" }, signal };
-  assert.throws(() => portable?.(request), /portable mode has no traces/);
+  assert.throws(() => portable?.(request), /this service has no traces/);
 });

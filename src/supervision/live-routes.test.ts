@@ -117,7 +117,7 @@ test("what makes no sense is refused before anybody is asked", async () => {
   assert.deepEqual(calls, []);
   const portable = async (): Promise<unknown> =>
     liveRoutes(null)["GET /v1/stacks"]?.(request(undefined));
-  await assert.rejects(portable, /portable mode has no agents/);
+  await assert.rejects(portable, /this service has no agents/);
 });
 
 test("a debugger's lines go both ways until one of them ends", async () => {

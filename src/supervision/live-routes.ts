@@ -155,7 +155,7 @@ function debug(live: ControlledLive, { body }: ControlRequest): ControlAnswer {
 
 function present(live: ControlledLive | null): ControlledLive {
   if (live !== null) return live;
-  throw new ControlRequestError(501, "portable mode has no agents; they need Linux");
+  throw new ControlRequestError(501, "this service has no agents");
 }
 
 function workerOf(live: ControlledLive, worker: unknown): number {

@@ -68,7 +68,7 @@ export function traceRoutes(traces: ControlledTraces | null): ControlRoutes {
 
 function present(traces: ControlledTraces | null): ControlledTraces {
   if (traces !== null) return traces;
-  throw new ControlRequestError(501, "portable mode has no traces; they need Linux");
+  throw new ControlRequestError(501, "this service has no traces");
 }
 
 function start(

@@ -1,7 +1,6 @@
 /** Starts the agent: a thread that watches this process's main thread (`src/agent`). */
 import { Worker } from "node:worker_threads";
-import { entryUrl } from "../base/mod.ts";
-import { AGENT_OPTIONS } from "./agent-options.ts";
+import { AGENT_OPTIONS, entryUrl } from "../base/mod.ts";
 import { closeDescriptor, setCloseOnExec } from "../os/mod.ts";
 
 /** What the keeper gives a worker for it: the agent's end of a stream socket. */

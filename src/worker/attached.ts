@@ -5,6 +5,6 @@
 import { TraceDesk } from "./trace-desk.ts";
 
 /** It closes when the agent says that it is over. */
-export function openDesk(): void {
-  new TraceDesk(0).open();
+export function openDesk(worker: number): void {
+  new TraceDesk(worker).open();
 }

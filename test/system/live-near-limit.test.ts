@@ -30,9 +30,7 @@ describe("--heapsnapshot-near-heap-limit", () => {
       await waitFor("the report", () => service.stderr.includes("crash report: "));
       const shown = await service.control("crashes", "show");
       const page = String(shown.stdout);
-      const path = /heap snapshots, for Chrome DevTools\n {2}(\/\S+\.heapsnapshot)/.exec(
-        shown.stdout,
-      );
+      const path = /heap snapshots, for Chrome DevTools\n {2}(\/\S+\.heapsnapshot)/.exec(page);
       assert.ok(path?.[1] !== undefined, `${page}\n${service.describe()}`);
       assert.equal(statSync(path[1]).mode & 0o777, 0o600);
       const text = readFileSync(path[1], "latin1");
