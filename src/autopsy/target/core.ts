@@ -156,6 +156,8 @@ function partsOf(elf: ElfFile, notes: CoreNotes): Parts {
   addUnlisted(notes.files, mappings, absent);
   const sorted = mappings.toSorted((a, b) => a.start - b.start);
   const remarks = missingBytes > 0 ? [truncated(missingBytes, source.size)] : [];
+  const lost = elf.missingPrograms;
+  if (lost > 0) remarks.push(`the core file is cut off within its headers: ${lost} are missing`);
   return {
     regions: regions.toSorted((a, b) => a.start - b.start),
     mappings: sorted,

@@ -81,6 +81,8 @@ export class ElfFile {
   readonly entry: number;
   readonly programs: readonly ProgramHeader[];
   readonly sections: readonly Section[];
+  /** Program headers that the file should have and does not: it ends within them. */
+  #missingPrograms = 0;
   #symbols: SymbolTable | null = null;
   #buildId: string | null | undefined;
 
@@ -101,6 +103,11 @@ export class ElfFile {
 
   get path(): string {
     return this.source.path;
+  }
+
+  /** So many program headers are not there: the file is cut off before their end. */
+  get missingPrograms(): number {
+    return this.#missingPrograms;
   }
 
   section(name: string): Section | null {
@@ -181,6 +188,7 @@ export class ElfFile {
         align: unsigned64(bytes, at + 48),
       });
     }
+    this.#missingPrograms = count - programs.length;
     return programs;
   }
 
