@@ -1,5 +1,6 @@
 /** Every point of `holdfast probes` fires, with every argument that it says it has. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import net from "node:net";
 import { describe, it } from "node:test";
 import { POINTS } from "../../src/trace/mod.ts";
@@ -9,13 +10,20 @@ import { app } from "./support/paths.ts";
 import { startService } from "./support/service.ts";
 import { waitFor } from "./support/wait.ts";
 
+const entry = app("live/points.cjs");
+
+function lineOf(text: string): number {
+  const lines = readFileSync(entry, "utf8").split("\n");
+  return lines.findIndex((line) => line.trim() === text) + 1;
+}
+
 /** What stands for what may be written there. */
 const WRITTEN: Readonly<Record<string, string>> = {
   "tick:<duration>": "tick:100ms",
   "profile:<n>hz": "profile:50hz",
   "dc:<channel>": "dc:http.server.request.start",
   "user:<name>": "user:points:made",
-  "line:<file>:<n>": "line:points.cjs:74",
+  "line:<file>:<n>": `line:points.cjs:${lineOf("return doubled;")}`,
   "fn:<module>.<path>:entry": "fn:JSON.stringify:entry",
   "fn:<module>.<path>:return": "fn:points.helper:return",
 };
@@ -39,10 +47,10 @@ function expectedOf({ form, variables }: (typeof POINTS)[number]): readonly Expe
   return all;
 }
 
-describe("holdfast trace: every point, with what it tells", { concurrency: 3 }, () => {
+describe("holdfast trace: every point, with what it tells", { concurrency: 2 }, () => {
   for (const node of [22, 24, 26] as const) {
     it(`under Node ${node}`, async (t) => {
-      const service = await startService(t, { entry: app("live/points.cjs"), workers: 1, node });
+      const service = await startService(t, { entry, workers: 1, node });
       const points = POINTS.filter(({ form }) => !NOT_HERE.includes(form));
       const program = points.map((point) => {
         const statements = expectedOf(point).map(({ statement }) => statement);

@@ -64,7 +64,7 @@ async function everything() {
   Readable.from([Buffer.alloc(10), "twenty"])
     .pipe(pass)
     .resume();
-  await sleep(10);
+  await sleep(300); // whoever asks again and again leaves time for others
   helper(count);
   globalThis.kept = Array.from({ length: 200_000 }, (_, at) => ({ at })); // garbage, next time
   count += 1;
