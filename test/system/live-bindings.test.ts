@@ -7,7 +7,7 @@ import { app } from "./support/paths.ts";
 import { startService } from "./support/service.ts";
 import { waitFor } from "./support/wait.ts";
 
-describe("functions that nobody exports", { concurrency: 3 }, () => {
+describe("functions that nobody exports", { concurrency: 2 }, () => {
   for (const node of [22, 24, 26] as const) {
     it(`replaced where they are bound, and back again, Node ${node}`, async (t) => {
       const service = await startService(t, { entry: app("live/bindings.mjs"), workers: 1, node });

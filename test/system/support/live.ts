@@ -28,6 +28,8 @@ interface Line {
   }[];
 }
 
+const START_LIMIT_MS: number = 3 * DEADLINE_MS;
+
 export class LiveTrace {
   readonly child: ChildProcess;
   readonly lines: Line[] = [];
@@ -57,15 +59,21 @@ export class LiveTrace {
   /** Traces all workers that are ready; waits until they have the program. */
   static async start(owner: Owner, service: Service, ...args: string[]): Promise<LiveTrace> {
     const trace = new LiveTrace(owner, service, args);
-    await trace.waitFor("a first round", ({ event, workers }) => {
+    const isFirst = ({ event, workers }: Line): boolean => {
       return event === "aggregations" && workers !== 0;
-    });
+    };
+    // a command line starts first, on a machine that may be very busy
+    await trace.waitFor("a first round", isFirst, START_LIMIT_MS);
     return trace;
   }
 
-  waitFor(what: string, holds: (line: Line) => boolean): Promise<Line> {
+  waitFor(
+    what: string,
+    holds: (line: Line) => boolean,
+    deadlineMs: number = DEADLINE_MS,
+  ): Promise<Line> {
     const probe = (): Line | undefined => this.lines.findLast((line) => holds(line));
-    return waitFor(what, probe, DEADLINE_MS, () => this.describe());
+    return waitFor(what, probe, deadlineMs, () => this.describe());
   }
 
   /** Waits until the row of an aggregation has this value (or so many in its buckets). */
