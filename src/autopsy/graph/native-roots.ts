@@ -19,10 +19,13 @@ const NATIVE_ROOTS_MAX = 8_000_000;
 const RED_ZONE_BYTES = 128;
 const PAGE_BYTES = 4096;
 const READ_BYTES = 1024 * 1024;
+/** 1 GiB of one mapping that is not there: what says how long it is, is damaged. */
+const MISSING_PAGES_MAX = 262_144;
 
 const UNKNOWN_MALLOC =
   "what native code has given back to malloc cannot be told from what it uses (made for glibc): " +
   "garbage of the last collections may count as alive";
+const ABSENT = "what is alive may count as garbage: too little is there of the memory from";
 const TOO_MANY =
   `native memory refers to more than ${NATIVE_ROOTS_MAX} objects, of which the rest is left out: ` +
   `what is alive may count as garbage`;
@@ -50,23 +53,25 @@ export function* nativeRoots(target: Target, heap: Heap): Generator<unknown, Nat
   const ignored = RangeList.of([...malloc.free, ...dead]);
   yield ignored;
   const pages = RangeList.of(heap.pages.map(({ start, areaEnd: end }) => ({ start, end })));
-  for (const mapping of target.mappings) {
-    if (mapping.isWritable && mapping.presentBytes > 0)
-      yield* scanMapping(target, mapping, pages, ignored, add);
-  }
   const remarks: string[] = [];
+  for (const mapping of target.mappings) {
+    if (!mapping.isWritable || mapping.presentBytes === 0) continue;
+    const isWhole = yield* scanMapping(target, mapping, pages, ignored, add);
+    if (!isWhole) remarks.push(`${ABSENT} 0x${mapping.start.toString(16)} on`);
+  }
   if (!malloc.isWhole) remarks.push(UNKNOWN_MALLOC);
   if (addresses.size >= NATIVE_ROOTS_MAX) remarks.push(TOO_MANY);
   return { addresses, remarks };
 }
 
+/** @returns false when it was given up */
 function* scanMapping(
   { memory, threads }: Target,
   { start, end: mappingEnd, presentBytes }: Mapping,
   pages: RangeList,
   ignored: RangeList,
   add: (address: number) => void,
-): Generator<unknown, void> {
+): Generator<unknown, boolean> {
   // of a core, the beginning of a mapping is there; where it ends may be absurd
   const end = Math.min(mappingEnd, start + presentBytes);
   // of a stack, what functions that have returned left below its pointer is nobody's
@@ -77,6 +82,7 @@ function* scanMapping(
   const used = Math.floor((stack?.registers?.sp ?? start) / 8) * 8;
   const piece = Buffer.alloc(Math.min(READ_BYTES, end - start));
   let next = ignored.after(start);
+  let missing = 0;
   for (let at = Math.max(start, used - RED_ZONE_BYTES); at < end;) {
     const page = pages.after(at);
     if (pages.startOf(page) <= at) {
@@ -94,6 +100,9 @@ function* scanMapping(
     }
     yield at;
     // behind a page that is not there, others may be
+    if (there < bytes.length) missing += 1;
+    if (missing > MISSING_PAGES_MAX) return false;
     at += there === bytes.length ? there : there + PAGE_BYTES - ((at + there) % PAGE_BYTES);
   }
+  return true;
 }

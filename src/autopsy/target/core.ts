@@ -141,7 +141,7 @@ function partsOf(elf: ElfFile, notes: CoreNotes): Parts {
     }
     // Linux writes all of a mapping in which a page was changed: the rest is as in the file
     const isFromFile = fileBytes < memoryBytes && file !== null;
-    if (isFromFile) absent.push({ start: address + fileBytes, end, file });
+    if (isFromFile) absent.push({ start: address + fileBytes, end: Math.min(end, file.end), file });
     mappings.push({
       start: address,
       end,
@@ -150,7 +150,8 @@ function partsOf(elf: ElfFile, notes: CoreNotes): Parts {
       isReadable: (flags & PF_R) !== 0,
       isWritable: (flags & PF_W) !== 0,
       isExecutable: (flags & PF_X) !== 0,
-      presentBytes: isFromFile ? memoryBytes : there,
+      // what the header says may be absurd
+      presentBytes: isFromFile ? Math.max(there, Math.min(end, file.end) - address) : there,
     });
   }
   addUnlisted(notes.files, mappings, absent);
