@@ -27,6 +27,8 @@ export class TraceDesk {
     return new TraceRuntime();
   });
   #runtime: TraceRuntime | null = null;
+  /** Then Node cannot load it in an interrupt as well: whoever asks so asks again. */
+  #isLoading = false;
   /** Kept, as a channel lives as long as somebody holds it. */
   readonly #interrupts = channel(TRACE_CHANNEL);
   /** Of the traces that are on, by their number. */
@@ -43,6 +45,7 @@ export class TraceDesk {
   }
 
   async carryOut(message: TraceMessage): Promise<unknown> {
+    this.#isLoading = true;
     this.#runtime ??= await this.#load();
     return this.#answer(this.#runtime, message);
   }
@@ -59,6 +62,7 @@ export class TraceDesk {
     try {
       if (interrupt.isOver === true) this.#close();
       if (interrupt.asked === undefined) return;
+      if (this.#runtime === null && this.#isLoading) return;
       this.#runtime ??= loadNow();
       interrupt.answer = toJson(this.#answer(this.#runtime, interrupt.asked));
     } catch (error) {
