@@ -18,5 +18,5 @@ const server = http.createServer((request, response) => {
 });
 
 server.listen(Number(process.env.PORT ?? 8080), () => {
-  console.log(`listening on ${server.address().port}`);
+  console.log(`listening on ${server.address().port}, pid ${process.pid}`);
 });
