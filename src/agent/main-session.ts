@@ -57,15 +57,22 @@ export class MainSession {
 
   /**
    * Sends a message of the Chrome DevTools Protocol to the main thread.
+   * @param onAnswer called before any event that follows the answer
    * @throws Error when it says no, or does not answer in time.
    */
-  post(method: string, parameters: object = {}, limitMs: number = POST_LIMIT_MS): Promise<unknown> {
+  post(
+    method: string,
+    parameters: object = {},
+    limitMs: number = POST_LIMIT_MS,
+    onAnswer: () => void = () => undefined,
+  ): Promise<unknown> {
     const session = this.#connect();
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const late = new Error(`the main thread did not answer ${method} within ${limitMs} ms`);
     const timer = setTimeout(() => reject(late), limitMs);
     // the method is one that is called on its session, and takes what the protocol says
     (session.post as Post).call(session, method, parameters, (error, result) => {
+      onAnswer();
       if (error === null) resolve(result);
       else reject(new Error(`${method}: ${error.message}`, { cause: error }));
     });
@@ -105,10 +112,16 @@ export class MainSession {
   }
 
   /** Waits for the next pause; for a step that was asked for. Null: it did not come in time. */
-  nextPause(limitMs: number): Promise<Debugger.PausedEventDataType | null> {
+  nextPause(
+    limitMs: number,
+    onPause: () => void = () => undefined,
+  ): Promise<Debugger.PausedEventDataType | null> {
     const { promise, resolve } = Promise.withResolvers<Debugger.PausedEventDataType | null>();
     const timer = setTimeout(() => resolve(null), limitMs);
-    this.#onPaused = resolve;
+    this.#onPaused = (paused) => {
+      onPause();
+      resolve(paused);
+    };
     return promise.finally(() => {
       clearTimeout(timer);
       this.#onPaused = null;
@@ -118,14 +131,18 @@ export class MainSession {
   async #hold<T>(look: (held: Held) => Promise<T>, limitMs: number): Promise<T | null> {
     await this.#released;
     this.#scripts = new Map();
-    const next = this.nextPause(limitMs);
+    // V8 tells of a pause that is there already before it has answered `enable`, and of ours after
+    let isEnabled = false;
+    let wasPaused = false;
+    const next = this.nextPause(limitMs, () => (wasPaused = !isEnabled));
     try {
       // not awaited one by one: where nothing is answered, each would wait for its limit
-      const enabled = this.post("Debugger.enable", {}, limitMs);
+      const enabled = this.post("Debugger.enable", {}, limitMs, () => (isEnabled = true));
       const asked = this.post("Debugger.pause", {}, limitMs);
       const [paused] = await Promise.all([next, settled(enabled), settled(asked)]);
       if (paused === null) return null;
-      const isOurs = paused.reason === "other" && (paused.hitBreakpoints ?? []).length === 0;
+      const isPlain = paused.reason === "other" && (paused.hitBreakpoints ?? []).length === 0;
+      const isOurs = isPlain && !wasPaused;
       try {
         return await look({ paused, isOurs, scripts: this.#scripts });
       } finally {

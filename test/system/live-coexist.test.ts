@@ -1,0 +1,71 @@
+/** The agent beside other debuggers: it looks while they hold the worker, and lets nothing go. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { describe, it } from "node:test";
+import { Debugger } from "./support/debugger.ts";
+import { get } from "./support/load.ts";
+import { CLI, app, nodeBinary } from "./support/paths.ts";
+import { cleanEnvironment } from "./support/run.ts";
+import { startService } from "./support/service.ts";
+import type { Owner, Service } from "./support/service.ts";
+import { waitFor } from "./support/wait.ts";
+
+async function attached(t: Owner, service: Service): Promise<Debugger> {
+  const child = spawn(nodeBinary(), [CLI, "debug", "--name", service.name, "--json"], {
+    env: cleanEnvironment({ HOLDFAST_RUNTIME_DIR: service.runtimeDir }),
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  t.after(async () => {
+    child.kill("SIGINT");
+    await new Promise((resolve) => child.once("close", resolve));
+  });
+  let output = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));
+  await waitFor("the bridge listens", () => output.includes("\n"));
+  return Debugger.open((JSON.parse(output) as { webSocketUrl: string }).webSocketUrl);
+}
+
+async function textOf(service: Service, ...args: string[]): Promise<string> {
+  const { stdout, stderr } = await service.control("stacks", ...args);
+  return `${String(stdout)}${String(stderr)}`;
+}
+
+describe("a debugger that holds the worker", () => {
+  for (const node of [22, 24, 26] as const) {
+    it(`is seen, and not let go by stacks and profiles, Node ${node}`, async (t) => {
+      const entry = app("live/stall-shapes.cjs");
+      const service = await startService(t, { entry, workers: 1, node });
+      const target = await service.target();
+      const tool = await attached(t, service);
+      await tool.post("Debugger.enable");
+      await tool.post("Debugger.pause");
+      let isAnswered = false;
+      const waiting = get(target, "/").finally(() => (isAnswered = true));
+      await tool.event("Debugger.paused");
+      for (let look = 0; look < 2; look += 1) {
+        assert.match(await textOf(service, "0"), /worker 0 \(pid \d+\): held by a debugger/);
+      }
+      const still = await tool.post("Runtime.evaluate", { expression: "1" });
+      assert.equal(still.result?.result?.value, 1);
+      assert.equal(isAnswered, false, "it is held until its debugger lets it go");
+      await tool.post("Debugger.resume");
+      assert.equal((await waiting).status, 200);
+      tool.close();
+    });
+
+    it(`and so is one of the application's own, Node ${node}`, async (t) => {
+      const entry = app("live/inspected.cjs");
+      const flags = ["--json", "--stall-warn", "300ms"];
+      const service = await startService(t, { entry, flags, workers: 1, node });
+      const target = await service.target();
+      const stopped = get(target, "/stops");
+      const record = /makes no progress.*a debugger of somebody else's holds it/;
+      await waitFor("the stall is logged", () => record.test(service.stderr));
+      const { stoodMs } = JSON.parse((await stopped).text) as { stoodMs: number };
+      assert.ok(stoodMs >= 890, `${stoodMs} ms: it was let go too early`);
+      const { pauses } = JSON.parse((await get(target, "/pauses")).text) as { pauses: number };
+      assert.equal(pauses, 1);
+      assert.match(await textOf(service, "0"), /worker 0 \(pid \d+\): idle/);
+    });
+  }
+});
