@@ -33,7 +33,7 @@ const objects: AutopsyVerb = {
     const [part = ""] = args.words;
     const rows = census.rows.filter(({ name }) => name.includes(part));
     const limit = limitOf(objects, args);
-    const { objects: count, bytes } = census.walk;
+    const { skippedBytes, objects: count, bytes } = census.walk;
     const sum = (of: (row: CensusRow) => number): number =>
       census.rows.reduce((total, row) => total + of(row), 0);
     const remarks = [
@@ -41,6 +41,9 @@ const objects: AutopsyVerb = {
         ? `${count} objects, ${bytes} bytes; garbage that is not collected yet is among them`
         : `${sum((row) => row.count)} objects, ${sum((row) => row.bytes)} bytes are alive at most, ` +
           `of ${count} objects, ${bytes} bytes`,
+      ...(skippedBytes > 0 && heap.remarks.length === 0
+        ? [`${skippedBytes} bytes of the heap were passed over`]
+        : []),
       ...(live?.remarks ?? []),
     ];
     if (args.flags["shapes"] === true) return shapesTable(session, rows, limit, remarks);

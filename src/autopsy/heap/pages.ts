@@ -46,8 +46,9 @@ export function findPages(target: Target, view: HeapView): readonly HeapPage[] {
     const end = Math.min(mapping.end, mapping.start + mapping.presentBytes);
     for (let at = first; at + HEADER_BYTES <= end;) {
       const page = pageAt(target, view.layout.stated, at, mapping.isExecutable);
-      const endMost = ends[index] ?? end;
-      if (page !== null && page.areaStart < endMost && hasObject(view, page))
+      // a small page is whole, whether its end was touched yet or not
+      const endMost = Math.max(ends[index] ?? end, at + PAGE_BYTES);
+      if (page !== null && hasObject(view, page))
         pages.push({ ...page, areaEnd: Math.min(page.areaEnd, endMost) });
       at = page === null ? at + PROBE_BYTES : nextProbe(page);
     }
