@@ -38,7 +38,7 @@ export {
   PACKET_RETAIN,
   PACKET_TRACE,
 } from "./messages.ts";
-export { deadlineOf } from "./request-patterns.ts";
+export { deadlineOf, flowOrders, hasDeadlines, pipeLimits } from "./flow-orders.ts";
 export { readCgroupLimits, usableCpuCount } from "./machine.ts";
 export type { CgroupLimits } from "./machine.ts";
 export { didYouMean, nearestName } from "./nearest.ts";

@@ -11,8 +11,8 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { entryUrl } from "../base/mod.ts";
-import type { ExitInfo, FlowOrders, ResolvedConfig, WorkerIdentity } from "../base/mod.ts";
+import { entryUrl, flowOrders } from "../base/mod.ts";
+import type { ExitInfo, WorkerIdentity } from "../base/mod.ts";
 import { closeDescriptor, socketPair, streamPair } from "../os/mod.ts";
 import { WorkerOutput, heapFlags, nearLimitFlags } from "../supervision/mod.ts";
 import type { Version, WorkerSinks } from "../supervision/mod.ts";
@@ -116,11 +116,6 @@ export class WorkerProcess {
   flush(): Promise<void> {
     return this.#output.flush();
   }
-}
-
-function flowOrders(config: ResolvedConfig): FlowOrders {
-  const { gate, deadlineMs, deadlinesMs, pipeStallMs, pipeDestroyMs } = config;
-  return { gate, deadlineMs, deadlinesMs, pipeStallMs, pipeDestroyMs };
 }
 
 function start(

@@ -10,7 +10,7 @@
 import cluster from "node:cluster";
 import type { Worker } from "node:cluster";
 import { fileURLToPath } from "node:url";
-import { entryUrl } from "../base/mod.ts";
+import { entryUrl, flowOrders, hasDeadlines, pipeLimits } from "../base/mod.ts";
 import type { Environment, ExitInfo, WorkerIdentity } from "../base/mod.ts";
 import { WorkerOutput, heapFlags, nearLimitFlags } from "../supervision/mod.ts";
 import type { Version, WorkerSinks } from "../supervision/mod.ts";
@@ -19,6 +19,7 @@ import { MESSAGE_COMMAND, WORKER_VARIABLE, parseMessage } from "./worker-message
 import type { Beat, Order, WorkerStart } from "./worker-messages.ts";
 
 const PRELOAD = fileURLToPath(entryUrl(import.meta.url, "./preload.cts"));
+const FLOW_GUARD = fileURLToPath(entryUrl(import.meta.url, "./flow-guard.ts"));
 
 export interface WorkerOrder extends WorkerIdentity {
   readonly heapLimitBytes: number;
@@ -150,7 +151,11 @@ function fork(order: WorkerOrder, { config, environment }: Version, atOnce: numb
   const options = config.env["NODE_OPTIONS"] ?? environment["NODE_OPTIONS"] ?? "";
   const heap = [...heapFlags(heapLimitBytes, config.nodeArgs, options), ...nearLimitFlags(config)];
   const ours = [...heap, "--require", PRELOAD];
-  const start: WorkerStart = { index, beatIntervalMs, atOnce, agent };
+  const orders = flowOrders(config);
+  const isBounded = orders.gate !== "off" && orders.gate !== "observe";
+  const asks = isBounded || hasDeadlines(orders) || pipeLimits(orders) !== null;
+  const flow = asks ? { module: FLOW_GUARD, orders } : null;
+  const start: WorkerStart = { index, beatIntervalMs, atOnce, agent, flow };
   cluster.setupPrimary({
     exec: config.entry,
     args: [...config.args],

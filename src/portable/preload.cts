@@ -15,6 +15,7 @@
 import type { BeatListener, Order, Told, WorkerStart } from "./worker-messages.ts" with {
   "resolution-mode": "import",
 };
+import type * as FlowGuard from "./flow-guard.ts" with { "resolution-mode": "import" };
 import type { ServerResponse } from "node:http";
 import type { Server } from "node:net";
 
@@ -74,11 +75,18 @@ function startWorker(start: WorkerStart): void {
   const draining = new Draining(servers, requests);
   const beat = startBeating(start.beatIntervalMs, servers, requests);
   draining.listen();
-  servers.watch(start.index, channel, () => {
+  const guard = start.flow === null ? () => undefined : startFlow(start.flow);
+  servers.watch(start.index, channel, guard, () => {
     beat(); // where it listens is known when it is ready
     tell({ type: "listening" });
   });
   if (start.agent !== null) startAgent(start.agent, start.index);
+}
+
+/** What bounds the application's work, in the same process: loaded where it is asked for. */
+function startFlow({ module, orders }: NonNullable<WorkerStart["flow"]>): (server: object) => void {
+  const loaded = require(module) as typeof FlowGuard; // our own, beside this one
+  return loaded.guardWorker(orders);
 }
 
 /** A thread that answers while the main thread cannot; see `src/agent`. */
@@ -119,11 +127,17 @@ class Servers {
   #accepted = 0;
 
   /** Tells of every server and socket that listens from now on. */
-  watch(index: number, channel: ChannelControl, onListening: () => void): void {
+  watch(
+    index: number,
+    channel: ChannelControl,
+    guard: (server: object) => void,
+    onListening: () => void,
+  ): void {
     const cluster = process.getBuiltinModule("node:cluster") as unknown as ClusterModule;
     if (cluster.worker !== undefined) cluster.worker.id = index + 1; // as in full mode
     const getServer = cluster._getServer.bind(cluster);
     cluster._getServer = (server, options, answered) => {
+      guard(server);
       channel.refCounted(); // while the answer is awaited the process stays
       getServer(server, options, (error, handle, ...rest) => {
         channel.unrefCounted();

@@ -11,6 +11,7 @@
  * The application sees nothing of these: messages whose `cmd` begins with `NODE_` are not given to
  * `process.on("message")` (lib/internal/child_process.js).
  */
+import type { FlowOrders } from "../base/mod.ts";
 import type { AgentStart } from "./agents.ts";
 import type { WorkerFigures } from "../supervision/mod.ts";
 
@@ -29,6 +30,8 @@ export interface WorkerStart {
   readonly atOnce: readonly number[];
   /** Null: it gets none. */
   readonly agent: AgentStart | null;
+  /** Null: nothing is bounded. `module`: path of flow-guard.ts. */
+  readonly flow: { readonly module: string; readonly orders: FlowOrders } | null;
 }
 
 export interface BeatListener {

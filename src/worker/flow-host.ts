@@ -14,7 +14,7 @@ import type { IncomingMessage, Server } from "node:http";
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
-import { deadlineOf, entryUrl } from "../base/mod.ts";
+import { deadlineOf, entryUrl, hasDeadlines, pipeLimits } from "../base/mod.ts";
 import type { FlowOrders } from "../base/mod.ts";
 import type * as FlowModule from "../flow/mod.ts";
 import type { Gate, SlowPeers } from "../flow/mod.ts";
@@ -44,6 +44,7 @@ interface HeldSocket {
 export class FlowHost {
   readonly #context: WorkerContext;
   readonly #orders: FlowOrders;
+  readonly #hasDeadlines: boolean;
   readonly #guarded = new WeakSet<Server>();
   #table: WorkTable | null = null;
   #answer: ((question: unknown) => void) | null = null;
@@ -59,6 +60,7 @@ export class FlowHost {
   constructor(context: WorkerContext, orders: FlowOrders) {
     this.#context = context;
     this.#orders = orders;
+    this.#hasDeadlines = hasDeadlines(orders);
     if (orders.gate === "observe") {
       context.lateMs = OBSERVED_WAIT_MS;
       context.onWaited = () => (this.#isLate = true);
@@ -67,13 +69,8 @@ export class FlowHost {
       this.#answer ??= this.#load().tableOffer(this.#workTable());
       this.#answer(question);
     });
-    if (orders.pipeStallMs > 0 || orders.pipeDestroyMs > 0) this.#watchPipes();
+    this.#watchPipes();
     if (orders.gate === "observe" && !this.#hasDeadlines) this.#watchOutbound();
-  }
-
-  get #hasDeadlines(): boolean {
-    const { deadlineMs, deadlinesMs } = this.#orders;
-    return deadlineMs > 0 || Object.keys(deadlinesMs).length > 0;
   }
 
   #load(): Flow {
@@ -91,12 +88,10 @@ export class FlowHost {
   }
 
   #watchPipes(): void {
-    const { pipeStallMs, pipeDestroyMs } = this.#orders;
-    const stallMs = pipeStallMs > 0 ? pipeStallMs : pipeDestroyMs;
-    const destroyMs = pipeDestroyMs > 0 ? Math.max(stallMs, pipeDestroyMs) : Infinity;
+    const limits = pipeLimits(this.#orders);
+    if (limits === null) return;
     this.#load().watchdog({
-      stallMs,
-      destroyMs,
+      ...limits,
       onStall: ({ pipe, why, culprit, forMs, bufferedBytes, site }) => {
         const stall = { pipe, why, culprit, forMs, bufferedBytes, site };
         this.#context.send({ type: "pipe-stalled", stall });

@@ -118,4 +118,19 @@ describe("work of an unmodified application", () => {
     }
     await waitFor("nothing in flight", async () => (await report(service)).items.length === 0);
   });
+
+  for (const node of [22, 24, 26] as const) {
+    it(`in portable mode too it is bounded, on Node ${node}`, async (t) => {
+      const flags = ["--portable", "--gate", "1", "--deadline", "3s"];
+      const service = await startService(t, { entry, workers: 1, flags, node });
+      const target = await service.target();
+      const asked = Array.from({ length: 3 }, () => get(target, "/http"));
+      const responses = await Promise.all(asked);
+      const statuses = responses.map(({ status }) => status);
+      assert.deepEqual(
+        statuses.toSorted((a, b) => a - b),
+        [503, 503, 504],
+      );
+    });
+  }
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { deadlineOf } from "./request-patterns.ts";
+import { deadlineOf, pipeLimits } from "./flow-orders.ts";
 
 const orders = {
   deadlineMs: 1000,
@@ -24,4 +24,19 @@ describe("the deadline of a request", () => {
   it("is none where none is said", () => {
     assert.equal(deadlineOf({ method: "GET", url: "/" }, { deadlineMs: 0, deadlinesMs: {} }), null);
   });
+});
+
+describe("limits of pipes", () => {
+  const orders = { gate: "off", deadlineMs: 0, deadlinesMs: {} } as const;
+  for (const [pipeStallMs, pipeDestroyMs, limits] of [
+    [0, 0, null],
+    [5, 0, { stallMs: 5, destroyMs: Number.POSITIVE_INFINITY }],
+    [0, 7, { stallMs: 7, destroyMs: 7 }],
+    [5, 7, { stallMs: 5, destroyMs: 7 }],
+    [9, 7, { stallMs: 9, destroyMs: 9 }],
+  ] as const) {
+    it(`of ${pipeStallMs} and ${pipeDestroyMs} ms`, () => {
+      assert.deepEqual(pipeLimits({ ...orders, pipeStallMs, pipeDestroyMs }), limits);
+    });
+  }
 });
