@@ -2,7 +2,8 @@
  * The project's commands. Plain JavaScript without dependencies, because in a fresh clone it is
  * what installs them: it runs under any Node >= 20, everything that it starts under the pinned one.
  *
- *   npm start | test | run ok|build|units|system|servers|faults|bench  ->  node scripts/dev.mjs <command>
+ *   npm start | test | run ok|build|units|system|servers|faults|bench
+ *     -> node scripts/dev.mjs <command>
  */
 import { spawnSync } from "node:child_process";
 import {

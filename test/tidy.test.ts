@@ -15,6 +15,7 @@ const SPAWN_EDGES: readonly string[] = [
   "src/dumper/main.ts -> src/dumper/dump-thread.ts",
   "src/keeper/reactor-process.ts -> src/reactor/main.ts",
   "src/keeper/worker-process.ts -> src/worker/preload.cts",
+  "src/portable/cluster-worker.ts -> src/portable/flow-guard.ts",
   "src/portable/cluster-worker.ts -> src/portable/preload.cts",
   "src/reactor/cores.ts -> src/dumper/main.ts",
   "src/reactor/debug-signal.ts -> src/cli/debug-signal.ts",

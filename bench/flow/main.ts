@@ -1,5 +1,5 @@
 /**
- * What accounts and gates cost: CPU time and memory for each pass, medians of rounds in one process.
+ * What accounts and gates cost: CPU time and memory of a pass, medians of rounds in one process.
  *
  *   npm run bench -- flow
  */
