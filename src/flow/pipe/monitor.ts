@@ -1,9 +1,9 @@
 /**
- * Looks at all pipes of this process once a second: which of them have not moved, and why. Holds
+ * Looks at all pipes of this process twice a second: which of them have not moved, and why. Holds
  * no stream: a pipe that is garbage collected before it has ended is found by that.
  *
  * ```
- *   add --> [ each second: moved? ] --> settled
+ *   add --> [ at each look: moved? ] --> settled
  *                 | not for stallMs          \
  *                 +--> stalled: named, told --+--> destroyed after destroyMs
  *   streams collected, not settled --> "collected-unsettled"
@@ -62,7 +62,7 @@ export interface Inspector {
 }
 
 const STREAMS: Inspector = { mark: progressMark, diagnose };
-const LOOK_MS = 1000;
+const LOOK_MS = 500;
 const SITE_FRAMES = 12;
 /** Files of ours and of Node's are not where a pipe was made. */
 const NOT_A_SITE = /\bnode:|[/\\]flow[/\\]pipe[/\\](?:monitor|pipe|watchdog|web-streams)\.[jt]s/;

@@ -1,7 +1,7 @@
 /**
  * Finds pipes that stand still although they were made with plain Node: `pipeline`, `pipe`,
- * `pipeTo`, `pipeThrough`, and responses that nobody reads. Says which, why, since when, how much they hold and
- * where they were made.
+ * `pipeTo`, `pipeThrough`, and responses that nobody reads. Says which, why, since when, how much
+ * they hold and where they were made.
  */
 import { createRequire, syncBuiltinESMExports } from "node:module";
 import stream from "node:stream";
