@@ -43,7 +43,7 @@ export class Asks {
   readonly #send: (message: AgentToReactor) => void;
   readonly #session: MainSession = new MainSession();
   readonly #maps: SourceMaps = new SourceMaps();
-  readonly #profiles: Profiles = new Profiles(this.#session);
+  readonly #profiles: Profiles = new Profiles(this.#session, this.#maps);
   readonly #patches: Patches = new Patches(this.#session);
   readonly #watches: Watches = new Watches();
   readonly #open = new Map<number, Ask>();

@@ -2,8 +2,11 @@
  * Profiles of the main thread: where its time goes, who allocates. Started and stopped through the
  * inspector, so that a thread that spins is profiled as well.
  */
+import type { Runtime } from "node:inspector";
+import { pathToFileURL } from "node:url";
 import type { AgentRequest } from "../base/mod.ts";
 import type { MainSession } from "./main-session.ts";
+import type { SourceMaps } from "./source-maps.ts";
 
 /** A part of the profile's text; far below what a line may have. */
 const PART_CHARACTERS: number = 64 * 1024;
@@ -41,13 +44,27 @@ function stepsOf({ what, interval }: ProfileRequest): Steps {
   return { start, stop: "HeapProfiler.stopSampling", domain: "HeapProfiler" };
 }
 
+/** Of a CPU profile a list of nodes, of a heap profile a tree: what of them names places. */
+interface ProfileTree {
+  readonly nodes?: readonly ProfileNode[];
+  readonly head?: ProfileNode;
+}
+
+interface ProfileNode {
+  readonly callFrame: Runtime.CallFrame;
+  readonly children?: readonly (ProfileNode | number)[];
+  readonly positionTicks?: { line: number }[];
+}
+
 /** See the file's docstring. */
 export class Profiles {
   readonly #session: MainSession;
+  readonly #maps: SourceMaps;
   #running: string | null = null;
 
-  constructor(session: MainSession) {
+  constructor(session: MainSession, maps: SourceMaps) {
     this.#session = session;
+    this.#maps = maps;
   }
 
   /** Profiles until `ended` resolves; hands the profile over in parts. */
@@ -66,6 +83,7 @@ export class Profiles {
       const { profile } = (await this.#session.post(stop, {}, STOP_LIMIT_MS)) as {
         profile: unknown;
       };
+      await this.#toSources(profile as ProfileTree);
       const text = JSON.stringify(profile);
       for (let at = 0; at < text.length; at += PART_CHARACTERS) {
         onPart({ text: text.slice(at, at + PART_CHARACTERS) });
@@ -74,6 +92,26 @@ export class Profiles {
     } finally {
       this.#running = null;
       await this.#session.post(`${domain}.disable`).catch(() => undefined); // it has ended anyway
+    }
+  }
+
+  /** Places of code that has a source map become those of its source. */
+  async #toSources({ nodes = [], head }: ProfileTree): Promise<void> {
+    const scripts = await this.#session.enabled((found) => Promise.resolve(new Map(found)));
+    const queue = [...nodes, ...(head === undefined ? [] : [head])];
+    for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
+      const { callFrame, children = [], positionTicks = [] } = node;
+      queue.push(...children.filter((child) => typeof child !== "number"));
+      const script = scripts.get(callFrame.scriptId);
+      if (script === undefined || script.sourceMapUrl === "") continue;
+      const { lineNumber, columnNumber } = callFrame;
+      const at = this.#maps.position(script, lineNumber, columnNumber);
+      for (const tick of positionTicks) {
+        const place = this.#maps.position(script, tick.line - 1, 0);
+        if (place.file === at.file) tick.line = place.line;
+      }
+      const url = at.file.startsWith("/") ? pathToFileURL(at.file).href : at.file;
+      Object.assign(callFrame, { url, lineNumber: at.line - 1, columnNumber: at.column - 1 });
     }
   }
 }

@@ -48,6 +48,20 @@ describe("holdfast profile", () => {
     });
   }
 
+  it("cpu: places are those of the source, by its map", async (t) => {
+    const service = await startService(t, { entry: app("live/mapped.cjs"), workers: 1 });
+    const answered = get(await service.target(), "/");
+    const file = path.join(folder(t), "mapped.cpuprofile");
+    const bytes = await take(service, file, "cpu", "0", "--for", "500ms");
+    const { nodes } = JSON.parse(bytes.toString()) as {
+      nodes: { callFrame: { functionName: string; url: string; lineNumber: number } }[];
+    };
+    const found = nodes.find(({ callFrame }) => callFrame.functionName === "price")?.callFrame;
+    assert.match(found?.url ?? "", /^file:.*\/live\/price\.ts$/);
+    assert.equal(found?.lineNumber, 4 + 99);
+    assert.equal((await answered).status, 200);
+  });
+
   it("as a page, as pprof; of the heap; as a heap snapshot", async (t) => {
     const service = await startService(owner, { entry, workers: 1 });
     const target = await service.target();
