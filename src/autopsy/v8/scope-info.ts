@@ -31,6 +31,10 @@ const HAS_SAVED_CLASS_VARIABLE = 1 << 10;
 const FUNCTION_VARIABLE = 3 << 12;
 const HAS_INFERRED_NAME = 1 << 14;
 const HAS_OUTER = 1 << 22;
+/** A module has itself there, a function with `eval` what that has declared. */
+const HAS_EXTENSION_SLOT = 1 << 26;
+/** In place of a name, as V8 writes its own ones: the slot before those of the variables. */
+export const EXTENSION_SLOT = ".extension";
 
 export interface ScopeInfo {
   /** Empty: the function has none. */
@@ -39,7 +43,10 @@ export interface ScopeInfo {
   readonly inferredName: string;
   /** Characters [start, end) of the script, from the parameter list on; null: not known. */
   readonly range: { readonly start: number; readonly end: number } | null;
-  /** Names of the variables in the context, in the order of its slots; null: in a hash table. */
+  /**
+   * Names of the variables in the context, in the order of its slots, behind EXTENSION_SLOT where
+   * it has one; null: in a hash table.
+   */
   readonly contextLocals: readonly string[] | null;
   readonly outer: Tagged;
 }
@@ -71,6 +78,7 @@ export function readScopeInfo(heap: HeapView, scopeInfo: Tagged): ScopeInfo | nu
   } else at += 1;
   at += count;
   if ((flags & HAS_SAVED_CLASS_VARIABLE) !== 0) at += 1;
+  if ((flags & HAS_EXTENSION_SLOT) !== 0) contextLocals?.unshift(EXTENSION_SLOT);
   let functionName = "";
   if ((flags & FUNCTION_VARIABLE) !== 0) {
     functionName = isSmi(item(at)) ? "" : (heap.string(item(at)) ?? "");
