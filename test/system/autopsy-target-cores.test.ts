@@ -78,7 +78,8 @@ describe("a core", () => {
       ["zst", zstdCompressSync(bytes)],
       ["lz4", lz4(bytes)],
     ] as const) {
-      const name = `core.node.1000.0f1e2d3c4b5a69788796a5b4c3d2e1f0.4711.1700000000000000.${suffix}`;
+      const boot = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
+      const name = `core.node.1000.${boot}.4711.1700000000000000.${suffix}`;
       const file = path.join(folder, name);
       writeFileSync(file, compressed);
       assert.equal(await tell(file, "find Account"), accounts, suffix);

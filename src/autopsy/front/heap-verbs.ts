@@ -39,8 +39,8 @@ const objects: AutopsyVerb = {
     const remarks = [
       live === null
         ? `${count} objects, ${bytes} bytes; garbage that is not collected yet is among them`
-        : `${sum((row) => row.count)} objects, ${sum((row) => row.bytes)} bytes are alive at most, ` +
-          `of ${count} objects, ${bytes} bytes`,
+        : `${sum((row) => row.count)} objects, ${sum((row) => row.bytes)} bytes are alive ` +
+          `at most, of ${count} objects, ${bytes} bytes`,
       ...(skippedBytes > 0 && heap.remarks.length === 0
         ? [`${skippedBytes} bytes of the heap were passed over`]
         : []),
