@@ -1,5 +1,6 @@
 /**
- * Web streams tell nobody what they have moved. Those that are made while they are watched count: a `WritableStream` and a `TransformStream` what they are given, and of `toWeb` it is known which
+ * Web streams tell nobody what they have moved. Those that are made while they are watched count:
+ * a `WritableStream` and a `TransformStream` what they are given, and of `toWeb` it is known which
  * stream of Node's is behind it.
  *
  * ```
