@@ -14,12 +14,15 @@ import { DebuggerSession } from "./debug.ts";
 import { channelOf } from "./line-session.ts";
 import { Watches } from "./watches.ts";
 import { MainSession } from "./main-session.ts";
+import { pauses } from "./pauses.ts";
 import { Patches } from "./patch.ts";
 import { Profiles } from "./profile.ts";
 import { rescue } from "./rescue.ts";
 import { SourceMaps } from "./source-maps.ts";
 import { mainStack } from "./stack.ts";
 
+/** A pause is over in some milliseconds, or given up after half a second. */
+const PAUSE_LOOK_MS = 10;
 /** A reactor asks a few at a time; more is a fault of its own. */
 const ASKS_MAX = 64;
 /** As the reactor waits: a heap that takes longer is too large to stop a service for. */
@@ -146,6 +149,7 @@ export class Asks {
   /** Carried out in the main thread by our own code there, in the middle of whatever it does. */
   async #trace(asked: TraceMessage): Promise<unknown> {
     if (this.#isAttached) await this.#openDesk();
+    while (pauses.asked > 0) await new Promise((resolve) => setTimeout(resolve, PAUSE_LOOK_MS));
     const publish = `${channelOf(TRACE_CHANNEL)}.publish(message)`;
     const call = `((message) => { ${publish}; return message.answer; })`;
     const text = await this.#evaluate(`${call}({ asked: ${JSON.stringify(asked)} })`, false);

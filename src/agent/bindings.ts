@@ -28,6 +28,13 @@ const SWEPT_MAX = 2000;
 /** Scopes that a name of a module can be in; a function's own variables are no such thing. */
 const SCOPES: readonly string[] = ["closure", "module", "script", "block"];
 
+/** Made in the scope of a module; stops there when it is called while a session listens. */
+const STOPPER_NAME = "holdfastStopsHere";
+const STOPPER = `(function ${STOPPER_NAME}() { debugger; })`;
+const LATER = `function () {
+  globalThis.process.getBuiltinModule("node:timers").setImmediate(this);
+}`;
+
 interface Wanted {
   readonly line: WatchedLine;
   readonly scriptId: string;
@@ -168,11 +175,12 @@ export class Bindings {
   #paused({ hitBreakpoints = [], callFrames }: Debugger.PausedEventDataType): void {
     const [frame] = callFrames;
     const ours = hitBreakpoints.filter((each) => this.#wanted.has(each));
-    const restoring = this.#restoring;
     if (frame === undefined) return;
     if (ours.length === 0) {
-      if (restoring === null || hitBreakpoints.length > 0 || frame.url !== "") return;
-      void restoring(frame).finally(() => void this.#session.settled("Debugger.resume"));
+      if (frame.functionName !== STOPPER_NAME) return;
+      // one that comes late stops too, and nobody else lets it go on
+      const restored = this.#restoring?.(frame) ?? Promise.resolve();
+      void restored.finally(() => void this.#session.settled("Debugger.resume"));
       return;
     }
     const isOthers = ours.length < hitBreakpoints.length;
@@ -233,7 +241,7 @@ export class Bindings {
     owner.hold(key);
     const known = this.#bound.get(key);
     if (known === undefined) {
-      const { objectId: stopper = "" } = await this.#evaluate(callFrameId, "() => { debugger; }");
+      const { objectId: stopper = "" } = await this.#evaluate(callFrameId, STOPPER);
       const original = before.objectId;
       this.#bound.set(key, { scriptId, name, original, wrapper, stopper, holders: 1 });
     } else known.holders += 1;
@@ -290,17 +298,22 @@ export class Bindings {
     if (bound.holders > 0 || this.#bound.get(key) !== bound) return true;
     const release = await this.#session.hold();
     let isDone = false;
+    const { promise: stopped, resolve } = Promise.withResolvers<void>();
     this.#restoring = async (frame) => {
-      isDone = await this.#putBack(frame, key, bound);
+      isDone = await this.#putBack(frame, key, bound).finally(resolve);
     };
+    const late = setTimeout(resolve, RETRY_MS);
     try {
+      // not at once: in an interrupt V8 may be where it cannot stop, see pauses.ts
       await this.#session.post("Runtime.callFunctionOn", {
         objectId: bound.stopper,
-        functionDeclaration: "function () { this(); }",
+        functionDeclaration: LATER,
         silent: true,
       });
+      await stopped;
       if (isDone) await this.#sweep(bound.scriptId);
     } finally {
+      clearTimeout(late);
       this.#restoring = null;
       await release();
     }

@@ -18,6 +18,7 @@
  */
 import { Session } from "node:inspector";
 import type { Debugger, InspectorNotification } from "node:inspector";
+import { pauses } from "./pauses.ts";
 
 /** Of one message to the main thread; it answers within a millisecond where it answers at all. */
 export const POST_LIMIT_MS = 2000;
@@ -135,6 +136,7 @@ export class MainSession {
     let isEnabled = false;
     let wasPaused = false;
     const next = this.nextPause(limitMs, () => (wasPaused = !isEnabled));
+    pauses.asked += 1;
     try {
       // not awaited one by one: where nothing is answered, each would wait for its limit
       const enabled = this.post("Debugger.enable", {}, limitMs, () => (isEnabled = true));
@@ -150,7 +152,9 @@ export class MainSession {
       }
     } finally {
       // also takes back a pause that has not begun; carried out in the order of the messages
-      this.#released = settled(this.post("Debugger.disable", {}, limitMs));
+      this.#released = settled(this.post("Debugger.disable", {}, limitMs)).finally(() => {
+        pauses.asked -= 1;
+      });
     }
   }
 

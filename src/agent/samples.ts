@@ -6,6 +6,7 @@
 import { LINE_CHANNEL } from "../base/mod.ts";
 import type { WatchedLine } from "../base/mod.ts";
 import { LineSession, channelOf } from "./line-session.ts";
+import { pauses } from "./pauses.ts";
 
 /** See the file's docstring. */
 export class Samples {
@@ -18,7 +19,7 @@ export class Samples {
       const expression = `${channelOf(LINE_CHANNEL)}.publish(${message})`;
       let isUnderWay = false;
       return setInterval(() => {
-        if (isUnderWay) return;
+        if (isUnderWay || pauses.asked > 0) return;
         isUnderWay = true;
         void this.#session.settled("Runtime.evaluate", { expression, silent: true }).then(() => {
           isUnderWay = false;
