@@ -15,7 +15,7 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Worker } from "node:worker_threads";
 import { entryUrl } from "../base/mod.ts";
-import { PtraceWatch, SystemCallError } from "../os/mod.ts";
+import { ESRCH, PtraceWatch, SystemCallError } from "../os/mod.ts";
 import type { WatchEvent } from "../os/mod.ts";
 import { CoreStore } from "./core-store.ts";
 import type { DumpOrder, DumpOutcome } from "./dump-thread.ts";
@@ -58,6 +58,9 @@ const COPY_MS_MAX = 20_000;
 const EXIT_NO_FOLDER = 73;
 /** After another tool was let at a worker. */
 const AGAIN_MS = 1000;
+/** While another tool is at a worker that is to be copied now. */
+const SOON_MS = 10;
+const SEIZE_MS_MAX = 2000;
 
 class Dumper {
   readonly #watch = new PtraceWatch();
@@ -78,7 +81,16 @@ class Dumper {
     }
     this.look();
     const worker = this.#watched.get(order.pid);
-    if (worker !== undefined && !worker.isBusy) this.#copy(worker, null, null);
+    if (worker !== undefined && !worker.isBusy) this.#copyFrozen(worker, performance.now());
+  }
+
+  /** It was let go of, maybe, for somebody who looks at it and has soon done. */
+  #copyFrozen(worker: Watched, sinceMs: number): void {
+    const { pid } = worker;
+    if (!this.#watch.watches(pid)) this.#trySeize(pid);
+    const isLate = performance.now() - sinceMs > SEIZE_MS_MAX;
+    if (this.#watch.watches(pid) || isLate) this.#copy(worker, null, null);
+    else if (this.#watched.has(pid)) setTimeout(() => this.#copyFrozen(worker, sinceMs), SOON_MS);
   }
 
   /** Something has happened to a worker. */
@@ -95,13 +107,22 @@ class Dumper {
   }
 
   #seize(pid: number, isFirst: boolean): void {
+    const failure = this.#trySeize(pid);
+    if (failure === null) return;
+    if (isFirst) say({ kind: "failed", message: `cannot watch a worker: ${failure}` });
+    else setTimeout(() => this.#seizeAgain(pid), AGAIN_MS);
+  }
+
+  /** Why it cannot be watched; null: it is, or it has gone. */
+  #trySeize(pid: number): string | null {
     try {
       this.#watch.seize(pid);
+      return null;
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;
-      if (error.code === "ESRCH") this.#watched.delete(pid);
-      else if (isFirst) say({ kind: "failed", message: `cannot watch a worker: ${error.message}` });
-      else setTimeout(() => this.#seizeAgain(pid), AGAIN_MS);
+      if (error.errno !== ESRCH) return error.message;
+      this.#watched.delete(pid);
+      return null;
     }
   }
 

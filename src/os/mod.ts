@@ -38,7 +38,7 @@ export {
   shutdownWrite,
 } from "./sockets.ts";
 export type { SocketRequest } from "./sockets.ts";
-export { EAGAIN, EMFILE, ENFILE, errnoName, SystemCallError } from "./system-call-error.ts";
+export { EAGAIN, EMFILE, ENFILE, ESRCH, errnoName, SystemCallError } from "./system-call-error.ts";
 export {
   ArrivalReader,
   PeerStateReader,

@@ -64,6 +64,11 @@ export class PtraceWatch {
     }
   }
 
+  /** Whether it is watched: not while somebody else was let at it. */
+  watches(pid: number): boolean {
+    return this.#pids.get(pid) === pid;
+  }
+
   /** What has happened. Stops that concern nobody are gone on from. */
   *events(): Generator<WatchEvent> {
     const status = stableBuffer(4);

@@ -3,7 +3,7 @@
  * sends no signal that the process could notice. If this process dies, the kernel lets it run on.
  */
 import { readFileSync, readdirSync } from "node:fs";
-import { EINTR, SystemCallError } from "./system-call-error.ts";
+import { EINTR, EPERM, ESRCH, SystemCallError } from "./system-call-error.ts";
 import { libc, stableBuffer } from "./libc.ts";
 
 const PTRACE_DETACH = 17;
@@ -21,7 +21,6 @@ const IOVEC_BYTES = 16;
 const PARTS_MAX = 1024;
 const WNOHANG = 1;
 const WALL = 0x4000_0000;
-const ESRCH = 3;
 /** A process of ours that watches workers (`--core`), and lets go of them when asked. */
 const DUMPER = /\/dumper\/main\.[jt]s\b/;
 const LET_GO_MS = 2000;
@@ -49,8 +48,6 @@ export class PtraceTracer {
    */
   seize(pid: number): ReadonlyMap<number, Buffer> {
     try {
-      askForIt(pid);
-      awaitTurn(pid);
       for (let sweep = 0; sweep < SWEEPS_MAX && this.#seizeNew(pid) > 0; sweep += 1);
       return new Map(this.#tids.map((tid) => [tid, registersOf(tid)]));
     } catch (error) {
@@ -85,20 +82,25 @@ export class PtraceTracer {
     return done;
   }
 
-  /** Lets every thread run on. */
+  /**
+   * Lets every thread run on. One that was killed meanwhile cannot be let go of: its parent is told
+   * of its end when we have taken note of it, of the first thread's last.
+   */
   release(): void {
-    for (const tid of this.#tids.splice(0)) letGo(tid, this.#signals.get(tid) ?? 0);
+    const tids = this.#tids.splice(0);
+    let dying = tids.filter((tid) => !letGo(tid, this.#signals.get(tid) ?? 0));
     this.#signals.clear();
+    const deadline = performance.now() + STOP_PATIENCE_MS;
+    while (dying.length > 0 && performance.now() < deadline) {
+      dying = dying.filter((tid) => !hasEnded(tid));
+      if (dying.length > 0) pause();
+    }
   }
 
   #seizeNew(pid: number): number {
     const fresh = threads(pid).filter((tid) => !this.#tids.includes(tid));
     for (const tid of fresh) {
-      if (libc().ptrace(PTRACE_SEIZE, tid, 0, null) < 0) {
-        const errno = libc().errno();
-        if (errno === ESRCH && tid !== pid) continue; // a thread that has just ended
-        throw new SystemCallError("ptrace", errno, `process ${pid}`);
-      }
+      if (!seizeThread(pid, tid)) continue; // it has just ended
       this.#tids.push(tid);
       libc().ptrace(PTRACE_INTERRUPT, tid, 0, null);
     }
@@ -134,20 +136,44 @@ function threads(pid: number): number[] {
   }
 }
 
-/** A process has one tracer: when that is our dumper, it is asked to let go. */
-function askForIt(pid: number): void {
-  const tracer = tracerOf(pid);
-  if (tracer === 0 || !DUMPER.test(textOf(tracer, "cmdline"))) return;
-  process.kill(tracer, "SIGUSR2");
+/**
+ * A thread has one tracer: our dumper lets go when it is asked to, somebody else who looks at it
+ * briefly, as we do ourselves, has soon done. False: there is no such thread any more.
+ */
+function seizeThread(pid: number, tid: number): boolean {
   const deadline = performance.now() + LET_GO_MS;
-  while (tracerOf(pid) === tracer && performance.now() < deadline);
+  let asked = 0;
+  for (let tries = 0; ; tries += 1) {
+    if (libc().ptrace(PTRACE_SEIZE, tid, 0, null) >= 0) return true;
+    const errno = libc().errno();
+    if (errno === ESRCH && tid !== pid) return false;
+    const tracer = errno === EPERM ? tracerOf(tid) : 0;
+    // it may have been let go of since: then the second try tells
+    const isRefused = tracer === 0 && tries > 0 && tracerOf(tid) === 0;
+    if (errno !== EPERM || isRefused || performance.now() > deadline) {
+      throw new SystemCallError("ptrace", errno, `process ${pid}`);
+    }
+    if (tracer !== asked && DUMPER.test(textOf(tracer, "cmdline"))) {
+      asked = tracer;
+      process.kill(tracer, "SIGUSR2");
+    }
+    pause();
+  }
 }
 
-/** Somebody else who looks at it briefly, as we do ourselves, has soon done. */
-function awaitTurn(pid: number): void {
-  const deadline = performance.now() + LET_GO_MS;
-  const word = new Int32Array(new SharedArrayBuffer(4));
-  while (tracerOf(pid) !== 0 && performance.now() < deadline) Atomics.wait(word, 0, 0, TURN_MS);
+const nobody = new Int32Array(new SharedArrayBuffer(4));
+
+function pause(): void {
+  Atomics.wait(nobody, 0, 0, TURN_MS);
+}
+
+/** Takes note of the end of a thread of ours, as waitpid(2) tells it. */
+function hasEnded(tid: number): boolean {
+  const status = stableBuffer(4);
+  const result = libc().waitpid(tid, status, WNOHANG | WALL);
+  if (result === 0) return false;
+  const isStopped = result === tid && (status.readUInt32LE(0) & 0xff) === 0x7f;
+  return !isStopped || letGo(tid);
 }
 
 function tracerOf(pid: number): number {
@@ -165,9 +191,12 @@ function textOf(pid: number, name: string): string {
   }
 }
 
-/** Watches a thread that stands still no more; it runs on, with the signal, unless that is 0. */
-export function letGo(tid: number, signal = 0): void {
-  libc().ptraceNumber(PTRACE_DETACH, tid, 0, signal);
+/**
+ * Watches a thread that stands still no more; it runs on, with the signal, unless that is 0. False:
+ * it does not stand still, because it was killed.
+ */
+export function letGo(tid: number, signal = 0): boolean {
+  return libc().ptraceNumber(PTRACE_DETACH, tid, 0, signal) >= 0;
 }
 
 /** The general registers of a thread that stands still; null: it has ended. */

@@ -30,6 +30,8 @@ export class SystemCallError extends HoldfastError {
 }
 
 /** Error numbers that callers tell apart (asm-generic/errno.h; the same on x64 and arm64). */
+export const EPERM = 1;
+export const ESRCH = 3;
 export const EINTR = 4;
 export const EAGAIN = 11;
 export const ENFILE = 23;
