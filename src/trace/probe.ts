@@ -1,6 +1,6 @@
 /**
- * `import { probe, setRoute } from "holdfast/trace"`: points of observation in the application's own
- * code. One that nobody listens to costs a load and a comparison.
+ * `import { probe, setRoute } from "holdfast/trace"`: points of observation in the application's
+ * own code. One that nobody listens to costs a load and a comparison.
  *
  * ```
  *   probe("order:placed")  -->  diagnostics channel  holdfast:user:order:placed
