@@ -90,7 +90,7 @@ describe("with --core, a worker that ends", () => {
   });
 
   it("by eviction leaves one too; by SIGKILL and exit() it does not, and says so", async (t) => {
-    const { service } = await start(t, "--stall-limit", "500ms");
+    const { service } = await start(t, "--stall-limit", "2s");
     const spun = await died(service, "/spin");
     assert.equal(spun.exit.text, "SIGKILL, stalled");
     assert.equal(spun.requests.find(({ isExecuting }) => isExecuting)?.path, "/spin");
