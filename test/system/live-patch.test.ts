@@ -127,7 +127,10 @@ describe("holdfast patch", { concurrency: 2 }, () => {
     assert.match(waiting.reason ?? "", /waits in the middle/);
     await get(target, "/release");
     assert.equal((await slow).text, "slow old");
-    assert.equal((await patient.patch("price.cjs")).state, "patched");
+    // its response may be here before its function has ended
+    await waitFor("it is patched", async () => {
+      return (await patient.patch("price.cjs")).state === "patched";
+    });
     assert.equal((await get(target, "/slow")).text, "slow new");
 
     patient.edit("price.cjs", "spun", "spun new");
