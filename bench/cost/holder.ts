@@ -15,7 +15,8 @@ import net from "node:net";
 /** At a time; more would only queue in the kernel's backlog. */
 const CONCURRENCY = 100;
 const CONNECTIONS_EACH_SOURCE = 10_000;
-const ANSWER_DEADLINE_MS = 60_000;
+/** Until what is asked for counts as lost: so long no connection at all has had an answer. */
+const SILENCE_MS_MAX = 60_000;
 const REQUEST = "GET / HTTP/1.1\r\nhost: bench\r\n\r\n";
 
 export type ToHolder = { readonly type: "open"; readonly count: number } | { readonly type: "ask" };
@@ -34,6 +35,7 @@ class Holder {
   readonly #port: number;
   readonly #firstSource: number;
   readonly #sockets: net.Socket[] = [];
+  #answeredAt = performance.now();
 
   constructor(port: number, firstSource: number) {
     this.#port = port;
@@ -83,6 +85,7 @@ class Holder {
   #ask(socket: net.Socket): Promise<boolean> {
     if (socket.destroyed || socket.readableEnded) return Promise.resolve(false);
     return new Promise((resolve) => {
+      const askedAt = performance.now();
       const settle = (isAnswered: boolean): void => {
         clearTimeout(timer);
         socket.off("data", onData);
@@ -90,9 +93,17 @@ class Holder {
         resolve(isAnswered);
       };
       // A hello response fits into one packet.
-      const onData = (chunk: Buffer): void => settle(chunk.toString("latin1", 9, 12) === "200");
+      const onData = (chunk: Buffer): void => {
+        this.#answeredAt = performance.now();
+        settle(chunk.toString("latin1", 9, 12) === "200");
+      };
       const onClose = (): void => settle(false);
-      const timer = setTimeout(onClose, ANSWER_DEADLINE_MS);
+      const onSilence = (): void => {
+        const silentMs = performance.now() - Math.max(askedAt, this.#answeredAt);
+        if (silentMs < SILENCE_MS_MAX) timer = setTimeout(onSilence, SILENCE_MS_MAX - silentMs);
+        else settle(false);
+      };
+      let timer = setTimeout(onSilence, SILENCE_MS_MAX);
       socket.on("data", onData);
       socket.on("close", onClose);
       socket.write(REQUEST);

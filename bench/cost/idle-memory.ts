@@ -8,7 +8,7 @@
  */
 import { readFileSync, readlinkSync, readdirSync, statSync } from "node:fs";
 import { HoldfastService, holdfast } from "../contenders/mod.ts";
-import { delay } from "../support/mod.ts";
+import { delay, say } from "../support/mod.ts";
 import { Crowd, hardLimit, raiseDescriptorLimit } from "./crowd.ts";
 import { startHello } from "./hello.ts";
 import { runLoad } from "./load.ts";
@@ -49,11 +49,12 @@ const SAMPLE_INTERVAL_MS = 200;
 /** Holds up to `asked` idle connections and measures what one takes. */
 export async function measureIdleMemory(
   asked: number,
+  holdfastFlags: readonly string[],
   progress: (what: string) => void,
 ): Promise<IdleMemoryResult> {
   const count = raiseDescriptorLimit(asked);
   progress("starting");
-  const { service, stop } = await startHello(holdfast, { workers: WORKERS });
+  const { service, stop } = await startHello(holdfast, { workers: WORKERS, holdfastFlags });
   if (!(service instanceof HoldfastService)) throw new Error("not holdfast");
   const crowd = new Crowd(service.options.port, count);
   try {
@@ -65,7 +66,9 @@ export async function measureIdleMemory(
       progress(`${held} of ${count} connections`);
       await crowd.open(held);
       await delay(SETTLE_MS);
-      steps.push({ held, ...(await sample(service)) });
+      const memory = await sample(service);
+      steps.push({ held, ...memory });
+      say(`${held} held: reactor ${memory.reactor}, ledger ${memory.ledger} bytes`);
     }
     progress("asking on each");
     const { answered } = await crowd.ask();

@@ -26,6 +26,7 @@ const HELP = `Usage: npm run bench -- [${PARTS.join("|")}|all] [options]
   --load <generator>     cost: ${GENERATORS.join(", ")} (default: driver, our own)
   --seed <n>             cost: of the order of the rounds (default: by chance; printed)
   --connections <n>      idle: 50000, recovery: 10000
+  --no-stalls            idle, recovery: blocked workers are left alone (an emulated machine)
   --json <file>          writes the results there too
 
 Exits with 1 when a bar is missed.
@@ -33,6 +34,7 @@ Example: npm run bench -- cost --contender holdfast --rounds 100
 `;
 
 const MEGABYTE = 1024 * 1024;
+const NO_STALLS = ["--stall-limit", "0", "--stall-warn", "0"];
 
 const flags = {
   contender: { type: "string", multiple: true },
@@ -41,6 +43,7 @@ const flags = {
   load: { type: "string" },
   seed: { type: "string" },
   connections: { type: "string" },
+  "no-stalls": { type: "boolean" },
   json: { type: "string" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -81,13 +84,14 @@ async function main(): Promise<number> {
 }
 
 function runPart(part: Part, values: Values): Promise<Finding> {
+  const holdfastFlags = values["no-stalls"] === true ? NO_STALLS : [];
   switch (part) {
     case "cost":
       return runCost(values);
     case "idle":
-      return runIdle(countFlag("connections", values.connections, 50_000));
+      return runIdle(countFlag("connections", values.connections, 50_000), holdfastFlags);
     case "recovery":
-      return runRecovery(countFlag("connections", values.connections, 10_000));
+      return runRecovery(countFlag("connections", values.connections, 10_000), holdfastFlags);
     case "memory":
       return runMemory();
   }
@@ -112,8 +116,8 @@ async function runCost(values: Values): Promise<Finding> {
   return { text: [...notHere, how, ...tables].join("\n\n"), data: result, isMet };
 }
 
-async function runIdle(connections: number): Promise<Finding> {
-  const result = await measureIdleMemory(connections, showProgress);
+async function runIdle(connections: number, holdfastFlags: readonly string[]): Promise<Finding> {
+  const result = await measureIdleMemory(connections, holdfastFlags, showProgress);
   const isMet = result.bytesEach <= result.bar && result.answered === result.held;
   const columns = ["idle connections held", "reactor", "ledger", "together", "bar", "(workers)"];
   const row = [
@@ -134,8 +138,11 @@ async function runIdle(connections: number): Promise<Finding> {
   return { text: [formatTable(columns, [row]), ...notes].join("\n\n"), data: result, isMet };
 }
 
-async function runRecovery(connections: number): Promise<Finding> {
-  const result = await measureRecoveryTime(connections, showProgress);
+async function runRecovery(
+  connections: number,
+  holdfastFlags: readonly string[],
+): Promise<Finding> {
+  const result = await measureRecoveryTime(connections, holdfastFlags, showProgress);
   const isMet = result.scaledMs <= result.barMs && result.failed === 0;
   const columns = ["idle connections of the dead worker", "moved after", "bar", "failed"];
   const row = [
