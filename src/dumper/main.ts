@@ -57,7 +57,7 @@ const COPY_MS_MAX = 20_000;
 /** EX_CANTCREAT of sysexits.h: the next one would not find a better folder. */
 const EXIT_NO_FOLDER = 73;
 /** After another tool was let at a worker. */
-const AGAIN_MS = 1000;
+const AGAIN_MS = 150;
 /** While another tool is at a worker that is to be copied now. */
 const SOON_MS = 10;
 const SEIZE_MS_MAX = 2000;

@@ -7,7 +7,6 @@
  *   http.request() --> Agent.addRequest, ours  --> gate           --> Node's own
  * ```
  */
-import http from "node:http";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { checkQueue } from "../gate.ts";
 import type { Gate, GateOptions, GateStats, QueueOptions } from "../gate.ts";
@@ -178,6 +177,8 @@ const NO_CONNECTIONS: Connections = {
 };
 
 function guardAgents(gates: Gates): () => void {
+  // not imported: an import reads all exports, WebSocket among them, which makes Node load undici
+  const http = process.getBuiltinModule("node:http");
   // it is there in every version, and what agents of libraries override too
   const prototype = http.Agent.prototype as unknown as PatchedAgent;
   // called with the agent as `this`, below
