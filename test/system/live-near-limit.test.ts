@@ -14,7 +14,7 @@ describe("--heapsnapshot-near-heap-limit", () => {
       const service = await startService(t, {
         entry: app("live/dies.cjs"),
         // writing takes longer than a stall may
-        flags: ["--heapsnapshot-near-heap-limit", "1", "--stall-limit", "300ms", "--json"],
+        flags: ["--heapsnapshot-near-heap-limit", "1", "--stall-limit", "1s", "--json"],
         // as little as it starts with
         env: { NODE_OPTIONS: "--max-old-space-size=24 --max-semi-space-size=1" },
         workers: 1,
