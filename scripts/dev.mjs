@@ -160,7 +160,7 @@ function units(filter) {
 }
 
 /** These load the machine, or look at what one worker does under load: nothing goes on beside. */
-const ALONE = /[/\\](faults|verdict-load|live-|flow-gate|operating-)/;
+const ALONE = /[/\\](faults|verdict-load|compat-scripts|live-|flow-gate|operating-)/;
 
 /** Each file of these is a process of its own, most of which waits: two at a time. */
 function system(filter) {
