@@ -11,7 +11,7 @@
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
-import { entryUrl } from "../base/mod.ts";
+import { AGENT_OPTIONS, entryUrl } from "../base/mod.ts";
 import { attachError, listening } from "./attach-target.ts";
 
 const PORT_LIMIT_MS = 3000;
@@ -23,18 +23,6 @@ const CLOSE_AGAIN_TIMES = 10;
 
 /** The oldest that has what the agent needs (package.json, engines). */
 const NODE_MIN: readonly [major: number, minor: number] = [22, 18];
-
-/** A thread of a process's own, which is not ours: as a worker's agent is started. */
-const AGENT_OPTIONS = {
-  name: "holdfast agent",
-  execArgv: [],
-  env: {},
-  stdin: false,
-  stdout: true,
-  stderr: true,
-  trackUnmanagedFds: false,
-  resourceLimits: { maxOldGenerationSizeMb: 96, maxYoungGenerationSizeMb: 4 },
-} as const;
 
 /**
  * What is evaluated in the main thread: it starts the agent, whose files are loaded in its thread,
