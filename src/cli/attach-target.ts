@@ -4,13 +4,21 @@
  */
 import { readFileSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { openTarget } from "../autopsy/mod.ts";
+import type { Target } from "../autopsy/mod.ts";
 import { HoldfastError } from "../base/mod.ts";
 import { PtraceTracer } from "../os/mod.ts";
 
 const SIGUSR1 = 10;
-/** `uv_signal_t` (libuv, uv.h and uv/unix.h, 1.x, 64 bits): number, left and right in the tree. */
-const UV_SIGNAL = { signum: 104, left: 112, right: 120 } as const;
-const SIGNALS_MAX = 256;
+/**
+ * `uv_signal_t` (libuv, uv.h and uv/unix.h, 1.x, 64 bits): type of the handle, number, left and
+ * right in the tree. Behind type and number come four bytes that nobody has written.
+ */
+const UV_SIGNAL = { type: 16, signum: 104, left: 112, right: 120, bytes: 128 } as const;
+/** `UV_SIGNAL` in `uv_handle_type`. */
+const UV_SIGNAL_TYPE = 16;
+const SIGNAL_MAX = 64;
+/** Handles, one for each loop and signal. */
+const SIGNALS_MAX = 4096;
 /** Node's default; other ports stand on the command line. */
 const INSPECTOR_PORT = 9229;
 /** LISTEN in /proc/net/tcp (include/net/tcp_states.h). */
@@ -41,9 +49,9 @@ export function checkTarget(pid: number): void {
     const why = "it does not expect SIGUSR1, which would end it: it is not Node";
     refuse(isOff ? "it runs with --disable-sigusr1" : why);
   }
-  const handled = signalsOf(pid);
-  if (handled === null) refuse("it is not Node (or one whose symbols are missing)");
-  else if (handled.includes(SIGUSR1)) refuse("the application handles SIGUSR1 itself");
+  const unread = "its signal handlers cannot be read: it is not Node, or its symbols are missing";
+  const handled = signalsOf(pid) ?? refuse(unread);
+  if (handled.includes(SIGUSR1)) refuse("the application handles SIGUSR1 itself");
   const port = INSPECTOR_PORT;
   // by any of these flags it is another port, or it is open already
   const isOwn = command.some((word) => word.startsWith("--inspect"));
@@ -93,19 +101,39 @@ function signalsOf(pid: number): readonly number[] | null {
     const symbol =
       symbols.named("uv__signal_tree") ?? [...symbols.beginning("uv__signal_tree.")][0];
     const root = symbol === undefined ? null : target.modules.address(symbol.name);
-    if (root === null) return null;
-    const found: number[] = [];
-    const queue = [target.memory.word(root)];
-    for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
-      if (node === 0 || found.length >= SIGNALS_MAX) continue;
-      found.push(target.memory.word(node + UV_SIGNAL.signum) % 2 ** 32);
-      queue.push(target.memory.word(node + UV_SIGNAL.left));
-      queue.push(target.memory.word(node + UV_SIGNAL.right));
-    }
-    return found;
+    return root === null ? null : signalsIn(target.memory, root);
   } finally {
     target.close();
   }
+}
+
+/**
+ * The numbers in a tree of `uv_signal_t` whose root stands at an address. Null: something in it is
+ * not as it should be, and then nothing is known.
+ */
+export function signalsIn(
+  memory: Pick<Target["memory"], "read">,
+  root: number,
+): readonly number[] | null {
+  const found: number[] = [];
+  const first = memory.read(root, 8);
+  if (first === null) return null;
+  const queue = [addressAt(first, 0)];
+  for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
+    if (node === 0) continue;
+    const handle = memory.read(node, UV_SIGNAL.bytes);
+    if (handle?.readUInt32LE(UV_SIGNAL.type) !== UV_SIGNAL_TYPE) return null;
+    const signal = handle.readUInt32LE(UV_SIGNAL.signum);
+    if (signal < 1 || signal > SIGNAL_MAX || found.length === SIGNALS_MAX) return null;
+    found.push(signal);
+    queue.push(addressAt(handle, UV_SIGNAL.left), addressAt(handle, UV_SIGNAL.right));
+  }
+  return found;
+}
+
+/** Exact for whatever is an address; of anything else it is none. */
+function addressAt(bytes: Buffer, at: number): number {
+  return Number(bytes.readBigUInt64LE(at));
 }
 
 function read(file: string): string | null {
