@@ -9,8 +9,9 @@
  */
 import { readFileSync } from "node:fs";
 import type { Debugger, Runtime } from "node:inspector";
-import { maskTarget } from "../base/mod.ts";
+import { ROUTE_CHANNEL, maskTarget } from "../base/mod.ts";
 import type { MainStack, StackFrame } from "../base/mod.ts";
+import { channelOf } from "./line-session.ts";
 import type { Held, MainSession } from "./main-session.ts";
 import { OURS } from "./source-maps.ts";
 import type { SourceMaps } from "./source-maps.ts";
@@ -42,13 +43,28 @@ const ASYNC_STACK = `(() => {
   return String(stack);
 })()`;
 
+/** On a request that was met in the stack, or on nothing. */
+const ASK_ROUTE = `function () {
+  const isRequest = this !== undefined && this !== globalThis;
+  const message = isRequest ? { request: this } : {};
+  ${channelOf(ROUTE_CHANNEL)}.publish(message);
+  return message.answer;
+}`;
+
+/** A request that was met in the stack: `GET /a`, and where the object is in the session. */
+interface MetRequest {
+  readonly text: string;
+  readonly objectId: string;
+}
+
 /** See the file's docstring. */
 export async function mainStack(
   session: MainSession,
   maps: SourceMaps,
   options: { readonly variables: boolean; readonly silentMs: number },
 ): Promise<MainStack> {
-  const nothing = { frames: [], awaitedBy: [], requestSeen: null, framesMore: 0, heldMs: 0 };
+  const nobody = { requestSeen: null, route: null };
+  const nothing = { frames: [], awaitedBy: [], ...nobody, framesMore: 0, heldMs: 0 };
   if (options.silentMs < IDLE_SILENCE_MAX_MS && waitsForEvents()) {
     return { state: "idle", ...nothing };
   }
@@ -66,7 +82,7 @@ async function read(
 ): Promise<MainStack> {
   const from = performance.now();
   const frames: StackFrame[] = [];
-  const requests = new Set<string>();
+  const requests = new Map<string, MetRequest>();
   let described = 0;
   for (const callFrame of paused.callFrames.slice(0, FRAMES_MAX)) {
     const frame = frameOf(callFrame, maps, scripts);
@@ -74,16 +90,18 @@ async function read(
     if (withVariables && isTheirs && described < FRAMES_WITH_VARIABLES) {
       described += 1;
       frames.push({ ...frame, variables: await variablesOf(session, callFrame) });
-      for (const request of await requestsIn(session, callFrame)) requests.add(request);
+      for (const each of await requestsIn(session, callFrame)) requests.set(each.text, each);
     } else frames.push(frame);
   }
   const [top] = paused.callFrames;
   const awaitedBy = top === undefined ? [] : await awaiting(session, top, scripts);
+  const [met = null] = requests.size === 1 ? requests.values() : [];
   return {
     state: isOurs ? "running" : "paused",
     frames,
     awaitedBy,
-    requestSeen: requests.size === 1 ? ([...requests][0] ?? null) : null,
+    requestSeen: met?.text ?? null,
+    route: isOurs ? await routeOf(session, met) : null,
     framesMore: Math.max(0, paused.callFrames.length - FRAMES_MAX),
     heldMs: Math.round(10 * (performance.now() - from)) / 10,
   };
@@ -119,8 +137,8 @@ async function variablesOf(
 async function requestsIn(
   session: MainSession,
   { scopeChain }: Debugger.CallFrame,
-): Promise<readonly string[]> {
-  const found: string[] = [];
+): Promise<readonly MetRequest[]> {
+  const found: MetRequest[] = [];
   for (const { type, object } of scopeChain) {
     if (type === "module" || type === "global" || type === "script") break;
     if (object.objectId === undefined) continue;
@@ -133,11 +151,27 @@ async function requestsIn(
       const [method, url] = [textOf("method"), textOf("url")];
       // a response that the application has asked for has neither
       if (typeof method === "string" && typeof url === "string" && url !== "") {
-        found.push(`${method} ${maskTarget(url).slice(0, TARGET_CHARACTERS_MAX)}`);
+        const text = `${method} ${maskTarget(url).slice(0, TARGET_CHARACTERS_MAX)}`;
+        found.push({ text, objectId: value.objectId });
       }
     }
   }
   return found;
+}
+
+/** What the request that is being executed, or the one that was met, is counted under. */
+async function routeOf(session: MainSession, met: MetRequest | null): Promise<string | null> {
+  const asked =
+    met === null
+      ? session.post("Runtime.evaluate", { expression: `(${ASK_ROUTE})()`, silent: true })
+      : session.post("Runtime.callFunctionOn", {
+          objectId: met.objectId,
+          functionDeclaration: ASK_ROUTE,
+          silent: true,
+        });
+  // as the protocol describes both answers
+  const { result } = (await asked) as { result: Runtime.RemoteObject };
+  return typeof result.value === "string" ? result.value.slice(0, TARGET_CHARACTERS_MAX) : null;
 }
 
 async function propertiesOf(

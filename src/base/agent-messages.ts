@@ -19,6 +19,8 @@ export type TraceMessage = Extract<ReactorToWorker, { type: `trace-${string}` }>
  */
 export const TRACE_CHANNEL = "holdfast:trace";
 export const LINE_CHANNEL = "holdfast:line";
+/** Answers with the route of its member `request`, or else of the request being executed. */
+export const ROUTE_CHANNEL = "holdfast:route";
 
 /** A frame of the main thread's stack. */
 export interface StackFrame {
@@ -49,6 +51,11 @@ export interface MainStack {
    * null: there is none, or there are several. After an `await` nothing else tells which it is.
    */
   readonly requestSeen: string | null;
+  /**
+   * What that request, or else the one that the ledger knows to be executed, is counted under:
+   * `GET /orders/:id`. Null: there is none, or nothing in the worker could answer.
+   */
+  readonly route: string | null;
   /** Frames that were left out. */
   readonly framesMore: number;
   /** How long the main thread was held for it. */

@@ -1,6 +1,6 @@
 /** What everything stands on: errors, units, messages, configuration. Imports nothing of ours. */
 export { AGENT_OPTIONS } from "./agent-options.ts";
-export { LINE_CHANNEL, TRACE_CHANNEL } from "./agent-messages.ts";
+export { LINE_CHANNEL, ROUTE_CHANNEL, TRACE_CHANNEL } from "./agent-messages.ts";
 export type * from "./agent-messages.ts";
 export { monotonicNowMs } from "./clock.ts";
 export type { Clock } from "./clock.ts";
@@ -50,6 +50,8 @@ export {
   backoffMs,
 } from "./restart-intensity.ts";
 export type { IntensityLimit } from "./restart-intensity.ts";
+export { patternText, routeOfPath } from "./route-name.ts";
+export { RoutePatterns } from "./route-patterns.ts";
 export { NAME_PATTERN, controlSocketPath, runtimeDirectory } from "./runtime-dir.ts";
 export type { Environment } from "./runtime-dir.ts";
 export { MASK, isSecretName, maskTarget } from "./secret-names.ts";

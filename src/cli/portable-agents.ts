@@ -159,6 +159,7 @@ export class LinkedAgents implements PortableAgents {
       heartbeatMs: 0,
       holds: 0,
       lastStack: [],
+      lastRoute: null,
       send: (message) => this.#trace(link, message as TraceMessage), // only traces send
     };
     place.link = link;

@@ -67,6 +67,7 @@ export function stackText(
   return [
     head(isHeld ? "held by a debugger" : "running"),
     ...(stack.requestSeen === null ? [] : [`  request ${printable(stack.requestSeen)}`]),
+    ...(stack.route === null ? [] : [`  route ${printable(stack.route)}`]),
     ...stack.frames.flatMap((frame) => frameText(frame, isColored)),
     ...more,
     ...stack.awaitedBy.map((line) => `  awaited by ${printable(line)}`),

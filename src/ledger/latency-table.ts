@@ -133,25 +133,33 @@ export class LatencyTable {
     Atomics.store(this.#i32, sequence, before + 2);
   }
 
-  /** All series, as of now. */
-  read(): LatencySeries[] {
-    const found: LatencySeries[] = [];
+  /** Method and route of each series; some come several times, by their status. */
+  names(): string[] {
+    const names: string[] = [];
     for (let series = 0; series < LATENCY_SERIES_MAX; series += 1) {
       const at = series * LATENCY_SERIES_BYTES;
       const length = this.#i32[(at + SERIES.nameBytes) >> 2] ?? 0;
       if (length <= 0 || length > LATENCY_NAME_BYTES_MAX) break;
       const start = at + SERIES.name;
-      found.push({
-        name: this.#bytes.toString("utf8", start, start + length),
+      names.push(this.#bytes.toString("utf8", start, start + length));
+    }
+    return names;
+  }
+
+  /** All series, as of now. */
+  read(): LatencySeries[] {
+    return this.names().map((name, series) => {
+      const at = series * LATENCY_SERIES_BYTES;
+      return {
+        name,
         status: this.#i32[(at + SERIES.status) >> 2] ?? 0,
         sumUs: this.#f64[(at + SERIES.sumUs) >> 3] ?? 0,
         waitedUs: this.#f64[(at + SERIES.waitedUs) >> 3] ?? 0,
         maxUs: this.#f64[(at + SERIES.maxUs) >> 3] ?? 0,
         exemplar: this.#exemplar(at),
         counts: this.#counts(at),
-      });
-    }
-    return found;
+      };
+    });
   }
 
   #counts(at: number): Float64Array {

@@ -75,6 +75,7 @@ function stackOf(frames: readonly AutopsyFrame[], heldMs: number): MainStack {
       return [`async ${name === "" ? "(anonymous)" : name} (${file}:${line}:${column})`];
     }),
     requestSeen: null,
+    route: null,
     framesMore: Math.max(0, own.length - FRAMES_MAX),
     heldMs,
   };

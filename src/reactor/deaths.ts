@@ -147,13 +147,17 @@ export class Deaths {
     const { ledger, observation, history } = this.#ports;
     const { counts, slots } = observation.inFlight(link);
     const executing = ledger.workers.int(link.row, "executing") - 1;
+    const routes = observation.routes(link);
     const upMs = machineNowMs() - ledger.workers.float(link.row, "startedAtMs");
     const requests = slots.map((slot, index): InFlight => {
       const isShown = index < CRASH_REQUESTS_MAX;
       const bytes = isShown ? observation.bytesOf(slot, link) : Buffer.alloc(0);
       const ageMs = observation.ageMs(slot);
       const { method, path, head, traceId } = requestFacts(bytes);
-      return { slot, method, path, head, traceId, ageMs, isExecuting: slot === executing };
+      const isExecuting = slot === executing;
+      const route = (isExecuting ? link.lastRoute : null) ?? routes.of(method, path);
+      const facts = { slot, method, path, head, traceId, ageMs, isExecuting };
+      return method === "?" ? facts : Object.assign(facts, { route }); // else its head is gone
     });
     return {
       startedAt: new Date(Date.now() - upMs).toISOString(),

@@ -4,7 +4,9 @@ import { STATE, scanRequests } from "../ledger/mod.ts";
 import type { JournalArena, Ledger } from "../ledger/mod.ts";
 import { machineNowMs } from "../os/mod.ts";
 import { requestFacts } from "../supervision/mod.ts";
+import { KnownRoutes } from "./known-routes.ts";
 import type { Retention } from "./retention.ts";
+import type { ExecutedRequest } from "./stalls.ts";
 import type { OldestRequest, StatusTotals, WorkerFigures } from "../supervision/mod.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
@@ -100,12 +102,19 @@ export class Observation {
     return beat === 0 ? 0 : Math.max(0, machineNowMs() - beat - 100);
   }
 
+  /** The routes that requests of this worker, and of those that have gone, were counted under. */
+  routes(link: WorkerLink): KnownRoutes {
+    const tables = [this.#ledger.latency(link.row), this.#ledger.latencyOfGoneWorkers()];
+    return new KnownRoutes(tables.flatMap((table) => table.names()));
+  }
+
   /** The request that a worker's main thread is executing, or executed last and has not ended. */
-  executing(link: WorkerLink): { readonly request: string; readonly ageMs: number } | null {
+  executing(link: WorkerLink): ExecutedRequest | null {
     const slot = this.#ledger.workers.int(link.row, "executing") - 1;
     if (slot < 0 || !this.inFlight(link).slots.includes(slot)) return null;
     const { method, path } = requestFacts(this.bytesOf(slot, link));
-    return { request: `${method} ${path}`, ageMs: this.ageMs(slot) };
+    const route = this.routes(link).of(method, path);
+    return { request: `${method} ${path}`, route, ageMs: this.ageMs(slot) };
   }
 
   #oldest(link: WorkerLink): OldestRequest | null {

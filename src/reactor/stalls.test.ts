@@ -12,6 +12,7 @@ const STACK = {
     { name: "", file: "node:timers", line: 1, column: 1 },
   ],
   requestSeen: null,
+  route: null,
   awaitedBy: ["async main (/app/a.js:9:1)"],
   framesMore: 0,
   heldMs: 1,
@@ -54,6 +55,7 @@ class Bench {
       heartbeatMs: 1,
       holds: 0,
       lastStack: [],
+      lastRoute: null,
       agent: { ask },
     };
     this.link = link as unknown as WorkerLink;
@@ -61,7 +63,7 @@ class Bench {
       nowMs: () => this.nowMs,
       config: () => this.limits,
       mainThread: () => (this.cpuMs === null ? null : { cpuMs: this.cpuMs, state: this.state }),
-      executing: () => ({ request: "GET /spin", ageMs: 600 }),
+      executing: () => ({ request: "GET /spin?a=1", route: "GET /spin", ageMs: 600 }),
       evict: () => (this.evicted += 1),
       log: (level, message, fields) => void this.said.push({ level, message, fields }),
     };
@@ -101,14 +103,25 @@ describe("a worker without progress", () => {
     const [{ level, message, fields } = { level: "", message: "", fields: {} }] = bench.said;
     assert.equal(level, "warn");
     assert.match(message, /^worker 0 makes no progress for \d+ms and uses the CPU in spin \(\/app/);
-    const { request, stack, variables } = fields as Record<string, unknown>;
-    assert.equal(request, "GET /spin");
+    const { request, route, stack, variables } = fields as Record<string, unknown>;
+    assert.equal(request, "GET /spin?a=1");
+    assert.equal(route, "GET /spin", "as nothing in the worker knew better");
     assert.equal(
       stack,
       "spin (/app/a.js:3:5) < (anonymous) (node:timers:1:1) < async main (/app/a.js:9:1)",
     );
     assert.equal(variables, "spin: n=7");
     assert.equal(bench.link.lastStack.length, 3);
+    assert.equal(bench.link.lastRoute, "GET /spin");
+  });
+
+  it("has the route that the worker tells", async () => {
+    const bench = new Bench();
+    bench.answer = () => ({ ...STACK, route: "GET /:name" });
+    await bench.silent(2000);
+    const [{ fields } = { fields: {} }] = bench.said;
+    assert.equal((fields as Record<string, unknown>)["route"], "GET /:name");
+    assert.equal(bench.link.lastRoute, "GET /:name");
   });
 
   it("that does not use the CPU is said to be blocked", async () => {

@@ -50,7 +50,7 @@ type StallConfig = Pick<
 /** A worker as far as stalls are concerned. */
 export type StalledLink = Pick<
   WorkerLink,
-  "id" | "index" | "pid" | "agent" | "heartbeatMs" | "holds" | "lastStack"
+  "id" | "index" | "pid" | "agent" | "heartbeatMs" | "holds" | "lastStack" | "lastRoute"
 >;
 
 export interface StallPorts<Link extends StalledLink = WorkerLink> {
@@ -59,9 +59,17 @@ export interface StallPorts<Link extends StalledLink = WorkerLink> {
   /** CPU time and state of a worker's main thread, `R`: it runs, or waits for a CPU; null: gone. */
   readonly mainThread: (pid: number) => { readonly cpuMs: number; readonly state: string } | null;
   /** The request that is being executed. */
-  readonly executing: (link: Link) => { readonly request: string; readonly ageMs: number } | null;
+  readonly executing: (link: Link) => ExecutedRequest | null;
   readonly evict: (link: Link) => void;
   readonly log: (level: "info" | "warn" | "error", message: string, fields: LogFields) => void;
+}
+
+/** As the ledger tells it. */
+export interface ExecutedRequest {
+  readonly request: string;
+  /** By the routes that are known; the worker may know better. */
+  readonly route: string;
+  readonly ageMs: number;
 }
 
 interface Stall {
@@ -80,6 +88,8 @@ interface Stall {
 interface Evidence {
   /** The first that has frames, or the last that has none. */
   readonly found: Promise<Found>;
+  /** What the agent says, which may come later. */
+  readonly route: Promise<string | null>;
   isSettled: boolean;
 }
 
@@ -121,6 +131,7 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
   moving(link: Link): void {
     const stall = this.#stalls.get(link.id);
     if (stall === undefined) return;
+    link.lastRoute = null;
     this.#end(link.id, stall);
     if (!stall.isReported) return;
     const stoodMs = Math.round(this.#ports.nowMs() - stall.atMs);
@@ -171,6 +182,11 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
     stall.evidence ??= this.#gather(link, stall, 0);
     const { stack, why, silentMs: stackAtMs } = await stall.evidence.found;
     link.lastStack = stack === null ? [] : stackLines(stack);
+    const route = stack?.route ?? request?.route ?? null;
+    link.lastRoute = route;
+    void stall.evidence.route.then((told) => {
+      if (told !== null && this.#isCurrent(link, stall)) link.lastRoute = told;
+    });
     // on a busy machine it may have had little of the CPU that it wanted
     const isBusy = (usedMs ?? 0) / watchedMs > BUSY_SHARE || thread?.state === "R";
     const how = usedMs === null ? "" : isBusy ? " and uses the CPU" : " and is blocked";
@@ -183,6 +199,7 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
       silentMs,
       ...(usedMs === null ? {} : { cpuMs: usedMs, wallMs: watchedMs }),
       ...(request === null ? {} : { request: request.request, requestAgeMs: request.ageMs }),
+      ...(route === null ? {} : { route }),
       ...(stack === null ? {} : { stackAtMs, ...stackFields(stack) }),
     });
   }
@@ -193,7 +210,6 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
     const lookout = this.#lookout;
     const silent = (): number => Math.round(nowMs() - stall.atMs);
     const { promise: found, resolve } = Promise.withResolvers<Found>();
-    const evidence: Evidence = { found, isSettled: false };
     const settle = (stack: MainStack | null, why: string): void => {
       evidence.isSettled = true;
       resolve({ stack, why, silentMs: silent() });
@@ -203,6 +219,8 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
       (answer): readonly [MainStack | null, string] => [answer as MainStack, ""], // by its protocol
       (error: unknown) => [null, messageOf(error)] as const,
     );
+    const route = agent.then(([stack]) => stack?.route ?? null);
+    const evidence: Evidence = { found, route, isSettled: false };
     void agent.then(([stack, why]) => {
       if (stack !== null && stack.frames.length > 0) settle(stack, why);
     });

@@ -33,6 +33,8 @@ export class WorkerLink implements WorkerIdentity {
   holds = 0;
   /** Its main thread's stack when it stalled, for the report of its end; empty: it did not. */
   lastStack: readonly string[] = [];
+  /** Of the request that it executes while it is stalled, as the stack told it. */
+  lastRoute: string | null = null;
   /** Slots that it has asked for and not been granted. */
   slotsWanted = 0;
   readonly #workers: WorkerTable;

@@ -49,6 +49,8 @@ export interface CrashRequest {
   readonly method: string;
   /** The target, with secrets masked. */
   readonly path: string;
+  /** What it is counted under, `GET /orders/:id`; missing: an older version wrote this. */
+  readonly route?: string;
   readonly ageMs: number;
   /** Lines of the head as far as it was read, values of secret fields masked. */
   readonly head: readonly string[];

@@ -60,10 +60,13 @@ function work(report: CrashReport): readonly string[] {
 }
 
 function requestLines(request: CrashRequest): readonly string[] {
-  const { method, path, ageMs, outcome, isExecuting, traceId, head } = request;
+  const { method, path, route, ageMs, outcome, isExecuting, traceId, head } = request;
   const mark = isExecuting ? ", was being executed" : "";
+  const isOwn = route === undefined || route === `${method} ${path}`;
+  const routed = isOwn ? "" : `, route ${route}`;
   const trace = traceId === null ? "" : `, trace ${traceId}`;
-  const title = `${method} ${path}  ${formatDuration(ageMs)} old${mark}${trace}: ${outcome}`;
+  const age = `${formatDuration(ageMs)} old`;
+  const title = `${method} ${path}  ${age}${mark}${routed}${trace}: ${outcome}`;
   return [title, ...head.slice(1).map((line) => `    ${line}`)];
 }
 

@@ -9,10 +9,9 @@
  * The route is the framework's pattern where the request shows one (`req.route` of Express, Nest
  * and restify; what Fastify tells now and then), else its path made one of few.
  */
+import { RoutePatterns, patternText, routeOfPath } from "../base/mod.ts";
 import { OTHER_ROUTE } from "../ledger/mod.ts";
 import type { LatencyTable } from "../ledger/mod.ts";
-import { patternText, routeOfPath } from "./route-name.ts";
-import { RoutePatterns } from "./route-patterns.ts";
 import type { RoutedRequest } from "./node-internals.ts";
 
 /** Paths of a client's making: beyond these, requests without a pattern are `(other)`. */
@@ -95,9 +94,22 @@ export class Latency {
     if (request !== undefined) this.#takeExemplar(series, request, us);
   }
 
-  /** The framework says which of its patterns a request is for; see `route-patterns.ts`. */
+  /** The framework says which of its patterns a request is for; see `base/route-patterns.ts`. */
   learnRoute(method: string, target: string, pattern: string): void {
     if (this.#patterns.learn(method, target, pattern)) this.#forgetTargets();
+  }
+
+  /**
+   * What a request that has not ended would be counted under, `GET /orders/:id`: what is known so
+   * far. Nothing is counted.
+   */
+  routeOf(request: RoutedRequest): string {
+    const { route, baseUrl = "", method = "", url = "" } = request;
+    const base = baseUrl === "" ? "" : routeOfPath(baseUrl);
+    const text = typeof route === "object" && route !== null ? patternText(route.path) : null;
+    if (text !== null) return `${method} ${base}${text}`;
+    const target = request.originalUrl ?? url;
+    return `${method} ${this.#patterns.find(method, target) ?? routeOfPath(target)}`;
   }
 
   #takeExemplar(series: number, { headers }: RoutedRequest, us: number): void {

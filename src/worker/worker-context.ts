@@ -24,6 +24,7 @@ import type { StreamWords } from "./node-internals.ts";
 import type { AccountHost } from "./account-host.ts";
 import type { ConnectionAccount } from "./connection-account.ts";
 import { Latency } from "./latency.ts";
+import { RouteDesk } from "./route-desk.ts";
 
 /** Rows of one packet; a row is two words, so this is far below the size of a packet. */
 const ROWS_PER_PACKET_MAX = 2048;
@@ -86,6 +87,8 @@ export class WorkerContext implements AccountHost {
     this.#numbers = ledger.workers.numbers(row);
     this.arena = ledger.arena(row);
     this.latency = new Latency(ledger.latency(row));
+    const executing = () => this.accounts.get(this.executing - 1)?.handle.owner?._httpMessage?.req;
+    new RouteDesk(this.latency, executing).open();
     this.connections = ledger.connections;
     this.journalLimitBytes = journalLimitBytes;
     this.#channel = channel;

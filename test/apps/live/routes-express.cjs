@@ -8,6 +8,9 @@ orders.get("/:id/late", async (req, res) => {
   await new Promise((resolve) => setTimeout(resolve, 20));
   res.json({ late: true });
 });
+orders.get("/:name/spin", () => {
+  for (;;);
+});
 app.use("/api/orders", orders);
 app.get(/^\/files\/.*/, (_req, res) => res.sendStatus(204));
 app.get("/fail", () => {

@@ -28,6 +28,15 @@ export class RoutePatterns {
   /** The framework says that `pattern` serves a request. True when that was not known. */
   learn(method: string, target: string, pattern: string): boolean {
     if (this.find(method, target) === pattern) return false;
+    const isNew = this.know(method, pattern);
+    if (this.find(method, target) === pattern) return true;
+    if (this.#exceptions.size >= EXCEPTIONS_MAX) return isNew;
+    this.#exceptions.set(`${method} ${routeOfPath(target)}`, pattern);
+    return true;
+  }
+
+  /** There is such a pattern, whatever paths are served by it. True when that was not known. */
+  know(method: string, pattern: string): boolean {
     const known = this.#byMethod.get(method) ?? [];
     this.#byMethod.set(method, known);
     const isNew = !known.some((each) => each.pattern === pattern);
@@ -36,10 +45,7 @@ export class RoutePatterns {
       known.push({ pattern, matcher: matcherOf(pattern), exactness: exactnessOf(pattern) });
       known.sort((a, b) => b.exactness - a.exactness);
     }
-    if (this.find(method, target) === pattern) return true;
-    if (this.#exceptions.size >= EXCEPTIONS_MAX) return isNew;
-    this.#exceptions.set(`${method} ${routeOfPath(target)}`, pattern);
-    return true;
+    return isNew;
   }
 
   /** The pattern of a request, or null when none fits. */
@@ -54,15 +60,18 @@ export class RoutePatterns {
   }
 }
 
-/** A parameter of find-my-way: `:id`, `:id(\\d+)`, `:id?`; `*` is the rest. */
-const PARAMETER = /:[A-Za-z_]\w*(\((?:[^()]|\([^()]*\))*\))?\??|\*/g;
+/**
+ * A parameter of find-my-way or path-to-regexp: `:id`, `:id(\\d+)`, `:id?`; `*` and `*rest` are all
+ * that follows.
+ */
+const PARAMETER = /:[A-Za-z_]\w*(\((?:[^()]|\([^()]*\))*\))?\??|\*\w*/g;
 
 function matcherOf(pattern: string): RegExp {
   let source = "";
   let at = 0;
   for (const match of pattern.matchAll(PARAMETER)) {
     source += escaped(pattern.slice(at, match.index));
-    source += match[0] === "*" ? ".*" : match[0].endsWith("?") ? "[^/]*" : "[^/]+";
+    source += match[0].startsWith("*") ? ".*" : match[0].endsWith("?") ? "[^/]*" : "[^/]+";
     at = match.index + match[0].length;
   }
   return new RegExp(`^${source}${escaped(pattern.slice(at))}/?$`);
