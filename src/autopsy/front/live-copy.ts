@@ -1,25 +1,28 @@
 /**
- * All memory of a live process, for what reads much of it: in our memory if it has room, and then
- * the process stands still for half a second a gigabyte; else in a file, and then for as long as
- * the disk takes. How long is told before.
+ * All memory of a live process, for what reads much of it: in our memory if it is little, else in a
+ * file, of which most is written before the process stands still. How long it will is told before.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { HoldfastError, formatDuration, formatSize } from "../../base/mod.ts";
 import { writeDump } from "../target/dump.ts";
 import type { DumpProgress, DumpResult } from "../target/dump.ts";
 import type { LiveProcess } from "../target/live.ts";
+import type { Target } from "../target/target.ts";
 
 /** A copy must leave most of what is free to others. */
 const MEMORY_SHARE_MAX = 0.75;
 const MEMORY_SPARE_BYTES = 128 * 1024 * 1024;
-/** What a disk writes, measured: 115 MB/s. */
-const DISK_BYTES_PER_MS = 100_000;
+/** More goes into a file: who looks at a service must not take the memory of its machine. */
+const MEMORY_BYTES_MAX = 768 * 1024 * 1024;
+/** What sums of blocks can be made of, measured: 2.2 GB/s. */
+const SUM_BYTES_PER_MS = 1_500_000;
 /** Where memory cannot be read ahead to see how fast that is. */
 const COPY_BYTES_PER_MS = 1_000_000;
 /** Load balancers take an instance out after some 10 s; who wants more says so. */
 const PAUSE_MS_MAX = 10_000;
+const DISK_FOLDER = "/var/tmp";
 
 /** What a copy of a process costs. */
 export interface CopyCost {
@@ -33,14 +36,16 @@ export interface CopyCost {
 /** How long it will stand still, by how fast a part of its memory is read now. */
 export function copyCost(live: LiveProcess, availableBytes = process.availableMemory()): CopyCost {
   const bytes = live.ownBytes();
-  const isInMemory = bytes + MEMORY_SPARE_BYTES < availableBytes * MEMORY_SHARE_MAX;
-  const rate = isInMemory ? (live.bulkRate() ?? COPY_BYTES_PER_MS) : DISK_BYTES_PER_MS;
-  return { bytes, pauseMs: Math.ceil(bytes / rate), isInMemory, availableBytes };
+  const hasRoom = bytes + MEMORY_SPARE_BYTES < availableBytes * MEMORY_SHARE_MAX;
+  const isInMemory = hasRoom && bytes <= MEMORY_BYTES_MAX;
+  const rate = live.bulkRate() ?? COPY_BYTES_PER_MS;
+  const pauseMs = Math.ceil(bytes / rate + (isInMemory ? 0 : bytes / SUM_BYTES_PER_MS));
+  return { bytes, pauseMs, isInMemory, availableBytes };
 }
 
 /** The cost in a sentence. */
 export function costText(pid: number, { bytes, pauseMs, isInMemory }: CopyCost): string {
-  const where = isInMemory ? "" : ", because its copy does not fit into memory";
+  const where = isInMemory ? "" : `, after it was copied into a file while it runs`;
   return (
     `process ${pid} has ${formatSize(bytes)} of its own: it will stand still for about ` +
     `${formatDuration(pauseMs)}${where}`
@@ -52,10 +57,42 @@ export function refuseLong(pid: number, cost: CopyCost): void {
   if (cost.pauseMs <= PAUSE_MS_MAX) return;
   throw new HoldfastError(
     "ERR_HOLDFAST_AUTOPSY_PAUSE",
-    `Will not copy it: ${costText(pid, cost)}. \`stacks\` needs milliseconds; where memory ` +
-      `(${formatSize(cost.availableBytes)} available) is the reason, free some; --force takes ` +
-      `it all the same.`,
+    `Will not copy it: ${costText(pid, cost)}. \`stacks\` needs milliseconds; --force takes it ` +
+      `all the same.`,
   );
+}
+
+/**
+ * Copies all memory of a live process, which runs on when this returns.
+ * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_WRITE when there is no room for it, and as
+ *   `LiveProcess`
+ */
+export function copyLive(
+  live: LiveProcess,
+  { bytes, isInMemory }: Pick<CopyCost, "bytes" | "isInMemory">,
+  onProgress: (what: string, done: number, total: number) => void,
+  folder = copyFolder(process.env["TMPDIR"]),
+): Target {
+  if (isInMemory) return live.copyAll((done, total) => onProgress("make room", done, total));
+  const file = path.join(folder, `.holdfast-autopsy-${process.pid}-${live.pid}`);
+  try {
+    return live.copyAllToFile(file, (done, total) => onProgress("copy", done, total));
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException; // of node:fs, or it has no syscall
+    if (syscall === undefined) throw error;
+    throw new HoldfastError(
+      "ERR_HOLDFAST_AUTOPSY_WRITE",
+      `Cannot copy process ${live.pid} into ${folder}: ${syscall} gives ${code}; nothing was ` +
+        `left there. It needs ${formatSize(bytes)}: name a folder with so much room in TMPDIR.`,
+      { cause: error },
+    );
+  }
+}
+
+/** Where temporary files lie on a disk: `/tmp` is memory on many machines (hier(7)). */
+function copyFolder(wished: string | undefined): string {
+  if (wished !== undefined && wished !== "") return wished;
+  return existsSync(DISK_FOLDER) ? DISK_FOLDER : os.tmpdir();
 }
 
 /**
@@ -69,19 +106,11 @@ export function dumpLive(
   onProgress: (what: string, done: number, total: number) => void,
 ): DumpResult & { readonly pausedMs: number } {
   const writing: DumpProgress = (done, total) => onProgress("write", done, total);
-  const target = cost.isInMemory
-    ? live.copyAll((done, total) => onProgress("make room", done, total))
-    : live.stop();
+  const target = copyLive(live, cost, onProgress, path.dirname(path.resolve(file)));
   try {
     const result = writeDump(target, file, writing);
     return { ...result, pausedMs: Math.round(target.stoodStillMs?.() ?? 0) };
   } finally {
     target.close();
   }
-}
-
-/** A place for a copy that does not fit into memory. */
-export function temporaryFolder(): { readonly folder: string; readonly remove: () => void } {
-  const folder = mkdtempSync(path.join(os.tmpdir(), "holdfast-autopsy-"));
-  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }

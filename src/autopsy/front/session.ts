@@ -1,7 +1,6 @@
 /**
  * One target under examination: what verbs work on, read when a verb first asks for it.
  */
-import { join } from "node:path";
 import { HoldfastError } from "../../base/mod.ts";
 import { EdgeNames } from "../graph/edges.ts";
 import { HolderScan } from "../graph/holders.ts";
@@ -25,7 +24,7 @@ import type { LayoutTable } from "../v8/layout-table.ts";
 import { openV8, prepareV8 } from "../v8/process.ts";
 import type { PreparedV8, V8Process } from "../v8/process.ts";
 import { ValueReader } from "../v8/values.ts";
-import { copyCost, dumpLive, refuseLong, temporaryFolder } from "./live-copy.ts";
+import { copyCost, copyLive, refuseLong } from "./live-copy.ts";
 import type { CopyCost } from "./live-copy.ts";
 import { selfTest } from "./self-test.ts";
 
@@ -192,22 +191,13 @@ export class Session {
     try {
       const cost = copyCost(live);
       onCost(cost);
-      if (cost.isInMemory) {
-        const prepared = prepareV8(live.executable, options.layouts);
-        const target = live.copyAll((done, total) => progress("make room", done, total));
-        return Session.#begin({ ...target, close: () => live.close() }, null, options, prepared);
-      }
-      const { folder, remove } = temporaryFolder();
-      try {
-        const { path } = dumpLive(live, cost, join(folder, `pid ${pid}`), progress);
+      const prepared = prepareV8(live.executable, options.layouts);
+      const target = copyLive(live, cost, progress);
+      const close = (): void => {
+        target.close();
         live.close();
-        const plain = { path, damage: null, remove };
-        const target = openTarget(path, options);
-        return Session.#begin({ ...target, title: `pid ${pid}` }, plain, options);
-      } catch (error) {
-        remove();
-        throw error;
-      }
+      };
+      return Session.#begin({ ...target, close }, null, options, prepared);
     } catch (error) {
       live.close();
       throw error;

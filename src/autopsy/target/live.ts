@@ -19,13 +19,15 @@ import { machineOf, registersFrom } from "./machine.ts";
 import type { Machine, Registers } from "./machine.ts";
 import { RegionMemory } from "./memory.ts";
 import type { ElfFile } from "./elf.ts";
+import { FileCopy } from "./file-copy.ts";
 import { BlockCopy, LIVE_PAGE_BYTES, LiveMemory } from "./live-memory.ts";
 import { mapsSignature, mapsText, parseMaps } from "./live-memory.ts";
 import { Modules } from "./modules.ts";
 import { bytesOf, presentRuns } from "./page-runs.ts";
 import type { Run } from "./page-runs.ts";
 import type { Mapping, Target, TargetThread } from "./target.ts";
-import { WholeCopy } from "./whole-copy.ts";
+import { WholeCopy, copiedRegions } from "./whole-copy.ts";
+import type { BulkReader } from "./whole-copy.ts";
 
 /** Small: many single words are read, and the process waits. */
 const BLOCK_BYTES = 4096;
@@ -90,6 +92,9 @@ export function openLive(pid: number, options: LiveOptions): Target {
     throw error;
   }
 }
+
+/** Bytes that are done, of all. */
+export type CopyProgress = (done: number, total: number) => void;
 
 /** A target whose process runs on already: its memory is a copy. */
 export interface CopiedTarget {
@@ -227,28 +232,53 @@ export class LiveProcess {
    *
    * @param onProgress while room is made, and the process runs
    */
-  copyAll(onProgress: (done: number, total: number) => void = () => undefined): Target {
-    const { pid } = this;
+  copyAll(onProgress: CopyProgress = () => undefined): Target {
     const copy = new WholeCopy();
     const total = this.ownBytes();
     while (copy.roomBytes < total * ROOM_SHARE) {
       onProgress(copy.roomBytes, total);
       copy.addPiece();
     }
+    return this.#copyStill(copy, () => undefined);
+  }
+
+  /**
+   * The same into a file, which has no name any more when this returns: first while the process
+   * runs, then what has changed since, while it stands still.
+   *
+   * @throws the error of the file system when the file cannot be written
+   */
+  copyAllToFile(path: string, onProgress: CopyProgress = () => undefined): Target {
+    const { pid } = this;
+    const copy = new FileCopy(path);
+    try {
+      const present = told(pid, () => [...presentRuns(pid, this.#maps.list).values()].flat());
+      const total = present.reduce((sum, [start, end]) => sum + end - start, 0);
+      copy.fill(present, this.#bulk, (done) => onProgress(done, total));
+      copy.flush();
+      return this.#copyStill(copy, () => copy.close());
+    } catch (error) {
+      copy.close();
+      throw error;
+    }
+  }
+
+  #copyStill(copy: WholeCopy | FileCopy, close: () => void): Target {
+    const { pid } = this;
     const askedAt = performance.now();
     const hold = told(pid, () => holdStill(pid, this.machine, this.#options.tracer));
     let runs: ReadonlyMap<Mapping, readonly Run[]>;
     try {
       if (mapsSignature(pid) !== this.#maps.signature) this.#take(readMaps(pid));
       runs = presentRuns(pid, this.#maps.list);
-      copy.fill([...runs.values()].flat(), (parts, into) => this.#readParts(parts, into));
+      copy.fill([...runs.values()].flat(), this.#bulk);
     } catch (error) {
       throw asTold(pid, error);
     } finally {
       hold.release();
       this.#longestStopMs = Math.max(this.#longestStopMs, performance.now() - askedAt);
     }
-    const regions = copy.regions(this.#maps.list, (mapping, address, into) => {
+    const regions = copiedRegions(copy, this.#maps.list, (mapping, address, into) => {
       const isBinary = mapping.path === this.#executablePath;
       const offset = mapping.fileOffset + (address - mapping.start);
       return isBinary ? this.#readBinary(offset, into) : this.#memory.read(address, into);
@@ -258,9 +288,11 @@ export class LiveProcess {
       runs,
       readBulk: (address, into) => copy.read(address, into),
       stoodStillMs: () => this.#longestStopMs,
-      close: () => undefined,
+      close,
     };
   }
+
+  readonly #bulk: BulkReader = (parts, into) => this.#readParts(parts, into);
 
   #readParts(parts: readonly Run[], into: Buffer): number {
     const { tracer } = this.#options;

@@ -19,7 +19,13 @@ const PAGE_BYTES = 4096;
 /** Fills `into` with these parts of the process, one behind the other; how many bytes it could. */
 export type BulkReader = (parts: readonly Run[], into: Buffer) => number;
 
-export class WholeCopy {
+/** Memory that was copied, wherever to. */
+export interface AllCopy {
+  /** The leading bytes from an address on that were copied; how many. */
+  read(address: number, into: Buffer): number;
+}
+
+export class WholeCopy implements AllCopy {
   readonly #pieces: Buffer[] = [];
   /** Starts of the runs, sorted, and how many bytes lie before each in the pieces. */
   #starts: Float64Array = new Float64Array(0);
@@ -48,7 +54,7 @@ export class WholeCopy {
     let piece = 0;
     const flush = (): void => {
       if (this.#pieces.length <= piece) this.#pieces.push(Buffer.alloc(PIECE_BYTES));
-      fillPiece(parts, this.#pieces[piece] as Buffer, read); // just made, if it was not there
+      fillParts(parts, this.#pieces[piece] as Buffer, read); // just made, if it was not there
       parts = [];
       room = PIECE_BYTES;
       piece += 1;
@@ -87,32 +93,6 @@ export class WholeCopy {
     return done;
   }
 
-  /** What these mappings have: the copy, and of files what is as in the file. */
-  regions(
-    mappings: readonly Mapping[],
-    readFile: (mapping: Mapping, address: number, into: Buffer) => number,
-  ): readonly Region[] {
-    return mappings
-      .filter(({ isReadable }) => isReadable)
-      .map((mapping) => {
-        const { start, end } = mapping;
-        const read = (offset: number, into: Buffer): number => {
-          for (let done = 0; ;) {
-            const address = start + offset + done;
-            const rest = into.subarray(done);
-            let count = this.read(address, rest);
-            // page by page: the next one may have been changed
-            if (count === 0 && isOfFile(mapping)) {
-              count = readFile(mapping, address, rest.subarray(0, PAGE_BYTES));
-            }
-            done += count;
-            if (count === 0 || done >= into.length) return done;
-          }
-        };
-        return { start, end, read };
-      });
-  }
-
   /** The run at or before an address; -1: there is none. */
   #runAt(address: number): number {
     let low = 0;
@@ -126,8 +106,35 @@ export class WholeCopy {
   }
 }
 
-/** A page that cannot be read is zero. */
-function fillPiece(parts: readonly Run[], into: Buffer, read: BulkReader): void {
+/** What these mappings have: the copy, and of files what is as in the file. */
+export function copiedRegions(
+  copy: AllCopy,
+  mappings: readonly Mapping[],
+  readFile: (mapping: Mapping, address: number, into: Buffer) => number,
+): readonly Region[] {
+  return mappings
+    .filter(({ isReadable }) => isReadable)
+    .map((mapping) => {
+      const { start, end } = mapping;
+      const read = (offset: number, into: Buffer): number => {
+        for (let done = 0; ;) {
+          const address = start + offset + done;
+          const rest = into.subarray(done);
+          let count = copy.read(address, rest);
+          // page by page: the next one may have been changed
+          if (count === 0 && isOfFile(mapping)) {
+            count = readFile(mapping, address, rest.subarray(0, PAGE_BYTES));
+          }
+          done += count;
+          if (count === 0 || done >= into.length) return done;
+        }
+      };
+      return { start, end, read };
+    });
+}
+
+/** Reads parts one behind the other. A page that cannot be read is zero. */
+export function fillParts(parts: readonly Run[], into: Buffer, read: BulkReader): void {
   let rest = parts;
   for (let done = 0; rest.length > 0;) {
     const count = read(rest, into.subarray(done));
