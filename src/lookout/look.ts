@@ -12,6 +12,10 @@ const VARIABLES_MAX = 16;
 const VALUE_CHARACTERS_MAX = 200;
 /** A member of an object, as the printer writes it, whose name is that of a secret. */
 const MEMBER = /([\w$-]+): ("(?:[^"\\]|\\.)*"?|[^\s,{}]+)/g;
+/** Where V8 looks for interrupts in JavaScript (src/execution/stack-guard.cc). */
+const INTERRUPT = /\bStackGuard::HandleInterrupts\b/;
+/** Where a main thread waits that a debugger holds (src/inspector_agent.cc). */
+const DEBUGGER_LOOP = /\bNodeInspectorClient::runMessageLoop/;
 
 /** Looks at processes; what their binaries say of V8 is read once, before a look is wanted. */
 export class Looker {
@@ -64,10 +68,8 @@ function stackOf(frames: readonly AutopsyFrame[], heldMs: number): MainStack {
     if (isDescribed) described += 1;
     shown.push(isDescribed ? { ...plain, variables: variablesOf(frame) } : plain);
   }
-  const top = frames.find(({ kind }) => kind !== "missing");
-  const isNative = top === undefined || top.kind === "native";
   return {
-    state: isNative ? "native" : "running",
+    state: stateOf(frames),
     frames: shown,
     awaitedBy: frames.flatMap((frame) => {
       if (frame.kind !== "async" || frame.location === null) return [];
@@ -79,6 +81,22 @@ function stackOf(frames: readonly AutopsyFrame[], heldMs: number): MainStack {
     framesMore: Math.max(0, own.length - FRAMES_MAX),
     heldMs,
   };
+}
+
+/**
+ * What the innermost frames say. The agent may have stopped JavaScript at that moment, or be about
+ * to (it is asked at the same time): native code that V8 has called to handle an interrupt is none
+ * that the application waits for.
+ */
+export function stateOf(
+  frames: readonly Pick<AutopsyFrame, "kind" | "name">[],
+): MainStack["state"] {
+  const known = frames.filter(({ kind }) => kind !== "missing");
+  if (known[0]?.kind !== "native") return known.length === 0 ? "native" : "running";
+  const first = known.findIndex(({ kind }) => kind === "javascript");
+  const called = known.slice(0, first < 0 ? undefined : first);
+  if (called.some(({ name }) => INTERRUPT.test(name))) return "running";
+  return called.some(({ name }) => DEBUGGER_LOOP.test(name)) ? "paused" : "native";
 }
 
 function plainFrame({ name, inferredName, original, location }: AutopsyFrame): StackFrame {
