@@ -7,17 +7,14 @@
  *   a fatal signal, an uncaught error ----> recovered at once   --done--> it ends by itself
  * ```
  */
-import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { entryUrl } from "../base/mod.ts";
 import type { ResolvedConfig } from "../base/mod.ts";
 import type { LogFields } from "../supervision/mod.ts";
+import { HelperProcess } from "./helper-process.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
 const MAIN: string = fileURLToPath(entryUrl(import.meta.url, "../dumper/main.ts"));
-const FOREIGN_VARIABLES: readonly string[] = ["NODE_OPTIONS", "NODE_CHANNEL_FD", "NODE_UNIQUE_ID"];
 const STARTS_MAX = 5;
 const START_AGAIN_MS = 1000;
 /** The folder cannot be used: trying again does not help. */
@@ -52,7 +49,7 @@ export interface CoresPorts {
 export class Cores {
   readonly #ports: CoresPorts;
   readonly #watched = new Map<number, Watched>();
-  #child: ChildProcess | null = null;
+  #child: HelperProcess | null = null;
   #starts = 0;
   /** The service ends, or no dumper can work. */
   #isClosed = false;
@@ -81,7 +78,7 @@ export class Cores {
       clearTimeout(late);
       onDone();
     };
-    this.#write({ kind: "copy", pid: link.pid });
+    this.#child.order({ kind: "copy", pid: link.pid });
   }
 
   /** Its process has ended: what is there; null without `--core`. */
@@ -98,35 +95,17 @@ export class Cores {
   /** No more workers. What is being compressed is finished. */
   close(): void {
     this.#isClosed = true;
-    this.#child?.stdin?.end();
+    this.#child?.end();
   }
 
   #start(): void {
     const { core, coreLimitBytes, name } = this.#ports.config();
     if (core === null || this.#isClosed) return;
     this.#starts += 1;
-    const environment = { ...process.env };
-    for (const variable of FOREIGN_VARIABLES) delete environment[variable];
-    const args = [MAIN, core, name, String(coreLimitBytes)];
-    const child = spawn(process.execPath, args, {
-      env: environment,
-      stdio: ["pipe", "pipe", "pipe"],
-      detached: true, // Ctrl-C in the terminal is for us
+    this.#child = new HelperProcess(MAIN, [core, name, String(coreLimitBytes)], {
+      onWord: (word) => this.#word(word as Word), // as src/dumper/main.ts has it
+      onEnd: (how) => this.#ended(how === "" ? "exit 0" : how),
     });
-    this.#child = child;
-    let said = "";
-    child.stdin.on("error", () => undefined); // it has ended: its exit follows
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      said = `${said}${text}`.slice(-1000);
-    });
-    // the dumper is ours, of the same version
-    const read = (line: string): void => this.#word(JSON.parse(line) as Word);
-    createInterface({ input: child.stdout }).on("line", read);
-    const ended = (how: string): void => {
-      if (this.#child === child) this.#ended(`${how} ${said}`.trim());
-    };
-    child.once("exit", (code, signal) => ended(signal ?? `exit ${code}`));
-    child.once("error", (error) => ended(error.message));
     for (const { link } of this.#watched.values()) this.#order(link);
   }
 
@@ -144,11 +123,7 @@ export class Cores {
   }
 
   #order({ id, index, pid }: WorkerLink): void {
-    this.#write({ kind: "watch", id, index, pid });
-  }
-
-  #write(order: object): void {
-    this.#child?.stdin?.write(`${JSON.stringify(order)}\n`);
+    this.#child?.order({ kind: "watch", id, index, pid });
   }
 
   #word(word: Word): void {

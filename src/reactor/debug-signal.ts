@@ -7,17 +7,13 @@
  * What listens is a process of its own (`src/cli/debug-signal.ts`), which knows the service by its
  * control socket.
  */
-import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { controlSocketPath, entryUrl } from "../base/mod.ts";
 import type { ResolvedConfig } from "../base/mod.ts";
 import type { LogFields } from "../supervision/mod.ts";
-import { unref } from "./lookout.ts";
+import { HelperProcess } from "./helper-process.ts";
 
 const MAIN: string = fileURLToPath(entryUrl(import.meta.url, "../cli/debug-signal.ts"));
-const FOREIGN_VARIABLES: readonly string[] = ["NODE_OPTIONS", "NODE_CHANNEL_FD", "NODE_UNIQUE_ID"];
 /** The heartbeat is 100 ms. */
 const SPINS_AFTER_MS = 500;
 /** Of a service with many workers the log would be full of addresses. */
@@ -45,7 +41,7 @@ export function meantWorkers(workers: readonly Debuggable[]): readonly number[] 
 /** See the file's docstring. */
 export class DebugSignal {
   readonly #log: (level: "info" | "warn", message: string, fields: LogFields) => void;
-  #child: ChildProcess | null = null;
+  #child: HelperProcess | null = null;
 
   constructor(log: (level: "info" | "warn", message: string, fields: LogFields) => void) {
     this.#log = log;
@@ -56,7 +52,7 @@ export class DebugSignal {
     workers: readonly Debuggable[],
   ): void {
     if (this.#child !== null) {
-      this.#child.stdin?.end(); // its exit follows
+      this.#child.end(); // its exit follows
       return;
     }
     const indices = meantWorkers(workers);
@@ -73,31 +69,14 @@ export class DebugSignal {
   }
 
   #start(order: object): void {
-    const environment = { ...process.env };
-    for (const variable of FOREIGN_VARIABLES) delete environment[variable];
-    const child = spawn(process.execPath, [MAIN, JSON.stringify(order)], {
-      env: environment,
-      stdio: ["pipe", "pipe", "pipe"],
-      detached: true, // Ctrl-C in the terminal is for us
+    this.#child = new HelperProcess(MAIN, [JSON.stringify(order)], {
+      onWord: (word) => this.#opened(word as Address), // as src/cli/debug-signal.ts has it
+      onEnd: (why) => {
+        this.#child = null;
+        if (why === "") this.#log("info", "the addresses for debuggers are closed", {});
+        else this.#log("warn", `no address for a debugger: ${why}`, {});
+      },
     });
-    this.#child = child;
-    let said = "";
-    child.stdin.on("error", () => undefined); // it has ended: its exit follows
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      said = `${said}${text}`.slice(-1000);
-    });
-    // ours, of the same version
-    const read = (line: string): void => this.#opened(JSON.parse(line) as Address);
-    createInterface({ input: child.stdout }).on("line", read);
-    const ended = (why: string): void => {
-      if (this.#child !== child) return;
-      this.#child = null;
-      if (why === "") this.#log("info", "the addresses for debuggers are closed", {});
-      else this.#log("warn", `no address for a debugger: ${why}`, {});
-    };
-    child.once("close", (code) => ended(code === 0 ? "" : `exit ${code} ${said}`.trim()));
-    child.once("error", (error) => ended(error.message));
-    for (const each of [child, child.stdin, child.stdout, child.stderr]) unref(each);
   }
 
   #opened({ worker, webSocketUrl, devToolsUrl }: Address): void {

@@ -7,15 +7,12 @@
  *    +------- nothing asked for a while -----+
  * ```
  */
-import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { entryUrl } from "../base/mod.ts";
 import type { MainStack } from "../base/mod.ts";
+import { HelperProcess } from "./helper-process.ts";
 
 const MAIN: string = fileURLToPath(entryUrl(import.meta.url, "../lookout/main.ts"));
-const FOREIGN_VARIABLES: readonly string[] = ["NODE_OPTIONS", "NODE_CHANNEL_FD", "NODE_UNIQUE_ID"];
 /** It takes some 100 MB; a service that stalls will stall again soon. */
 const IDLE_MS = 30_000;
 
@@ -28,15 +25,10 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** A child's pipes are sockets; @types/node calls them streams. */
-export function unref(each: object): void {
-  (each as { unref?: () => void }).unref?.();
-}
-
 /** See the file's docstring. */
 export class Lookout {
   readonly #waiting = new Map<number, Waiting>();
-  #child: ChildProcess | null = null;
+  #child: HelperProcess | null = null;
   #idle: NodeJS.Timeout | null = null;
   #lastId = 0;
 
@@ -55,7 +47,7 @@ export class Lookout {
     const id = this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<MainStack>();
     this.#waiting.set(id, { resolve, reject });
-    this.#child?.stdin?.write(`${JSON.stringify({ id, pid })}\n`);
+    this.#child?.order({ id, pid });
     const late = (): void => reject(new Error(`no look at it within ${limitMs} ms`));
     const timer = setTimeout(late, limitMs);
     return promise.finally(() => {
@@ -64,26 +56,15 @@ export class Lookout {
     });
   }
 
-  #start(pid: number): ChildProcess {
-    const environment = { ...process.env };
-    for (const variable of FOREIGN_VARIABLES) delete environment[variable];
-    const child = spawn(process.execPath, [MAIN, String(pid)], {
-      env: environment,
-      stdio: ["pipe", "pipe", "ignore"],
-      detached: true, // Ctrl-C in the terminal is for us
-    });
-    child.stdin.on("error", () => undefined); // it has ended: its exit follows
-    // the lookout is ours, of the same version
-    const read = (line: string): void => this.#answered(JSON.parse(line) as Answer);
-    createInterface({ input: child.stdout }).on("line", read);
+  #start(pid: number): HelperProcess {
     const ended = (): void => {
       if (this.#child === child) this.#child = null;
       for (const { reject } of this.#waiting.values()) reject(new Error("the lookout has ended"));
     };
-    child.once("exit", ended);
-    child.once("error", ended);
-    // it ends with us, and keeps nobody
-    for (const each of [child, child.stdin, child.stdout]) unref(each);
+    const child = new HelperProcess(MAIN, [String(pid)], {
+      onWord: (word) => this.#answered(word as Answer), // as src/lookout/main.ts has it
+      onEnd: ended,
+    });
     return child;
   }
 
@@ -94,7 +75,7 @@ export class Lookout {
   }
 
   #end(): void {
-    this.#child?.stdin?.end();
+    this.#child?.end();
     this.#child = null;
   }
 }
