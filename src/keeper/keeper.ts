@@ -42,8 +42,8 @@ import type {
 } from "../base/mod.ts";
 import { Ledger } from "../ledger/mod.ts";
 import { closeDescriptor } from "../os/mod.ts";
-import { AdminProcess, LogFile, Versions, Watcher, standardSink } from "../supervision/mod.ts";
-import type { Sink } from "../supervision/mod.ts";
+import { AdminProcess, LogFile, Versions, Watcher, standardSinks } from "../supervision/mod.ts";
+import type { StandardSinks } from "../supervision/mod.ts";
 import { Listeners } from "./listeners.ts";
 import { ReactorProcess } from "./reactor-process.ts";
 import { Reaper } from "./reaper.ts";
@@ -84,7 +84,7 @@ export class Keeper {
   readonly #listeners: Listeners;
   readonly #reaper = new Reaper();
   readonly #watcher: Watcher;
-  readonly #sinks: { readonly stdout: Sink; readonly stderr: Sink };
+  readonly #sinks: StandardSinks = standardSinks();
   readonly #logger: Logger;
   readonly #logFile: LogFile;
   readonly #end = Promise.withResolvers<number>();
@@ -104,11 +104,7 @@ export class Keeper {
     this.#ledger = Ledger.attach(ledgerDescriptor);
     this.#versions = new Versions({ config, environment: process.env });
     this.#listeners = new Listeners(files.controlDescriptor);
-    this.#sinks = {
-      stdout: standardSink(1, process.stdout),
-      stderr: standardSink(2, process.stderr),
-    };
-    this.#logger = new Logger({ source: "keeper", output: this.#sinks.stderr, json: config.json });
+    this.#logger = new Logger({ source: "keeper", output: this.#sinks.log, json: config.json });
     this.#logFile = new LogFile(files.logPath, (message) => this.#logger.warn(message));
     const trouble = (message: string): void => this.#log("warn", message);
     this.#watcher = new Watcher((file) => this.#reactor?.send({ type: "changed", file }), trouble);

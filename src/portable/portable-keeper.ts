@@ -23,7 +23,7 @@ import {
   Watcher,
   controlRoutes,
   crashDirectory,
-  standardSink,
+  standardSinks,
 } from "../supervision/mod.ts";
 import type { SupervisorPorts } from "../supervision/mod.ts";
 import type { PortableAgents } from "./agents.ts";
@@ -54,10 +54,7 @@ export class PortableKeeper {
   readonly #control: ControlServer;
   readonly #crashes: CrashReporter;
   readonly #watcher: Watcher;
-  readonly #sinks = {
-    stdout: standardSink(1, process.stdout),
-    stderr: standardSink(2, process.stderr),
-  };
+  readonly #sinks = standardSinks();
   readonly #logger: Logger;
   readonly #logFile: LogFile;
   readonly #end = Promise.withResolvers<number>();
@@ -74,7 +71,7 @@ export class PortableKeeper {
   ) {
     this.#config = config;
     this.#files = files;
-    this.#logger = new Logger({ source: "keeper", output: this.#sinks.stderr, json: config.json });
+    this.#logger = new Logger({ source: "keeper", output: this.#sinks.log, json: config.json });
     this.#logFile = new LogFile(files.logPath, (message) => this.#logger.warn(message));
     this.#agents = linkAgents((level, message, fields) => this.#log(level, message, fields));
     this.#service = new PortableService(config, process.env, {

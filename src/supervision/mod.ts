@@ -35,8 +35,8 @@ export type { LogRecord } from "./log-file.ts";
 export { memoryPlan } from "./memory-plan.ts";
 export type { MemoryPlan } from "./memory-plan.ts";
 export { MemoryWatch } from "./memory-watch.ts";
-export { Tap, standardSink } from "./output.ts";
-export type { Sink } from "./output.ts";
+export { Tap, standardSinks } from "./output.ts";
+export type { Sink, StandardSinks } from "./output.ts";
 export type { OperationResult, ProgressEvent, ProgressListener } from "./operation.ts";
 export { addressText, assembleStatus } from "./status.ts";
 export type {

@@ -10,6 +10,8 @@
 import { fstatSync, writeSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
+import type { TextOutput } from "../base/mod.ts";
+import { BetweenLines } from "./log-lines.ts";
 
 /** What a worker wrote last, kept for the message about its exit. */
 export const TAIL_BYTES_MAX = 4096;
@@ -28,10 +30,32 @@ export interface Sink {
   readonly isAtOnce: boolean;
 }
 
-/** Our stdout or stderr as a sink. */
-export function standardSink(fd: 1 | 2, stream: Writable): Sink {
+/** Where a service writes to. */
+export interface StandardSinks {
+  /** For workers. */
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  /** For our log, on stderr: between the lines of workers. */
+  readonly log: TextOutput;
+}
+
+/** Our stdout and stderr, to be asked for once: they may be one terminal, pipe or file. */
+export function standardSinks(): StandardSinks {
+  const stdout = standardSink(1, process.stdout);
+  const stderr = standardSink(2, process.stderr);
+  const log = new BetweenLines(stderr);
+  process.on("exit", () => log.release());
+  return { stdout: isSame(1, 2) ? log.pass(stdout) : stdout, stderr: log.pass(stderr), log };
+}
+
+function standardSink(fd: 1 | 2, stream: Writable): Sink {
   const isTTY = "isTTY" in stream && stream.isTTY === true;
   return fstatSync(fd).isFile() ? new FileSink(fd) : new StreamSink(stream, isTTY);
+}
+
+function isSame(one: number, other: number): boolean {
+  const [a, b] = [fstatSync(one), fstatSync(other)];
+  return a.dev === b.dev && a.ino === b.ino;
 }
 
 /** A file. A full disk loses bytes and is tried again with the next ones. */
