@@ -30,6 +30,8 @@ export function hasDied(signal: SignalFacts | null): boolean {
 
 /** The Heap is a member of the Isolate, at some 60 kB. */
 const ISOLATE_BYTES_MAX = 256 * 1024;
+/** `GCTracer::Output`: `22111 ms: Mark-Compact (reduce) 1018.1 (1026.4) -> 1017.5 (1020.1) MB`. */
+const TRACED = /([\d.]+) ms: [A-Z][\w -]+[^>\0]{0,80}-> [\d.]+ \(([\d.]+)\) MB/gu;
 const HEAP_LIMIT_MIN = 1024 * 1024;
 const HEAP_LIMIT_MAX = 64 * 2 ** 40;
 
@@ -112,7 +114,7 @@ function fatalCause(v8: V8Process, thread: ThreadStack, marker: Marker, by: stri
   switch (marker.kind) {
     case "out of memory": {
       const reason = textOnStack(v8, thread.tid, MEMORY_TEXT) ?? "heap limit reached";
-      const text = `out of memory: ${reason}, ${heapSize(v8)} (${by})${at}`;
+      const text = `out of memory: ${reason}, ${heapSize(v8, thread.tid)} (${by})${at}`;
       return { kind: marker.kind, text };
     }
     case "uncaught error": {
@@ -144,22 +146,43 @@ function fatalCause(v8: V8Process, thread: ThreadStack, marker: Marker, by: stri
 }
 
 /**
- * What the largest heap has, in pages that V8 has taken for it, and what it may have: the limit of
- * its old generation, which `--max-old-space-size` sets.
+ * What the heap of a thread has, and what it may have: the limit of its old generation, which
+ * `--max-old-space-size` sets.
  */
-function heapSize({ target, heap, isolates, layout }: V8Process): string {
+function heapSize({ target, heap, isolates, layout }: V8Process, tid: number): string {
+  const isolate = isolates.find((each) => each.tid === tid) ?? isolates[0];
+  if (isolate === undefined) return "heap of unknown size";
+  const { memory } = target;
+  const size = lastTraced(memory, isolate.address) ?? largestHeap(target, heap);
+  const limit = heapLimitOf(memory, layout, isolate.address);
+  return `heap of ${formatSize(size)}${limit === null ? "" : `, limit ${formatSize(limit)}`}`;
+}
+
+/**
+ * What V8 had taken after its last collection, by its own trace of the last ones, which it keeps
+ * within the Heap (`trace_ring_buffer_`). Its pages tell the same, but each would have to be read:
+ * of a large core that takes as long as the disk does. Null: no collection is told there.
+ */
+function lastTraced(memory: Memory, isolate: number): number | null {
+  const bytes = Buffer.alloc(ISOLATE_BYTES_MAX);
+  const text = bytes.toString("latin1", 0, memory.readInto(isolate, bytes));
+  let [last, size] = [-1, null as number | null]; // none yet
+  for (const [, time, megabytes] of text.matchAll(TRACED)) {
+    if (Number(time) < last) continue;
+    last = Number(time);
+    size = Math.round(Number(megabytes) * 2 ** 20);
+  }
+  return size;
+}
+
+function largestHeap(target: V8Process["target"], heap: V8Process["heap"]): number {
   const bytes = new Map<number, number>();
   for (const page of findPages(target, heap)) {
     if (page.heap === 0) continue;
     const size = page.areaEnd - page.areaStart;
     bytes.set(page.heap, (bytes.get(page.heap) ?? 0) + size);
   }
-  const [heapAddress = 0, size = 0] = [...bytes].toSorted(([, a], [, b]) => b - a)[0] ?? [];
-  const isolate = isolates.find(({ address }) => {
-    return heapAddress > address && heapAddress < address + ISOLATE_BYTES_MAX;
-  });
-  const limit = isolate === undefined ? null : heapLimitOf(target.memory, layout, isolate.address);
-  return `heap of ${formatSize(size)}${limit === null ? "" : `, limit ${formatSize(limit)}`}`;
+  return Math.max(0, ...bytes.values());
 }
 
 /** The limit of the old generation of an isolate; null when the word there is none. */
