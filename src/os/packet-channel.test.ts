@@ -273,4 +273,34 @@ describe("a channel of packets", () => {
     assert.deepEqual(packet, { kind: 7, payload: Buffer.from("A"), descriptors: [] });
     closeDescriptor(a);
   });
+
+  it("sends what was accepted at once, in its order", async (t) => {
+    const [a, b] = pair(t);
+    const file = createMemoryFile("holdfast-accepted", 4096);
+    t.after(() => closeDescriptor(file));
+    assert.equal(
+      a.channel.sendAccepted(7, Buffer.from("none"), () => -11),
+      -11,
+    );
+    assert.equal(
+      a.channel.sendAccepted(7, Buffer.from("first"), () => file),
+      file,
+    );
+    let large = 0;
+    while (a.channel.outboxPackets === 0) {
+      a.channel.send(8, Buffer.alloc(PACKET_BYTES_MAX - 1));
+      large += 1;
+    }
+    a.channel.sendAccepted(7, Buffer.from("last"), () => file);
+    const packets = await b.packets(large + 2);
+    const accepted = packets.filter(({ kind }) => kind === 7);
+    assert.deepEqual(
+      accepted.map(({ payload }) => payload.toString()),
+      ["first", "last"],
+    );
+    assert.equal(packets.at(-1)?.payload.toString(), "last");
+    for (const { descriptors } of accepted) {
+      assert.deepEqual(descriptors.map(inode), [inode(file)]);
+    }
+  });
 });

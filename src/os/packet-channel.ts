@@ -185,6 +185,25 @@ export class PacketChannel {
   }
 
   /**
+   * Takes a descriptor by `accept` (negative: an error, and nothing is sent) and sends it with a
+   * packet that is ready before: whoever kills this process has an instant for it. See `send`.
+   * @returns what `accept` gave
+   */
+  sendAccepted(kind: number, payload: Buffer, accept: () => number): number {
+    const message = this.#outgoing;
+    message.data.writeUInt8(kind, 0);
+    payload.copy(message.data, 1);
+    this.#address(1 + payload.length, 1);
+    const canSend = this.#watch !== null && this.#outbox.length === 0;
+    const fd = accept();
+    if (fd < 0) return fd;
+    message.control.writeInt32LE(fd, CMSG_HEADER_BYTES);
+    if (canSend && libc().sendmsg(this.#fd, message.header, MSG_NOSIGNAL) >= 0) return fd;
+    this.send(kind, payload, [fd]); // it has to wait, or nobody is there any more
+    return fd;
+  }
+
+  /**
    * Takes every packet that is there, now: of a process that has ended, before its account is
    * closed.
    */
@@ -202,25 +221,28 @@ export class PacketChannel {
   }
 
   #transmit(bytes: number, descriptors: readonly number[]): "sent" | "later" | "broken" {
-    const message = this.#outgoing;
-    let controlBytes = 0;
-    if (descriptors.length > 0) {
-      message.control.writeBigUInt64LE(BigInt(CMSG_HEADER_BYTES + 4 * descriptors.length), 0);
-      message.control.writeInt32LE(SOL_SOCKET, 8);
-      message.control.writeInt32LE(SCM_RIGHTS, 12);
-      descriptors.forEach((fd, index) =>
-        message.control.writeInt32LE(fd, CMSG_HEADER_BYTES + 4 * index),
-      );
-      controlBytes = CMSG_HEADER_BYTES + 8 * Math.ceil(descriptors.length / 2);
-    }
-    message.prepare(bytes, controlBytes);
+    const { control } = this.#outgoing;
+    this.#address(bytes, descriptors.length);
+    descriptors.forEach((fd, index) => control.writeInt32LE(fd, CMSG_HEADER_BYTES + 4 * index));
     const c = libc();
     for (;;) {
-      if (c.sendmsg(this.#fd, message.header, MSG_NOSIGNAL) >= 0) return "sent";
+      if (c.sendmsg(this.#fd, this.#outgoing.header, MSG_NOSIGNAL) >= 0) return "sent";
       const errno = c.errno();
       if (errno === EINTR) continue;
       return errno === EAGAIN || errno === ETOOMANYREFS ? "later" : "broken";
     }
+  }
+
+  /** Everything of the next message but its bytes and the numbers of its descriptors. */
+  #address(bytes: number, descriptors: number): void {
+    const message = this.#outgoing;
+    if (descriptors > 0) {
+      message.control.writeBigUInt64LE(BigInt(CMSG_HEADER_BYTES + 4 * descriptors), 0);
+      message.control.writeInt32LE(SOL_SOCKET, 8);
+      message.control.writeInt32LE(SCM_RIGHTS, 12);
+    }
+    const padded = CMSG_HEADER_BYTES + 8 * Math.ceil(descriptors / 2);
+    message.prepare(bytes, descriptors > 0 ? padded : 0);
   }
 
   #watchWritable(wanted: boolean): void {

@@ -27,7 +27,7 @@ import type {
   ServerQuery,
   SharingServer,
 } from "./node-internals.ts";
-import type { Retained, WorkerContext } from "./worker-context.ts";
+import type { WorkerContext } from "./worker-context.ts";
 
 /**
  * setInterval's longest delay: a timer that only keeps the event loop alive, as a listening handle
@@ -371,11 +371,13 @@ export class Listeners {
 
   /**
    * Kernel mode: takes connections from the listening socket itself. Until the reactor has its
-   * duplicates they are lost with this process, so that comes before the application's code.
+   * duplicate, one is lost with this process: each is sent up before the next is taken, and all
+   * before the application's code sees any.
    */
   #accept(listenerFd: number, listener: number): void {
     const { connections } = this.#context;
-    const fresh: Retained[] = [];
+    const isAccounted = this.#listening.get(listener)?.accounted === true;
+    const fresh: { readonly slot: number; readonly fd: number }[] = [];
     for (let count = 0; count < ACCEPTS_PER_TURN_MAX; count += 1) {
       const slot = this.#granted.at(-1);
       if (slot === undefined) {
@@ -383,15 +385,19 @@ export class Listeners {
         for (const watch of this.#watches.keys()) watch.stop();
         break;
       }
-      const fd = acceptConnection(listenerFd);
+      connections.setListener(slot, listener);
+      const accept = (): number => {
+        const accepted = acceptConnection(listenerFd);
+        if (accepted >= 0) connections.enter(slot, "idle"); // what is retained has a state
+        return accepted;
+      };
+      const fd = isAccounted
+        ? this.#context.acceptRetained(slot, connections.generation(slot), accept)
+        : accept();
       if (fd < 0) break;
       this.#granted.pop();
-      connections.setListener(slot, listener);
-      connections.enter(slot, "idle");
-      fresh.push({ slot, generation: connections.generation(slot), fd });
+      fresh.push({ slot, fd });
     }
-    const isAccounted = this.#listening.get(listener)?.accounted === true;
-    if (fresh.length > 0 && isAccounted) this.#context.retain(fresh);
     for (const { slot, fd } of fresh) {
       if (this.#listening.has(listener)) this.#open(fd, slot, listener, null);
       else {

@@ -35,7 +35,7 @@ const PAUSE_MS = 5;
 const BUSY_LAG_MS = 10;
 
 /** A connection whose descriptor goes up to the reactor. */
-export interface Retained {
+interface Retained {
   readonly slot: number;
   readonly generation: number;
   readonly fd: number;
@@ -67,6 +67,8 @@ export class WorkerContext implements AccountHost {
   readonly #words: Int32Array;
   readonly #numbers: Float64Array;
   readonly #channel: PacketChannel;
+  /** Of `acceptRetained`. */
+  readonly #acceptedRow: Buffer = Buffer.alloc(8);
   readonly #clockOffsetMs: number;
   #gathered: Rows[] = [];
   #flushesSoon = false;
@@ -245,6 +247,14 @@ export class WorkerContext implements AccountHost {
     });
     const descriptors = connections.map(({ fd }) => fd);
     this.#channel.send(PACKET_RETAIN, payload, descriptors);
+  }
+
+  /** Takes a connection by `accept`, and sends it up in the same breath; see `sendAccepted`. */
+  acceptRetained(slot: number, generation: number, accept: () => number): number {
+    const row = this.#acceptedRow;
+    row.writeUInt32LE(slot, 0);
+    row.writeUInt32LE(generation, 4);
+    return this.#channel.sendAccepted(PACKET_RETAIN, row, accept);
   }
 
   #drainOne(account: ConnectionAccount): void {
