@@ -3,6 +3,7 @@
  * messages pass as they are.
  */
 import { Session } from "node:inspector";
+import { connectToMain } from "./connect.ts";
 
 /** The part of a Session that takes any message; @types/node has an overload for each. */
 type Post = (
@@ -19,7 +20,7 @@ export class DebuggerSession {
 
   constructor(send: (message: unknown) => void) {
     this.#send = send;
-    this.#session.connectToMainThread();
+    connectToMain(this.#session);
     this.#session.on("inspectorNotification", (notification) => send(notification));
   }
 

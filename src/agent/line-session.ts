@@ -5,6 +5,7 @@
 import { Session } from "node:inspector";
 import type { Debugger } from "node:inspector";
 import { LINE_CHANNEL, nearestName } from "../base/mod.ts";
+import { connectToMain } from "./connect.ts";
 import { OURS, pathOf } from "./source-maps.ts";
 
 const POST_LIMIT_MS = 2000;
@@ -57,7 +58,7 @@ export class LineSession {
     };
   }
 
-  post(method: string, parameters: object = {}): Promise<unknown> {
+  async post(method: string, parameters: object = {}): Promise<unknown> {
     const session = (this.#session ??= this.#connected());
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const late = new Error(`the main thread did not answer ${method}`);
@@ -113,7 +114,7 @@ export class LineSession {
   /** Kept for life, see main-session.ts. */
   #connected(): Session {
     const session = new Session();
-    session.connectToMainThread();
+    connectToMain(session);
     session.on("Debugger.scriptParsed", ({ params: { scriptId, url, isModule = false } }) => {
       const path = pathOf(url);
       if (!path.startsWith("/") || path.startsWith(OURS)) return;

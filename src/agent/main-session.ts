@@ -18,6 +18,7 @@
  */
 import { Session } from "node:inspector";
 import type { Debugger, InspectorNotification } from "node:inspector";
+import { connectToMain } from "./connect.ts";
 import { pauses } from "./pauses.ts";
 
 /** Of one message to the main thread; it answers within a millisecond where it answers at all. */
@@ -58,10 +59,11 @@ export class MainSession {
 
   /**
    * Sends a message of the Chrome DevTools Protocol to the main thread.
+   * It is under way when this returns, in the order of the calls.
    * @param onAnswer called before any event that follows the answer
    * @throws Error when it says no, or does not answer in time.
    */
-  post(
+  async post(
     method: string,
     parameters: object = {},
     limitMs: number = POST_LIMIT_MS,
@@ -131,6 +133,7 @@ export class MainSession {
 
   async #hold<T>(look: (held: Held) => Promise<T>, limitMs: number): Promise<T | null> {
     await this.#released;
+    this.#connect(); // where that is not allowed nothing else needs to be waited for
     this.#scripts = new Map();
     // V8 tells of a pause that is there already before it has answered `enable`, and of ours after
     let isEnabled = false;
@@ -158,11 +161,11 @@ export class MainSession {
     }
   }
 
-  /** @throws Error ERR_ACCESS_DENIED where the permission model allows no inspector. */
+  /** @throws Error where the permission model allows no inspector. */
   #connect(): Session {
     if (this.#session !== null) return this.#session;
     const session = new Session();
-    session.connectToMainThread();
+    connectToMain(session);
     session.on("inspectorNotification", (notification) => this.#notified(notification));
     this.#session = session;
     return session;

@@ -1,4 +1,7 @@
-/** The agent's thread, wherever it is started. */
+/**
+ * The agent's thread, wherever it is started. It is also told (`mayInspect`) whether the permission
+ * model of the application allows an inspector: it has flags of its own, and cannot see that.
+ */
 import type { WorkerOptions } from "node:worker_threads";
 
 export const AGENT_OPTIONS: Omit<WorkerOptions, "workerData"> = {

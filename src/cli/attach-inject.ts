@@ -38,6 +38,8 @@ function expressionOf(socketPath: string, mayClose: boolean): string {
     const isOld = major < wantedMajor || (major === wantedMajor && minor < wantedMinor);
     if (isOld) return "it runs Node " + process.versions.node + ", and " +
       wantedMajor + "." + wantedMinor + " or newer is needed";
+    if (process.permission?.has("inspector") === false)
+      return "its permission model allows no inspector (--allow-inspector)";
     try {
       const { Worker } = process.getBuiltinModule("node:worker_threads");
       const { URL } = process.getBuiltinModule("node:url");

@@ -13,7 +13,7 @@ import type { Server, Socket } from "node:net";
 import path from "node:path";
 import { EXIT_CODES, controlSocketPath, formatDuration, runtimeDirectory } from "../base/mod.ts";
 import type { TraceMessage } from "../base/mod.ts";
-import { AgentLink, Live, Traces } from "../reactor/mod.ts";
+import { AgentLink, Live, Lookout, Traces } from "../reactor/mod.ts";
 import type { LiveLink, TracedLink } from "../reactor/mod.ts";
 import { ControlServer, liveRoutes, traceRoutes } from "../supervision/mod.ts";
 import { inject } from "./attach-inject.ts";
@@ -138,6 +138,7 @@ function controlOf(pid: number, agent: AgentLink, world: World): ControlServer {
   const live = new Live({
     links,
     limitBytes: () => 0,
+    lookout: new Lookout(),
     log: (level, message) => {
       if (level === "warn") world.stderr.write(`holdfast: ${message}\n`);
     },

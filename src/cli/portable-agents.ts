@@ -14,7 +14,7 @@ import { AGENT_OPTIONS, entryUrl } from "../base/mod.ts";
 import type { ResolvedConfig, TraceMessage, WorkerIdentity } from "../base/mod.ts";
 import { machineNowMs, readThreadStat } from "../os/mod.ts";
 import type { AgentStart, PortableAgents } from "../portable/mod.ts";
-import { AgentLink, Live, Stalls, Traces } from "../reactor/mod.ts";
+import { AgentLink, Live, Lookout, Stalls, Traces } from "../reactor/mod.ts";
 import type { LiveLink, StallPorts, StalledLink, TracedLink } from "../reactor/mod.ts";
 import type { LogFields } from "../supervision/mod.ts";
 
@@ -59,7 +59,8 @@ export class LinkedAgents implements PortableAgents {
     this.#log = log;
     this.traces = new Traces(this.#links);
     const limitBytes = (): number => config.memoryLimitBytes;
-    this.live = new Live({ links: this.#links, limitBytes, log });
+    const lookout = isLinux ? new Lookout() : NO_LOOKOUT;
+    this.live = new Live({ links: this.#links, limitBytes, lookout, log });
     const ports: StallPorts<Link> = {
       nowMs: machineNowMs,
       // eviction is the business of this mode's own watch
@@ -69,7 +70,7 @@ export class LinkedAgents implements PortableAgents {
       evict: () => undefined,
       log,
     };
-    this.#stalls = isLinux ? new Stalls(ports) : new Stalls(ports, NO_LOOKOUT);
+    this.#stalls = new Stalls(ports, lookout);
   }
 
   expect(identity: WorkerIdentity): AgentStart {

@@ -61,11 +61,10 @@ export function stackText(
   };
   if (stack === null) return [head(`no stack: ${printable(error ?? "")}`)];
   if (stack.state === "idle") return [head("idle, waits for events")];
-  if (stack.state === "native") return [head("in code that is not JavaScript")];
-  const isHeld = stack.state === "paused";
+  const what = { running: "running", native: "in code that is not JavaScript" };
   const more = stack.framesMore > 0 ? [`  (${stack.framesMore} more frames)`] : [];
   return [
-    head(isHeld ? "held by a debugger" : "running"),
+    head(stack.state === "paused" ? "held by a debugger" : what[stack.state]),
     ...(stack.requestSeen === null ? [] : [`  request ${printable(stack.requestSeen)}`]),
     ...(stack.route === null ? [] : [`  route ${printable(stack.route)}`]),
     ...stack.frames.flatMap((frame) => frameText(frame, isColored)),

@@ -17,6 +17,9 @@ describe("the state of a main thread that is looked at from outside", () => {
     assert.equal(stateOf(frames("js spin", "js handle")), "running");
     assert.equal(stateOf(frames("EVP_Digest", "PBKDF2", "js pbkdf2Sync")), "native");
     assert.equal(stateOf([]), "native");
+    assert.equal(stateOf(frames("epoll_pwait", "uv__io_poll", "uv_run")), "idle");
+    const nested = frames("epoll_pwait", "uv__io_poll", "uv_run", "SpawnSync", "js spawnSync");
+    assert.equal(stateOf(nested), "native");
     assert.equal(stateOf([{ kind: "missing", name: "no unwinding" }]), "native");
     assert.equal(stateOf([{ kind: "regexp", name: "/(a+)+/" }]), "running");
   });

@@ -14,6 +14,8 @@ const VALUE_CHARACTERS_MAX = 200;
 const MEMBER = /([\w$-]+): ("(?:[^"\\]|\\.)*"?|[^\s,{}]+)/g;
 /** Where V8 looks for interrupts in JavaScript (src/execution/stack-guard.cc). */
 const INTERRUPT = /\bStackGuard::HandleInterrupts\b/;
+/** Where a main thread waits for events (libuv: src/unix/linux.c). */
+const EVENTS = /\buv__io_poll\b/;
 /** Where a main thread waits that a debugger holds (src/inspector_agent.cc). */
 const DEBUGGER_LOOP = /\bNodeInspectorClient::runMessageLoop/;
 
@@ -93,6 +95,8 @@ export function stateOf(
 ): MainStack["state"] {
   const known = frames.filter(({ kind }) => kind !== "missing");
   if (known[0]?.kind !== "native") return known.length === 0 ? "native" : "running";
+  const isIdle = known.every(({ kind }) => kind !== "javascript");
+  if (isIdle && known.some(({ name }) => EVENTS.test(name))) return "idle";
   const first = known.findIndex(({ kind }) => kind === "javascript");
   const called = known.slice(0, first < 0 ? undefined : first);
   if (called.some(({ name }) => INTERRUPT.test(name))) return "running";

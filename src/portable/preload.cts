@@ -94,7 +94,11 @@ function startAgent(agent: NonNullable<WorkerStart["agent"]>, worker: number): v
   const { main, socketPath, options } = agent;
   const { Worker } = process.getBuiltinModule("node:worker_threads");
   try {
-    const thread = new Worker(new URL(main), { ...options, workerData: { socketPath, worker } });
+    // @types/node knows it as always there
+    const { permission } = process as { permission?: { has(scope: string): boolean } };
+    const mayInspect = permission?.has("inspector") ?? true;
+    const workerData = { socketPath, worker, mayInspect };
+    const thread = new Worker(new URL(main), { ...options, workerData });
     // before unref, which a listener would undo; the closed socket tells the primary
     thread.on("error", () => undefined);
     thread.unref();

@@ -9,6 +9,7 @@ import type {
   MainStack,
   PatchResult,
   ResolvedConfig,
+  StackFrame,
 } from "../base/mod.ts";
 import { machineNowMs, readProcessMemory } from "../os/mod.ts";
 import { LineQueue } from "../supervision/mod.ts";
@@ -24,10 +25,13 @@ import type {
   WorkerStack,
 } from "../supervision/mod.ts";
 import { DebugSignal } from "./debug-signal.ts";
+import type { Looking } from "./lookout.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
 /** The agent gives up holding the main thread after a second at most. */
 const STACK_LIMIT_MS = 3000;
+/** For a process to start, to read what the worker's binary says of V8, and to look. */
+const LOOK_LIMIT_MS = 5000;
 /** Beyond the time of the profile: to make it and to hand it over. */
 const PROFILE_LATE_MS = 60_000;
 const HEAP_LIMIT_MS = 3000;
@@ -54,6 +58,8 @@ export interface LivePorts {
   readonly links: ReadonlyMap<number, LiveLink>;
   /** Of all workers together; 0: no limit. */
   limitBytes(): number;
+  /** Where the agent cannot tell what the main thread does. */
+  readonly lookout: Pick<Looking, "look">;
   readonly log: (level: "info" | "warn", message: string, fields: LogFields) => void;
 }
 
@@ -219,12 +225,27 @@ export class Live implements ControlledLive {
   async #stack(link: LiveLink, variables: boolean): Promise<WorkerStack> {
     const { index: worker, pid } = link;
     const silentMs = silentFor(link);
+    let stack: MainStack | null = null;
+    let error: string | null = null;
     try {
       const answer = await link.agent.ask({ kind: "stack", variables, silentMs }, STACK_LIMIT_MS);
-      // by agent-messages.ts
-      return { worker, pid, silentMs, stack: answer as MainStack, error: null };
-    } catch (error) {
-      return { worker, pid, silentMs, stack: null, error: failure(error).message };
+      stack = answer as MainStack; // by agent-messages.ts
+      if (stack.state !== "native") return { worker, pid, silentMs, stack, error };
+    } catch (failed) {
+      error = failure(failed).message;
+    }
+    try {
+      const seen = await this.#ports.lookout.look(pid, LOOK_LIMIT_MS);
+      return {
+        worker,
+        pid,
+        silentMs,
+        stack: variables ? seen : withoutVariables(seen),
+        error: null,
+      };
+    } catch (failed) {
+      if (error !== null) error = `${error}; ${failure(failed).message}`;
+      return { worker, pid, silentMs, stack, error };
     }
   }
 
@@ -258,6 +279,11 @@ export class Live implements ControlledLive {
 /** Milliseconds since its last heartbeat; 0: it had none yet. */
 function silentFor({ heartbeatMs }: LiveLink): number {
   return heartbeatMs === 0 ? 0 : Math.max(0, Math.round(machineNowMs() - heartbeatMs));
+}
+
+function withoutVariables(stack: MainStack): MainStack {
+  const bare = ({ name, file, line, column }: StackFrame) => ({ name, file, line, column });
+  return { ...stack, frames: stack.frames.map(bare) };
 }
 
 function failure(error: unknown): Extract<ProfileLine, { type: "failed" }> {

@@ -25,6 +25,9 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+/** What is asked of it. */
+export type Looking = Pick<Lookout, "prepare" | "look">;
+
 /** See the file's docstring. */
 export class Lookout {
   readonly #waiting = new Map<number, Waiting>();

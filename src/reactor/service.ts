@@ -152,6 +152,7 @@ export class Service {
     this.#live = new Live({
       links: this.links,
       limitBytes: () => this.#memoryPlan().watchBytes,
+      lookout: this.#stalls.lookout,
       log,
     });
     this.#reloads = new Reloads({

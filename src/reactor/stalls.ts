@@ -17,6 +17,7 @@ import { SNAPSHOT_MS_MAX, writesSnapshot } from "../supervision/mod.ts";
 import type { MainStack, RescueResult, ResolvedConfig } from "../base/mod.ts";
 import type { LogFields } from "../supervision/mod.ts";
 import { Lookout } from "./lookout.ts";
+import type { Looking } from "./lookout.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
 /** From here on the CPU time of its main thread is looked at. */
@@ -103,13 +104,13 @@ interface Found {
 
 /** See the file's docstring. */
 export class Stalls<Link extends StalledLink = WorkerLink> {
+  readonly lookout: Looking;
   readonly #ports: StallPorts<Link>;
-  readonly #lookout: Pick<Lookout, "prepare" | "look">;
   readonly #stalls = new Map<number, Stall>();
 
-  constructor(ports: StallPorts<Link>, lookout: Pick<Lookout, "prepare" | "look"> = new Lookout()) {
+  constructor(ports: StallPorts<Link>, lookout: Looking = new Lookout()) {
     this.#ports = ports;
-    this.#lookout = lookout;
+    this.lookout = lookout;
   }
 
   /** The worker has made no progress for this long. Called every tick. */
@@ -207,7 +208,7 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
   /** Asks the agent at once, and the lookout later if the agent has not answered with frames. */
   #gather(link: Link, stall: Stall, lookInMs: number): Evidence {
     const { nowMs } = this.#ports;
-    const lookout = this.#lookout;
+    const lookout = this.lookout;
     const silent = (): number => Math.round(nowMs() - stall.atMs);
     const { promise: found, resolve } = Promise.withResolvers<Found>();
     const settle = (stack: MainStack | null, why: string): void => {

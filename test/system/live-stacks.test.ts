@@ -73,22 +73,4 @@ describe("the agent", () => {
     const [worker] = await stacks(service);
     assert.equal(worker?.stack?.state, "idle");
   });
-
-  it("is not there under the permission model without threads, and says so", async (t) => {
-    const allowed = ["--permission", "--allow-fs-read=*", "--allow-addons"];
-    const flags = allowed.flatMap((flag) => ["--node-arg", flag]);
-    const service = await startService(t, { entry, flags, workers: 1 });
-    assert.equal((await get(await service.target(), "/")).status, 200);
-    const [worker] = await stacks(service);
-    assert.match(worker?.error ?? "", /the permission model/);
-  });
-
-  it("works under the permission model that allows it", async (t) => {
-    const allowed = ["--permission", "--allow-fs-read=*", "--allow-addons", "--allow-worker"];
-    const flags = [...allowed, "--allow-inspector"].flatMap((flag) => ["--node-arg", flag]);
-    const service = await startService(t, { entry, flags, workers: 1, node: 26 });
-    const awaited = get(await service.target(), "/awaiting?ms=3000");
-    assert.equal((await running(service, "inner")).stack?.state, "running");
-    assert.equal((await awaited).text, "awaited");
-  });
 });

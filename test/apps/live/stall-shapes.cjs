@@ -46,6 +46,13 @@ function inner(ms) {
   return passes;
 }
 
+/** Until that file is there. */
+function held(file) {
+  const { existsSync } = require("node:fs");
+  let passes = 0;
+  while (passes % 10_000 !== 0 || !existsSync(file)) passes++;
+}
+
 let kept = [];
 
 const server = http.createServer((req, res) => {
@@ -58,6 +65,11 @@ const server = http.createServer((req, res) => {
       await outer(req);
       res.end("awaited");
     })();
+    return;
+  }
+  if (req.url.startsWith("/held")) {
+    held(new URL(req.url, "http://test").searchParams.get("until"));
+    res.end("let go");
     return;
   }
   if (req.url.startsWith("/allocate")) {
