@@ -19,7 +19,7 @@ const objects: AutopsyVerb = {
   summary: "how many objects of which class, and their bytes",
   usage: "[part of a name] [--live] [--sort count] [--shapes] [--limit n]",
   flags: [
-    { name: "live", placeholder: "", help: "at most what is alive: takes several times as long" },
+    { name: "live", placeholder: "", help: "what is alive: takes several times as long" },
     { name: "sort", placeholder: "<by>", help: "bytes (default), count or name" },
     { name: "shapes", placeholder: "", help: "a row for each set of properties" },
     LIMIT,
@@ -39,8 +39,8 @@ const objects: AutopsyVerb = {
     const remarks = [
       live === null
         ? `${count} objects, ${bytes} bytes; garbage that is not collected yet is among them`
-        : `${sum((row) => row.count)} objects, ${sum((row) => row.bytes)} bytes are alive ` +
-          `at most, of ${count} objects, ${bytes} bytes`,
+        : `${sum((row) => row.count)} objects, ${sum((row) => row.bytes)} bytes are alive` +
+          `${live.isExact ? "" : " at most"}, of ${count} objects, ${bytes} bytes`,
       ...(skippedBytes > 0 && heap.remarks.length === 0
         ? [`${skippedBytes} bytes of the heap were passed over`]
         : []),
@@ -67,7 +67,12 @@ const objects: AutopsyVerb = {
 
 /** What can be reached: found for this verb, and given up when it is interrupted. */
 async function liveObjects(session: Session, args: VerbArgs): Promise<LiveObjects> {
-  const live = new LiveObjects(session.target, session.heap, session.v8.layout);
+  const live = new LiveObjects(
+    session.target,
+    session.heap,
+    session.v8.layout,
+    session.v8.isolates,
+  );
   await session.run("mark", live.mark(), args.signal);
   return live;
 }

@@ -87,13 +87,22 @@ const why: AutopsyVerb = {
     const [address, ...others] = addressesFrom(why, args);
     if (address === undefined || others.length > 0) throw misuse(why, "give one address");
     const { target, heap, holders } = session;
-    const path = await session.run("why", findWhy(target, heap, holders, address), args.signal);
+    const path = await session.run(
+      "why",
+      findWhy(target, heap, holders, address, session.v8.isolates),
+      args.signal,
+    );
     const steps = stepsOf(session, path);
     const lines = steps.map(({ edge, name, at }, index) => {
       return `${"  ".repeat(index)}${edge}${index === 0 ? "" : " -> "}${name} @${hex(at)}`;
     });
     const text = [rootText(path), ...lines].join("\n");
-    const json = { root: path.root, path: steps.map((each) => ({ ...each, at: hex(each.at) })) };
+    const { root, areRootsExact } = path;
+    const json = {
+      root,
+      areRootsExact,
+      path: steps.map((each) => ({ ...each, at: hex(each.at) })),
+    };
     return { kind: "text", text, json, addresses: steps.map(({ at }) => at) };
   },
 };
@@ -118,11 +127,12 @@ function stepsOf({ edges, describer }: Session, { nodes }: WhyPath): readonly St
   });
 }
 
-function rootText({ root, nodes }: WhyPath): string {
+function rootText({ root, nodes, areRootsExact }: WhyPath): string {
   switch (root) {
     case "global":
       return "held by the global object or a top-level scope:";
     case "native":
+      if (areRootsExact) return "held by a handle of native code, by the stack, or by V8 itself:";
       return nodes.length === 1
         ? "nothing in the heap holds it; native code or the stack does, or did:"
         : "held by native code or the stack, perhaps no longer (no path from a global was found):";

@@ -1,10 +1,10 @@
 /**
- * What is alive: everything that can be reached from words of native memory and registers, as a
- * garbage collection would find it, except that a word that only looks like a pointer counts too.
+ * What is alive: everything that can be reached from V8's roots, as a garbage collection would find
+ * it; where these are not known, from all that looks like a reference in native memory.
  *
  * ```
  *   walk    where objects begin and end
- *   roots   native memory, registers --> objects
+ *   roots   Isolate, handles, stack --> objects
  *   mark    strong references; values of weak maps once their key is marked, until nothing changes
  * ```
  */
@@ -12,6 +12,7 @@ import type { MapInfo } from "../heap/maps.ts";
 import type { Heap } from "../heap/walk.ts";
 import { NotInMemory } from "../target/memory.ts";
 import type { Target } from "../target/target.ts";
+import type { IsolateView } from "../v8/isolates.ts";
 import type { Layout } from "../v8/layout.ts";
 import { taggedFromHalves } from "../v8/tagged.ts";
 import { BitSet, WordIndex } from "./object-bits.ts";
@@ -39,6 +40,8 @@ export class LiveObjects {
   /** Why it may be more, or less, than is alive. */
   readonly remarks: string[] = [];
   readonly #heap: Heap;
+  readonly #isolates: readonly IsolateView[];
+  #areRootsExact = false;
   readonly #target: Target;
   readonly #begins: BitSet;
   readonly #ends: BitSet;
@@ -54,10 +57,11 @@ export class LiveObjects {
   #pending = new Float64Array(4096);
   #count = 0;
 
-  constructor(target: Target, heap: Heap, layout: Layout) {
+  constructor(target: Target, heap: Heap, layout: Layout, isolates: readonly IsolateView[]) {
     const types = (names: readonly string[]): ReadonlySet<number> =>
       new Set(names.map((name) => layout.findType(name) ?? -1));
     this.#heap = heap;
+    this.#isolates = isolates;
     this.#target = target;
     this.index = new WordIndex(heap.pages);
     const { bits } = this.index;
@@ -78,7 +82,8 @@ export class LiveObjects {
   /** Finds everything that is alive; yields now and then. */
   *mark(): Generator<unknown, void> {
     yield* this.#heap.walk((address, map, bytes) => this.#note(address, map, bytes));
-    const roots = yield* nativeRoots(this.#target, this.#heap);
+    const roots = yield* nativeRoots(this.#target, this.#heap, this.#isolates);
+    this.#areRootsExact = roots.areExact;
     this.remarks.push(...roots.remarks);
     for (const root of roots.addresses) if (this.#push(root)) this.roots.push(root);
     let before = -1;
@@ -88,6 +93,11 @@ export class LiveObjects {
       for (const table of this.#ephemerons) this.#markValues(table);
     }
     this.marked.count();
+  }
+
+  /** What is marked is what V8 would keep; else some of it may only look so. */
+  get isExact(): boolean {
+    return this.#areRootsExact;
   }
 
   /** A table of a weak map: a value in it is alive as long as its key is. */

@@ -123,3 +123,41 @@ test("lists of V8 that hold nothing alive are told by their form", () => {
   assert.ok(!isIgnored(kept) && !isIgnored(nodes + 32 * 7));
   assert.ok(isIgnored(nodes) && isIgnored(nodes + 32 * 255));
 });
+
+test("of a hash table only the entries count, of a set of slots nothing", () => {
+  const patient = new Patient();
+  const reference = 0x1234_5679;
+  const capacity = 127;
+  // growth left, a byte for each slot, the end, 15 of them again, slots of 16 bytes
+  const table = patient.chunk(2_208);
+  const of = (slot: number): number => table + 152 + 16 * slot;
+  const number = (address: number): number => address - HEAP;
+  patient.bytes.fill(0x80, number(table + 8), number(table + 8 + capacity));
+  patient.bytes[number(table + 8 + capacity)] = 0xff;
+  for (const slot of [3, 90]) patient.bytes[number(table + 8 + slot)] = 0x11;
+  patient.bytes.copy(
+    patient.bytes,
+    number(table + 8 + capacity + 1),
+    number(table + 8),
+    number(table + 23),
+  );
+  patient.set(table, 112 - 2);
+  for (let slot = 0; slot < capacity; slot += 1) patient.set(of(slot), reference);
+  // 32 cells of a set of slots, and behind them what nobody asked for
+  const [cells, words] = [patient.chunk(144), patient.chunk(144)];
+  patient.set(cells + 48, 0x3f_ffff);
+  for (const each of [cells, words]) patient.set(each + 128, reference);
+  patient.set(words, table);
+  // as a table, but it has more entries than it can have
+  const other = patient.chunk(2_208);
+  patient.bytes.copy(patient.bytes, number(other), number(table), number(table) + 2_190);
+  patient.set(other, 500);
+  const { malloc, memory } = patient.read();
+  const ignored = RangeList.of([...holdNothing(memory, malloc)]);
+  const isIgnored = (address: number): boolean =>
+    ignored.startOf(ignored.after(address)) <= address;
+  for (let slot = 0; slot < capacity; slot += 1)
+    assert.equal(isIgnored(of(slot)), slot !== 3 && slot !== 90, `slot ${slot}`);
+  assert.ok(!isIgnored(other) && !isIgnored(other + 160));
+  assert.ok(isIgnored(cells + 128) && !isIgnored(words + 128));
+});

@@ -1,19 +1,26 @@
 /**
- * What native memory holds alive: words of it, and registers, that refer to objects of the heap.
+ * What native memory holds alive. Where the isolates and the memory of malloc are known: V8's own
+ * roots (isolate-roots.ts). Else words of it, and registers, that refer to objects of the heap.
  *
  * ```
  *   stacks above their pointers, data of libraries, chunks of malloc    --> objects
  *   left out: what was given back, and V8's own that holds nothing alive (native-lists.ts)
  * ```
- * A word that only looks like a reference counts too: more may be alive here than is, never less.
+ * Of these, one that only looks like a reference counts too: more may be alive here than is, never
+ * less.
  */
 import type { Heap } from "../heap/walk.ts";
 import type { Mapping, Target } from "../target/target.ts";
 import { taggedFromHalves } from "../v8/tagged.ts";
+import type { IsolateView } from "../v8/isolates.ts";
+import { IsolateRoots } from "./isolate-roots.ts";
 import { readMalloc } from "./malloc.ts";
+import type { Malloc } from "./malloc.ts";
 import { holdNothing } from "./native-lists.ts";
 import { RangeList } from "./ranges.ts";
 
+/** The Heap is a member of the Isolate. */
+const ISOLATE_BYTES_MAX = 256 * 1024;
 const NATIVE_ROOTS_MAX = 8_000_000;
 /** Below its stack pointer a function may use so much (System V ABI, x86-64). */
 const RED_ZONE_BYTES = 128;
@@ -32,12 +39,55 @@ const TOO_MANY =
 
 export interface NativeRoots {
   readonly addresses: ReadonlySet<number>;
+  /** They are V8's own roots, part by part; else everything that looks like one is among them. */
+  readonly areExact: boolean;
   /** Why they may be more, or less, than there are. */
   readonly remarks: readonly string[];
 }
 
 /** Heap addresses that native writable memory and registers hold; yields now and then. */
-export function* nativeRoots(target: Target, heap: Heap): Generator<unknown, NativeRoots> {
+export function* nativeRoots(
+  target: Target,
+  heap: Heap,
+  isolates: readonly IsolateView[],
+): Generator<unknown, NativeRoots> {
+  const malloc = readMalloc(target);
+  yield malloc;
+  const exact = yield* exactRoots(target, heap, malloc, isolates);
+  if (exact !== null) return { addresses: exact, areExact: true, remarks: [] };
+  return yield* allThatLooksLikeOne(target, heap, malloc);
+}
+
+/** Null: an isolate is not known, or what malloc has is not. */
+function* exactRoots(
+  target: Target,
+  heap: Heap,
+  malloc: Malloc,
+  isolates: readonly IsolateView[],
+): Generator<unknown, ReadonlySet<number> | null> {
+  const heaps = new Set(heap.pages.map((page) => page.heap).filter((address) => address !== 0));
+  const areKnown = [...heaps].every((address) =>
+    isolates.some((each) => address > each.address && address < each.address + ISOLATE_BYTES_MAX),
+  );
+  if (!malloc.isWhole || !areKnown || heaps.size === 0) return null;
+  const addresses = new Set<number>();
+  const pages = RangeList.of(
+    heap.pages.map(({ areaStart, areaEnd }) => ({ start: areaStart, end: areaEnd })),
+  );
+  const isInHeap = (address: number): boolean => pages.startOf(pages.after(address)) <= address;
+  const roots = new IsolateRoots(target, malloc, isInHeap, (address) => {
+    if (isInHeap(address) && addresses.size < NATIVE_ROOTS_MAX) addresses.add(address);
+  });
+  for (const isolate of isolates) if (!(yield* roots.find(isolate))) return null;
+  yield* roots.findGlobal();
+  return addresses.size < NATIVE_ROOTS_MAX ? addresses : null;
+}
+
+function* allThatLooksLikeOne(
+  target: Target,
+  heap: Heap,
+  malloc: Malloc,
+): Generator<unknown, NativeRoots> {
   const addresses = new Set<number>();
   const [low, high] = [heap.pages[0]?.start ?? 0, heap.pages.at(-1)?.areaEnd ?? 0];
   const add = (address: number): void => {
@@ -47,8 +97,6 @@ export function* nativeRoots(target: Target, heap: Heap): Generator<unknown, Nat
   for (const { registers } of target.threads) {
     for (const value of registers?.byName.values() ?? []) if (value % 4 === 1) add(value - 1);
   }
-  const malloc = readMalloc(target);
-  yield malloc;
   const dead = [...holdNothing(target.memory, malloc)];
   const ignored = RangeList.of([...malloc.free, ...dead]);
   yield ignored;
@@ -61,7 +109,7 @@ export function* nativeRoots(target: Target, heap: Heap): Generator<unknown, Nat
   }
   if (!malloc.isWhole) remarks.push(UNKNOWN_MALLOC);
   if (addresses.size >= NATIVE_ROOTS_MAX) remarks.push(TOO_MANY);
-  return { addresses, remarks };
+  return { addresses, areExact: false, remarks };
 }
 
 /** @returns false when it was given up */

@@ -7,13 +7,13 @@
  *   step 1   who holds it strongly
  *   step n   ... until one of them is a root
  * ```
- * Sure roots are the global object and the contexts of scripts and modules. Everything that native
- * memory points to (handles, the stack) counts as a root only where no sure one is found: such a
- * word may be stale.
+ * The global object and the contexts of scripts and modules tell most. Other roots (handles of
+ * native code, the stack) count only where none of these is found.
  */
 import type { Heap } from "../heap/walk.ts";
 import type { Target } from "../target/target.ts";
 import type { HeapView } from "../v8/heap-view.ts";
+import type { IsolateView } from "../v8/isolates.ts";
 import type { HolderScan } from "./holders.ts";
 import { nativeRoots } from "./native-roots.ts";
 
@@ -24,6 +24,8 @@ const FRONTIER_MAX = 2_000_000;
 export interface WhyPath {
   /** What kind of root it begins at. */
   readonly root: "global" | "native" | null;
+  /** False: what native memory has may be a stale word. */
+  readonly areRootsExact: boolean;
   /** From the root to the object. */
   readonly nodes: readonly number[];
 }
@@ -34,14 +36,16 @@ export function* findWhy(
   heap: Heap,
   scan: HolderScan,
   object: number,
+  isolates: readonly IsolateView[],
 ): Generator<unknown, WhyPath> {
-  const { addresses: native } = yield* nativeRoots(target, heap);
+  const { addresses: native, areExact: areRootsExact } = yield* nativeRoots(target, heap, isolates);
   const next = new Map<number, number>([[object, 0]]);
   let frontier = new Set([object]);
   let nativeEnd: number | null = null;
   for (let step = 0; step < STEPS_MAX && frontier.size > 0; step += 1) {
     for (const address of frontier) {
-      if (isSureRoot(heap.view, address)) return { root: "global", nodes: pathFrom(address, next) };
+      if (isSureRoot(heap.view, address))
+        return { root: "global", areRootsExact, nodes: pathFrom(address, next) };
       if (nativeEnd === null && address !== object && native.has(address)) nativeEnd = address;
     }
     const found = new Set<number>();
@@ -52,9 +56,10 @@ export function* findWhy(
     });
     frontier = found;
   }
-  if (nativeEnd !== null) return { root: "native", nodes: pathFrom(nativeEnd, next) };
+  if (nativeEnd !== null)
+    return { root: "native", areRootsExact, nodes: pathFrom(nativeEnd, next) };
   const isHeld = native.has(object);
-  return { root: isHeld ? "native" : null, nodes: [object] };
+  return { root: isHeld ? "native" : null, areRootsExact, nodes: [object] };
 }
 
 function pathFrom(start: number, next: ReadonlyMap<number, number>): number[] {
