@@ -132,7 +132,7 @@ describe("a gate", () => {
     const reasons: string[] = [];
     gate.offer({
       admit: () => reasons.push("admitted"),
-      refuse: ({ reason }) => reasons.push(reason),
+      refuse: (reason) => reasons.push(reason),
       isGone: () => true,
     });
     first.release();
@@ -207,7 +207,7 @@ describe("a gate", () => {
           served += 1;
           permit.release();
         },
-        refuse: (error) => assert.fail(error),
+        refuse: (_reason, _retryAfterMs, error) => assert.fail(error()),
       });
     }
     first.release();

@@ -64,7 +64,8 @@ export interface EnterOptions {
 /** What asks for entry by callback, for those who need no promise. */
 export interface Visitor {
   admit(permit: Permit): void;
-  refuse(error: Overloaded): void;
+  /** `error` makes what tells it all, which takes time that a server under load has not. */
+  refuse(reason: Refusal, retryAfterMs: number, error: () => Overloaded): void;
   /** Asked just before it is let in after a wait. */
   isGone?(): boolean;
   /** When it came; default: now. */
@@ -235,9 +236,9 @@ export class Gate {
           permit = made;
           settle?.resolve(made);
         },
-        refuse: (error) => {
-          refusal = error;
-          settle?.reject(error);
+        refuse: (_reason, _retryAfterMs, error) => {
+          refusal = error();
+          settle?.reject(refusal);
         },
       },
       options,
@@ -405,8 +406,9 @@ export class Gate {
 
   #refuse(visitor: Visitor, reason: Refusal, cause: Error | null | undefined): void {
     this.#count(reason);
+    const afterMs = this.#retryAfterMs();
     const options = cause ? { cause } : undefined;
-    visitor.refuse(new Overloaded(this.name, reason, this.#retryAfterMs(), options));
+    visitor.refuse(reason, afterMs, () => new Overloaded(this.name, reason, afterMs, options));
   }
 
   #count(reason: Refusal): void {
@@ -493,7 +495,7 @@ export class Gate {
       this.#leaveQueue(oldest);
       this.#codel.left(now - oldest.arrivedMs);
       this.#codel.gaveUp();
-      this.#drop(oldest, oldest.visitor.isGone?.() === true ? "client-gone" : "wait");
+      this.#drop(oldest, "wait"); // also one that has gone: asking the kernel is dear now
     }
   }
 

@@ -11,11 +11,11 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { Refusal } from "../ledger/mod.ts";
 import { withContext } from "./context.ts";
 import type { Criticality } from "./context.ts";
 import { Deadline } from "./deadline.ts";
 import { FlowError } from "./errors.ts";
-import type { Overloaded } from "./errors.ts";
 import { Gate } from "./gate.ts";
 import type { GateOptions, Permit, QueueOptions, Visitor } from "./gate.ts";
 import { nowMs } from "./clock.ts";
@@ -46,6 +46,8 @@ export interface ServerGuardOptions {
   readonly around?: (request: IncomingMessage, turn: () => void) => void;
   /** Whether requests stand in the accounts as `http.in`; default: yes. */
   readonly isAccounted?: boolean;
+  /** How long ago a request came, in milliseconds; null, and by default: the kernel is asked. */
+  readonly ageMs?: (request: IncomingMessage) => number | null;
 }
 
 /** What `guardServer` gives. */
@@ -105,8 +107,8 @@ class GuardedRequest implements Visitor {
     this.#guard.serve(this.#request, response, this.#emit, this.arrivedMs);
   }
 
-  refuse(error: Overloaded): void {
-    refuse(this.#request, this.#response, error);
+  refuse(reason: Refusal, retryAfterMs: number): void {
+    refuse(this.#request, this.#response, reason, retryAfterMs);
   }
 
   isGone(): boolean {
@@ -124,6 +126,7 @@ class Guard {
   readonly #criticality: ServerGuardOptions["criticality"];
   readonly #isAccounted: boolean;
   readonly #around: ServerGuardOptions["around"];
+  readonly #ageMs: ServerGuardOptions["ageMs"];
 
   constructor(options: ServerGuardOptions) {
     const { name = "http.in", limit = { kind: "loop" }, mode = "enforce" } = options;
@@ -134,6 +137,7 @@ class Guard {
     this.#criticality = options.criticality;
     this.#isAccounted = options.isAccounted ?? true;
     this.#around = options.around;
+    this.#ageMs = options.ageMs;
   }
 
   /** A request whose head was parsed. */
@@ -145,7 +149,8 @@ class Guard {
     }
     // asking the kernel costs microseconds: not while there is room for everything
     const isBusy = this.gate.queued > 0 || this.gate.inFlight * 2 > this.gate.limit;
-    const arrivedMs = isBusy ? now - kernelAgeMs(request.socket) : now;
+    const ageMs = isBusy ? (this.#ageMs?.(request) ?? kernelAgeMs(request.socket)) : 0;
+    const arrivedMs = now - ageMs;
     const visitor = new GuardedRequest(this, [request, response], emit, arrivedMs);
     const ms = this.#limitOf(request);
     const deadline = ms === null ? null : new Deadline(arrivedMs + ms);
@@ -200,18 +205,23 @@ function nameOf({ method = "GET", url = "/" }: IncomingMessage): string {
 }
 
 /** `503`, in as few steps as possible: there are many of these when there is no time. */
-function refuse(request: IncomingMessage, response: ServerResponse, error: Overloaded): void {
+function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  reason: Refusal,
+  retryAfterMs: number,
+): void {
   if (response.destroyed || response.headersSent) return;
-  if (error.reason === "client-gone") {
+  if (reason === "client-gone") {
     request.socket.destroy();
     return;
   }
-  const body = `Too much to do (${error.reason}). Try again later.\n`;
+  const body = `Too much to do (${reason}). Try again later.\n`;
   const length = Number(request.headers["content-length"] ?? 0);
   const hasLongBody =
     length > DUMPED_BYTES_MAX || request.headers["transfer-encoding"] !== undefined;
   response.writeHead(503, {
-    "Retry-After": String(Math.max(1, Math.ceil(error.retryAfterMs / 1000))),
+    "Retry-After": String(Math.max(1, Math.ceil(retryAfterMs / 1000))),
     "Content-Type": "text/plain",
     "Content-Length": String(body.length),
     ...(hasLongBody ? { Connection: "close" } : {}),

@@ -173,6 +173,12 @@ export class ConnectionAccount implements Account {
     this.#host.becameOpaque(this);
   }
 
+  /** See Account. */
+  get ageMs(): number | null {
+    if (this.#isOpaque || this.#begun - this.#answered !== 1) return null;
+    return Math.max(0, this.#host.nowMs() - this.#host.connections.requestAtMs(this.slot));
+  }
+
   /** A request head was parsed. */
   requestBegan(request: Request): void {
     if (this.#isOpaque) return;

@@ -147,6 +147,7 @@ export class FlowHost {
       slowPeers: false, // looked at below
       isAccounted: false, // connections and their requests are in the ledger already
       around: (request, turn) => this.#execute(request, turn),
+      ageMs: ({ socket }) => (socket as HeldSocket)._handle?.account?.ageMs ?? null,
       ...(this.#hasDeadlines ? { deadlineMs: (request) => deadlineOf(request, this.#orders) } : {}),
     });
   }

@@ -126,6 +126,8 @@ export interface HeldStreamHandle extends StreamHandle {
 export interface Account {
   /** Of the connection, in the ledger. */
   readonly slot: number;
+  /** Milliseconds since its only request came; null: not known. */
+  readonly ageMs: number | null;
   beforeWrite(text: string | null, chunks: readonly unknown[] | null, allBuffers: boolean): void;
   /** The write of `request` has returned, with 0 or libuv's error. */
   afterWrite(errno: number, request: object): void;

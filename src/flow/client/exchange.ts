@@ -143,7 +143,7 @@ class Attempt implements Handler {
     this.origin.gate.offer(
       {
         admit: (permit) => this.#admitted(permit, deadline),
-        refuse: (error) => this.#refused(error),
+        refuse: (_reason, _retryAfterMs, error) => this.#refused(error()),
         isGone: () => this.#isOver,
       },
       { deadline },

@@ -13,7 +13,6 @@ import type { Gate, GateOptions, GateStats, QueueOptions } from "../gate.ts";
 import { makeLimit } from "../limits.ts";
 import type { LimitOptions } from "../limits.ts";
 import { account } from "../work.ts";
-import type { Overloaded } from "../errors.ts";
 import { Budget } from "./budget.ts";
 import { Exchange } from "./exchange.ts";
 import type { DispatchOptions } from "./exchange.ts";
@@ -216,10 +215,10 @@ function enter(gate: Gate, request: ClientRequest, send: () => void): void {
       });
       send();
     },
-    refuse: (error: Overloaded) => {
+    refuse: (_reason, _retryAfterMs, error) => {
       outbound.end(work, "refused");
       // what Node's own agent calls when it has no socket to give (lib/_http_agent.js)
-      (request as unknown as NodeRequest).onSocket(null, error);
+      (request as unknown as NodeRequest).onSocket(null, error());
     },
     isGone: () => request.destroyed,
   });
