@@ -4,7 +4,10 @@ import { descriptorLimit, ledgerShape } from "./ledger-shape.ts";
 
 test("as many connections as the reactor may have descriptors, within bounds", () => {
   assert.equal(ledgerShape(2, 20_000).connectionsMax, 20_000 - 512);
-  assert.equal(ledgerShape(2, 100).connectionsMax, 256);
+  assert.equal(ledgerShape(2, 1024).connectionsMax, 512);
+  assert.equal(ledgerShape(2, 300).connectionsMax, 150);
+  assert.equal(ledgerShape(2, 160).connectionsMax, 64);
+  assert.equal(ledgerShape(2, 100).connectionsMax, 16);
   assert.equal(ledgerShape(2, Number.MAX_SAFE_INTEGER).connectionsMax, 262_144);
 });
 

@@ -6,15 +6,20 @@ import type { LedgerShape } from "../ledger/mod.ts";
 const ROWS_PER_WORKER = 4;
 const WORKER_ROWS_MIN = 64;
 const WORKER_ROWS_MAX = 1024;
-/** The reactor's own descriptors: channels, listeners, control connections, node itself. */
-const DESCRIPTORS_RESERVED = 512;
-const CONNECTIONS_MIN = 256;
+/**
+ * The reactor's own descriptors: channels, listeners, control connections, files that it reads,
+ * helpers that it starts, node itself. It dies where it gets none, and so accepting has to pause
+ * before: of a small limit half is kept, and never less than an idle service needs twice over.
+ */
+const DESCRIPTORS_RESERVED = { min: 96, max: 512 } as const;
+const CONNECTIONS_MIN = 16;
 /** 128 bytes each, used when touched: 32 MiB at most. Five times what we promise to hold. */
 const CONNECTIONS_MAX: number = 256 * 1024;
 
 /** As many connections as the reactor may hold descriptors, and rows for all generations. */
 export function ledgerShape(workers: number, descriptorsMax: number): LedgerShape {
-  const connections = descriptorsMax - DESCRIPTORS_RESERVED;
+  const { min, max } = DESCRIPTORS_RESERVED;
+  const connections = descriptorsMax - clamp(Math.floor(descriptorsMax / 2), min, max);
   return {
     workersMax: clamp(workers * ROWS_PER_WORKER, WORKER_ROWS_MIN, WORKER_ROWS_MAX),
     connectionsMax: clamp(connections, CONNECTIONS_MIN, CONNECTIONS_MAX),

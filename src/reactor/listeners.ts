@@ -274,12 +274,19 @@ export class Listeners {
     if (this.#retry !== null || this.#isStopped) return;
     this.#host.paused(reason);
     for (const { watch } of this.#byId.values()) watch?.stop();
-    this.#retry = setTimeout(() => {
-      this.#retry = null;
-      this.#host.paused(null);
-      for (const listener of this.#byId.values()) {
-        listener.watch?.start({ readable: true }, () => this.#accept(listener));
-      }
-    }, ACCEPT_RETRY_MS);
+    this.#retry = setTimeout(() => this.#tryAgain(), ACCEPT_RETRY_MS);
+  }
+
+  #tryAgain(): void {
+    this.#retry = null;
+    const watched = [...this.#byId.values()].filter(({ watch }) => watch !== null);
+    for (const listener of watched) {
+      this.#accept(listener);
+      if (this.#retry !== null) return; // it pauses still
+    }
+    this.#host.paused(null);
+    for (const listener of watched) {
+      listener.watch?.start({ readable: true }, () => this.#accept(listener));
+    }
   }
 }

@@ -175,10 +175,14 @@ describe("retention", () => {
     const world = new RecoveryWorld(t);
     const worker = world.worker();
     await world.open(worker);
-    worker.link.slotsWanted = 100;
-    world.retention.grant(worker.link);
-    assert.ok(world.retention.isFull);
-    assert.equal(worker.link.slotsWanted, 0);
+    let grants = 0;
+    while (!world.retention.isFull) {
+      worker.link.slotsWanted = 100;
+      world.retention.grant(worker.link);
+      assert.equal(worker.link.slotsWanted, 0);
+      grants += 1;
+    }
+    assert.ok(grants >= 3, "others would have had slots meanwhile");
     const states: number[] = [];
     world.retention.forEachOwned(worker.link.id, (_, state) => states.push(state));
     assert.equal(states.filter((state) => state === STATE.granted).length, CONNECTIONS_MAX - 1);

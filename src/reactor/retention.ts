@@ -19,6 +19,8 @@ import type { WorkerLink } from "./worker-link.ts";
 /** Connections in one packet; the kernel takes up to 253 descriptors. */
 const CONNECTIONS_PER_PACKET_MAX = 32;
 const ROW_BYTES = 16;
+/** Workers of two generations, and each may have as many slots again. */
+const SHARES_PER_WORKER = 4;
 /** Journal bytes in one packet, beside the row. */
 const JOURNAL_PART_BYTES: number = PACKET_BYTES_MAX - 1024;
 
@@ -77,10 +79,15 @@ export class Retention {
     this.handOn(slot, null);
   }
 
-  /** Slots for a worker that accepts by itself and has asked for some, as far as there are any. */
+  /**
+   * Slots for a worker that accepts by itself and has asked for some, as far as there are any; of a
+   * small table no more than leaves some for every worker.
+   */
   grant(link: WorkerLink): void {
     const slots: number[] = [];
-    while (slots.length < link.slotsWanted && !this.isFull) {
+    const share = this.#ledger.shape.connectionsMax / (SHARES_PER_WORKER * this.#links.size);
+    const wanted = Math.min(link.slotsWanted, Math.ceil(share));
+    while (slots.length < wanted && !this.isFull) {
       const slot = this.#allocate();
       this.#ledger.connections.open(slot, 0, machineNowMs(), "granted");
       this.#ledger.connections.setOwner(slot, link.id);

@@ -13,7 +13,7 @@ import { resolve } from "node:path";
 import type { Server as HttpServer } from "node:http";
 import type { Server } from "node:net";
 import type { ListenerSpec, ReactorToWorker } from "../base/mod.ts";
-import { acceptConnection, closeDescriptor, libc } from "../os/mod.ts";
+import { EMFILE, ENFILE, acceptConnection, closeDescriptor, libc } from "../os/mod.ts";
 import type { Watch } from "../os/mod.ts";
 import { ConnectionAccount } from "./connection-account.ts";
 import { heldClass } from "./held-handle.ts";
@@ -41,6 +41,9 @@ const ACCEPTS_PER_TURN_MAX = 16;
  * reactor.
  */
 const SLOTS_WANTED = 256;
+
+/** Without a descriptor left the next try is worth nothing sooner. */
+const NO_ROOM_MS = 100;
 
 interface Pending {
   readonly server: Server | null;
@@ -202,7 +205,10 @@ export class Listeners {
     else this.#answerStream(pending, message, descriptor);
   }
 
-  /** A connection that the reactor has placed here. */
+  /**
+   * A connection that the reactor has placed here. A negative descriptor: this process has no room
+   * for one (EMFILE), and it goes back.
+   */
   receive(
     fd: number,
     slot: number,
@@ -213,7 +219,12 @@ export class Listeners {
     const { connections } = this.#context;
     this.#context.countReceived();
     if (!connections.exchange(slot, generation, "handed", "idle")) {
-      closeDescriptor(fd); // taken back meanwhile: nothing is said to the peer
+      if (fd >= 0) closeDescriptor(fd); // taken back meanwhile: nothing is said to the peer
+      return;
+    }
+    if (fd < 0) {
+      // not at once: it may come here again
+      setTimeout(() => this.#context.giveBack(slot), NO_ROOM_MS).unref();
       return;
     }
     if (!this.#listening.has(listener)) {
@@ -394,7 +405,10 @@ export class Listeners {
       const fd = isAccounted
         ? this.#context.acceptRetained(slot, connections.generation(slot), accept)
         : accept();
-      if (fd < 0) break;
+      if (fd < 0) {
+        if (fd === -EMFILE || fd === -ENFILE) this.#rest();
+        break;
+      }
       this.#granted.pop();
       fresh.push({ slot, fd });
     }
@@ -407,6 +421,15 @@ export class Listeners {
       }
     }
     this.#askForSlots();
+  }
+
+  /** No descriptor is left: connections wait in the kernel, or other workers take them. */
+  #rest(): void {
+    for (const watch of this.#watches.keys()) watch.stop();
+    const goOn = (): void => {
+      for (const [watch, accept] of this.#watches) watch.start({ readable: true }, accept);
+    };
+    setTimeout(goOn, NO_ROOM_MS).unref();
   }
 
   #askForSlots(): void {

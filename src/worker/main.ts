@@ -148,16 +148,15 @@ function listenToReactor(
   channel.onPacket((kind, payload, descriptors) => {
     switch (kind) {
       case PACKET_CONNECTIONS:
-        descriptors.forEach((fd, index) => {
-          const at = 16 * index;
+        for (let at = 0; at < payload.length; at += 16) {
           listeners.receive(
-            fd,
+            descriptors[at / 16] ?? -1, // the system cuts off what there is no room for
             payload.readUInt32LE(at),
             payload.readUInt32LE(at + 4),
             payload.readUInt32LE(at + 8),
             null,
           );
-        });
+        }
         break;
       case PACKET_JOURNAL: {
         const slot = payload.readUInt32LE(0);

@@ -46,4 +46,30 @@ describe("at the descriptor limit", () => {
     await service.waitForStatus("accepting again", ({ state }) => state === "running");
     assert.deepEqual(await service.workerPids(), pids, "no worker has died");
   });
+
+  it("a worker that makes no progress there costs nobody: the reactor has some left", async (t) => {
+    const service = await startService(t, {
+      entry: app("http.cjs"),
+      descriptorLimit: LIMIT,
+      workers: 1,
+    });
+    const target = await service.target();
+    const spinning = await RawConnection.open(target);
+    const clients = await Promise.all(
+      Array.from({ length: CLIENTS }, () => RawConnection.open(target)),
+    );
+    await service.waitForStatus("accepting pauses", ({ state }) => state === "accept-paused");
+    // it is looked at, by /proc and by a process of its own
+    spinning.sendRequest("GET", "/spin?ms=2000");
+    await waitFor("a look at it", () => service.stderr.includes("makes no progress"));
+    for (const client of clients) client.sendRequest("GET", "/");
+    const answers = clients.map(async (client) => {
+      const { status } = await client.readResponse();
+      client.close();
+      return status;
+    });
+    assert.deepEqual(new Set(await Promise.all(answers)), new Set([200]));
+    spinning.close(); // it is never answered
+    assert.equal((await service.status()).reactorRestarts, 0, service.describe());
+  });
 });

@@ -1,4 +1,4 @@
-/** Workers die again and again under load, and no request fails. */
+/** Workers die again and again under load, and no request fails that can be saved. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ClosedLoops, get } from "./support/load.ts";
@@ -32,9 +32,18 @@ it("eight closed loops of GET and twenty dead workers: no request fails", async 
   assert.deepEqual([totals["aborted"], totals["refused"]], [0, 0]);
 });
 
-describe("a new connection for each GET, and twenty dead workers: no request fails", () => {
-  for (const accept of ["reactor", "kernel"]) {
-    it(`--accept ${accept}`, async (t) => {
+/**
+ * How many connections a kill may cost: a worker that accepts for itself may be killed between the
+ * end of accept(2) and the beginning of sendmsg(2) (docs/recovery.md).
+ */
+const LOST_PER_KILL = { reactor: 0, kernel: 1 } as const;
+/** The end of a connection without a byte of an answer. */
+const LOST = /connection ended \((?:rst|fin)\) after 0 bytes/;
+
+describe("a new connection for each GET, and twenty dead workers", () => {
+  for (const accept of ["reactor", "kernel"] as const) {
+    const promise = accept === "reactor" ? "no request fails" : "at most one a kill fails";
+    it(`--accept ${accept}: ${promise}`, async (t) => {
       const world = await VerdictService.start(t, { workers: 4, flags: ["--accept", accept] });
       const failures: string[] = [];
       const over = new AbortController();
@@ -57,8 +66,11 @@ describe("a new connection for each GET, and twenty dead workers: no request fai
       }
       over.abort();
       await Promise.all(loops);
-      assert.deepEqual(failures, [], world.service.describe());
-      assert.equal((await world.service.status()).totals["aborted"], 0);
+      const lost = failures.filter((failure) => LOST.test(failure));
+      assert.deepEqual(failures, lost, world.service.describe());
+      assert.ok(lost.length <= KILLS * LOST_PER_KILL[accept], lost.join("\n"));
+      const { totals } = await world.service.status();
+      assert.ok((totals["aborted"] ?? 0) <= lost.length, "no answer in part");
     });
   }
 });
