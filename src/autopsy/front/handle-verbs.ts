@@ -14,7 +14,7 @@ const handles: AutopsyVerb = {
   flags: [LIMIT],
   example: "handles timer",
   async run(session, args): Promise<Result> {
-    const reader = new HandleReader(session.objects, session.describer);
+    const reader = new HandleReader(session.objects, session.describer, session.target);
     const [kind = ""] = args.words;
     const found: OpenHandle[] = [];
     const counts = new Map<string, number>();
@@ -34,10 +34,11 @@ const handles: AutopsyVerb = {
         { name: "kind", kind: "text" },
         { name: "what", kind: "text" },
         { name: "for", kind: "text" },
+        { name: "descriptor", kind: "count" },
       ],
       rows: rows
         .slice(0, limit)
-        .map(({ address, kind: type, detail, owner }) => [address, type, detail, owner]),
+        .map((each) => [each.address, each.kind, each.detail, each.owner, each.descriptor]),
       more: Math.max(0, rows.length - limit),
       remarks: [summary.length === 0 ? "nothing is open" : summary.join(", ")],
     };

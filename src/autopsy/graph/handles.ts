@@ -5,17 +5,22 @@
  * | class | open while | what it tells |
  * | --- | --- | --- |
  * | Server, Socket | `_handle`, `[kHandle]` is an object | `_connectionKey`, `_peername` |
+ * | TLSSocket | the same, which wraps `_parent` | `servername` |
  * | Timeout | not `_destroyed` | `_idleTimeout`, `_repeat`, `_onTimeout` |
- * | ChildProcess, FSWatcher | `_handle` is an object | `pid`, `spawnfile` |
+ * | ChildProcess, FSWatcher | `_handle` is an object | `pid`, `spawnfile`; libuv has the path |
  * | ReadStream, WriteStream of files | `fd` is a number | `path` |
  *
- * The addresses of a connection are the kernel's: they are in the memory of the process only when
- * the program has asked for them. What is not there is null, not guessed.
+ * The addresses of a connection are the kernel's. A live process and our dumps have them by the
+ * descriptor, which libuv keeps; another core, only when the program has asked for them. What is
+ * not there is null, not guessed.
  */
 import type { Describer } from "../heap/describe.ts";
+import type { Memory } from "../target/memory.ts";
+import type { Target } from "../target/target.ts";
 import type { ObjectReader } from "../v8/objects.ts";
 import { CLEARED, isSmi } from "../v8/tagged.ts";
 import type { Tagged } from "../v8/tagged.ts";
+import { readUvHandle } from "./libuv-handle.ts";
 
 export interface OpenHandle {
   readonly address: Tagged;
@@ -24,6 +29,8 @@ export interface OpenHandle {
   readonly detail: string | null;
   /** The callback of a timer, the request that a connection serves. */
   readonly owner: string | null;
+  /** Null: it has none, or it is not known. */
+  readonly descriptor: number | null;
 }
 
 const CLASSES: ReadonlySet<string> = new Set([
@@ -41,18 +48,23 @@ const STREAM_CLASSES: ReadonlySet<string> = new Set(["Socket", "TLSSocket"]);
 const CONNECTION_KEY = /^(-?\d):(.*):(-?\d+)$/;
 /** The symbol under which a handle has the object that owns it. */
 const OWNER = "owner_symbol";
+const CONNECT_OPTIONS = "connect-options";
 const DGRAM_STATE = "state symbol";
 
 /** Tells which objects are open handles. */
 export class HandleReader {
   readonly #objects: ObjectReader;
   readonly #describer: Describer;
+  readonly #memory: Memory;
+  readonly #descriptors: ReadonlyMap<number, string>;
   /** By map: whether objects of it can be handles at all. */
   readonly #candidates = new Map<number, boolean>();
 
-  constructor(objects: ObjectReader, describer: Describer) {
+  constructor(objects: ObjectReader, describer: Describer, target: Target) {
     this.#objects = objects;
     this.#describer = describer;
+    this.#memory = target.memory;
+    this.#descriptors = target.descriptors?.() ?? new Map();
   }
 
   /** Null: the object is none, or it is closed. `map`: the address of its map. */
@@ -70,8 +82,7 @@ export class HandleReader {
       case "ChildProcess":
         return this.#child(address);
       case "FSWatcher":
-        if (!this.#hasHandle(address)) return null;
-        return { address, kind: "watcher", detail: null, owner: null };
+        return this.#watcher(address);
       case "ReadStream":
       case "WriteStream":
         return this.#hasHandle(address) ? this.#socket(address) : this.#file(address);
@@ -88,23 +99,61 @@ export class HandleReader {
   }
 
   #server(address: Tagged): OpenHandle | null {
-    if (!this.#hasHandle(address)) return null;
+    const handle = this.#handleOf(address);
+    if (handle === null) return null;
+    const { descriptor, told } = this.#kernel(handle);
     const match = CONNECTION_KEY.exec(this.#text(address, "_connectionKey") ?? "");
     const [, family, host = "", port] = match ?? [];
     const shown = port === "0" ? "(a port that the kernel chose)" : port;
     const place = family === "6" ? `[${host}]:${shown}` : `${host}:${shown}`;
     const pipe = this.#text(address, "_pipeName");
-    return { address, kind: "server", detail: pipe ?? (match && place), owner: null };
+    const detail = pipe ?? told ?? (match && place);
+    return { address, kind: "server", detail, owner: null, descriptor };
   }
 
   #socket(address: Tagged): OpenHandle | null {
     const state = this.#objects.getSymbol(address, DGRAM_STATE);
     if (state !== null && this.#objects.isReceiver(state)) {
-      const isOpen = this.#isObject(this.#objects.get(state, "handle"));
-      return isOpen ? { address, kind: "udp", detail: null, owner: null } : null;
+      const handle = this.#objects.get(state, "handle");
+      if (handle === null || !this.#isObject(handle)) return null;
+      const { descriptor, told } = this.#kernel(handle);
+      return { address, kind: "udp", detail: told, owner: null, descriptor };
     }
-    if (!this.#hasHandle(address)) return null;
-    return { address, kind: "socket", detail: this.#peer(address), owner: this.#message(address) };
+    const handle = this.#handleOf(address);
+    if (handle === null) return null;
+    // TLS wraps the handle of the connection
+    const wrapped = this.#objects.get(handle, "_parent");
+    const inner = wrapped !== null && this.#isObject(wrapped) ? wrapped : handle;
+    const { descriptor, told } = this.#kernel(inner);
+    const place = told ?? this.#peer(address);
+    const tls = inner === handle ? null : this.#tls(address);
+    const detail = [tls, place].filter((part) => part !== null).join(", ") || null;
+    return { address, kind: "socket", detail, owner: this.#message(address), descriptor };
+  }
+
+  /** `TLS to name`: of a client whom it asked for, of a server by what name it was asked. */
+  #tls(socket: Tagged): string {
+    const options = this.#objects.getSymbol(socket, CONNECT_OPTIONS);
+    const asked =
+      options === null || !this.#objects.isReceiver(options)
+        ? null
+        : (this.#text(options, "servername") ?? this.#text(options, "host"));
+    const name = this.#text(socket, "servername") ?? asked;
+    return name === null ? "TLS" : `TLS ${asked === null ? "as" : "to"} ${name}`;
+  }
+
+  /** What libuv and the kernel know of a handle. */
+  #kernel(handle: Tagged): { readonly descriptor: number | null; readonly told: string | null } {
+    const { descriptor = null } = readUvHandle(this.#memory, handle) ?? {};
+    const told = descriptor === null ? null : (this.#descriptors.get(descriptor) ?? null);
+    return { descriptor, told };
+  }
+
+  #watcher(address: Tagged): OpenHandle | null {
+    const handle = this.#handleOf(address);
+    if (handle === null) return null;
+    const detail = readUvHandle(this.#memory, handle)?.path ?? null;
+    return { address, kind: "watcher", detail, owner: null, descriptor: null };
   }
 
   #peer(socket: Tagged): string | null {
@@ -154,6 +203,7 @@ export class HandleReader {
       kind: "timer",
       detail,
       owner: callback === null ? null : this.#function(callback),
+      descriptor: null,
     };
   }
 
@@ -169,21 +219,27 @@ export class HandleReader {
     const pid = this.#number(address, "pid");
     const file = this.#text(address, "spawnfile");
     const detail = `${file ?? "?"}${pid === null ? "" : ` (process ${pid})`}`;
-    return { address, kind: "child", detail, owner: null };
+    return { address, kind: "child", detail, owner: null, descriptor: null };
   }
 
   #file(address: Tagged): OpenHandle | null {
-    if (this.#number(address, "fd") === null) return null;
-    return { address, kind: "file", detail: this.#text(address, "path"), owner: null };
+    const descriptor = this.#number(address, "fd");
+    if (descriptor === null) return null;
+    const detail = this.#text(address, "path") ?? this.#descriptors.get(descriptor) ?? null;
+    return { address, kind: "file", detail, owner: null, descriptor };
   }
 
-  /** Whether it has a handle whose owner it is: the handle of a stale copy belongs to another. */
   #hasHandle(address: Tagged): boolean {
+    return this.#handleOf(address) !== null;
+  }
+
+  /** Its handle, if that has it as its owner: the handle of a stale copy belongs to another. */
+  #handleOf(address: Tagged): Tagged | null {
     // sockets keep it under a symbol, and have an accessor of the old name
     const named = this.#objects.get(address, "_handle");
     const handle = this.#isObject(named) ? named : this.#objects.getSymbol(address, "kHandle");
-    if (handle === null || !this.#isObject(handle)) return false;
-    return this.#objects.getSymbol(handle, OWNER) === address;
+    if (handle === null || !this.#isObject(handle)) return null;
+    return this.#objects.getSymbol(handle, OWNER) === address ? handle : null;
   }
 
   #isObject(value: Tagged | null): boolean {

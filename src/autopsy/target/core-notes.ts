@@ -29,6 +29,8 @@ export interface HoldfastNote {
   readonly hasAllRegisters: boolean;
   /** When it was taken, by the machine's monotonic clock; null: a dump of before 0.1. */
   readonly takenAtMs: number | null;
+  /** What its descriptors were, as `descriptors.ts` tells. */
+  readonly descriptors?: readonly (readonly [number, string])[];
 }
 
 /** A mapping as NT_FILE tells it. */
@@ -45,6 +47,7 @@ export interface CoreNotes {
   readonly signal: SignalFacts | null;
   /** Of a dump of our own. */
   readonly takenAtMs: number | null;
+  readonly descriptors: ReadonlyMap<number, string> | null;
   readonly files: readonly MappedFile[];
   readonly auxiliary: ReadonlyMap<number, number>;
   /** The first 80 bytes of the command line, as `ps` showed it; null: not there. */
@@ -83,6 +86,7 @@ export function readCoreNotes(elf: ElfFile, machine: Machine): CoreNotes {
     threads: own === null ? threads : threads.map((thread) => completed(thread, own)),
     signal,
     takenAtMs: own?.takenAtMs ?? null,
+    descriptors: own?.descriptors === undefined ? null : new Map(own.descriptors),
     files,
     auxiliary,
     command,
@@ -95,7 +99,10 @@ function ownNote(bytes: Buffer): HoldfastNote | null {
     const { threads, hasAllRegisters } = note;
     if (!Array.isArray(threads) || typeof hasAllRegisters !== "boolean") return null;
     const takenAtMs = typeof note.takenAtMs === "number" ? note.takenAtMs : null;
-    return { threads: threads.filter(isNamedThread), hasAllRegisters, takenAtMs };
+    const facts = { threads: threads.filter(isNamedThread), hasAllRegisters, takenAtMs };
+    const { descriptors } = note;
+    if (!Array.isArray(descriptors)) return facts;
+    return { ...facts, descriptors: descriptors.filter(isDescriptor) };
   } catch {
     return null; // damaged: then the names are missing
   }
@@ -104,6 +111,10 @@ function ownNote(bytes: Buffer): HoldfastNote | null {
 function isNamedThread(value: unknown): value is HoldfastNote["threads"][number] {
   const { tid, name } = (value ?? {}) as { tid?: unknown; name?: unknown };
   return typeof tid === "number" && (name === null || typeof name === "string");
+}
+
+function isDescriptor(value: unknown): value is readonly [number, string] {
+  return Array.isArray(value) && typeof value[0] === "number" && typeof value[1] === "string";
 }
 
 /** Registers of a dump that was made without ptrace: of all but two the words are zero. */

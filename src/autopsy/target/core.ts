@@ -70,6 +70,7 @@ export function openCore(source: ByteSource, options: CoreOptions): Target {
     threads: notes.threads,
     signal: notes.signal,
     ...(notes.takenAtMs === null ? {} : { takenAtMs: notes.takenAtMs }),
+    ...descriptorsOf(notes),
     executable,
     modules,
     auxiliary: notes.auxiliary,
@@ -81,6 +82,10 @@ export function openCore(source: ByteSource, options: CoreOptions): Target {
       source.close();
     },
   };
+}
+
+function descriptorsOf({ descriptors }: CoreNotes): Pick<Target, "descriptors"> {
+  return descriptors === null ? {} : { descriptors: () => descriptors };
 }
 
 function coreMachine(elf: ElfFile): Machine {

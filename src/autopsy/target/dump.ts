@@ -25,6 +25,8 @@ const PROGRAM_BYTES = 56;
 const SEGMENTS_MAX = 60_000;
 /** A gap of untouched pages shorter than this is written as zeros: fewer segments. */
 const GAP_PAGES_MAX = 16;
+/** Some MB of notes. */
+const DESCRIPTORS_MAX = 100_000;
 const COPY_BYTES = 1024 * 1024;
 const ZEROS = Buffer.alloc(PAGE_BYTES);
 
@@ -244,6 +246,7 @@ function notesOf(target: Target): Buffer {
     threads: target.threads.map(({ tid, name }) => ({ tid, name })),
     hasAllRegisters: target.threads.every(({ registers }) => registers?.fp !== null),
     takenAtMs: Number(process.hrtime.bigint()) / 1e6,
+    descriptors: [...(target.descriptors?.() ?? [])].slice(0, DESCRIPTORS_MAX),
   };
   const { signal } = target;
   return Buffer.concat([

@@ -18,6 +18,7 @@ import { buildIdInMemory, findExecutable } from "./executable.ts";
 import { machineOf, registersFrom } from "./machine.ts";
 import type { Machine, Registers } from "./machine.ts";
 import { RegionMemory } from "./memory.ts";
+import { readDescriptors } from "./descriptors.ts";
 import type { ElfFile } from "./elf.ts";
 import { FileCopy } from "./file-copy.ts";
 import { BlockCopy, LIVE_PAGE_BYTES, LiveMemory } from "./live-memory.ts";
@@ -332,12 +333,22 @@ export class LiveProcess {
       threads: named(this.pid, hold.threads),
       signal: null,
       takenAtMs: Number(process.hrtime.bigint()) / 1e6,
+      descriptors: once(() => readDescriptors(this.pid)),
       executable: this.executable,
       modules: this.#modules,
       ...this.#facts,
       remarks: [...this.#remarks, ...hold.remarks],
     };
   }
+}
+
+/** Of a process that runs: as it is when somebody asks first. */
+function once<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | null = null;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }
 
 interface Maps {

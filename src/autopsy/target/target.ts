@@ -74,6 +74,8 @@ export interface Target {
   readonly remarks: readonly string[];
   /** When the memory was as it is, by the machine's monotonic clock; absent: not known. */
   readonly takenAtMs?: number;
+  /** What its descriptors are, as `descriptors.ts` tells; absent: not known. */
+  readonly descriptors?: () => ReadonlyMap<number, string>;
   /** A live process that somebody had stopped before: it stays so. */
   readonly wasStopped?: boolean;
   /** Of a live process: reads what was touched in one go, past the cache of `memory`. */

@@ -1,8 +1,10 @@
 "use strict";
 /** A service with outstanding work, and what it knows of it: written to the file that is named. */
+const dgram = require("node:dgram");
 const fs = require("node:fs");
 const http = require("node:http");
 const net = require("node:net");
+const path = require("node:path");
 
 const HELD = 25;
 const [, , file] = process.argv;
@@ -38,7 +40,7 @@ function placeOf(error) {
   return { line: Number(line), column: Number(column) };
 }
 
-const truth = { requests: [] };
+const truth = { requests: [], connections: [] };
 const server = http.createServer((request, response) => {
   if (isFirst) {
     answerRequest(request, response).catch((error) => {
@@ -54,10 +56,18 @@ const server = http.createServer((request, response) => {
   if (truth.requests.length === HELD) write();
 });
 
-function send(method, path) {
+function send(method, target) {
   const { address, port } = server.address();
   http
-    .request({ host: address, port, method, path, agent: false })
+    .request({ host: address, port, method, path: target, agent: false })
+    .on("socket", (socket) =>
+      socket.on("connect", () => {
+        // it asks for its own address only: of the peer of a server nobody has asked
+        const ends = [`${socket.localAddress}:${socket.localPort}`, `${address}:${port}`];
+        if (target !== "/first")
+          truth.connections.push(ends.join(" -> "), ends.toReversed().join(" -> "));
+      }),
+    )
     .on("response", (response) => response.resume())
     .end();
 }
@@ -69,7 +79,15 @@ function write() {
   for (const name of process.getActiveResourcesInfo()) counts[name] = (counts[name] ?? 0) + 1;
   fs.writeFileSync(
     `${file}.partial`,
-    JSON.stringify({ ...truth, ...server.address(), socketPath, counts }),
+    JSON.stringify({
+      ...truth,
+      ...server.address(),
+      chosenPort: chosen.address().port,
+      udp: `${host}:${udp.address().port}`,
+      watched: path.dirname(file),
+      socketPath,
+      counts,
+    }),
   );
   fs.renameSync(`${file}.partial`, file);
 }
@@ -81,5 +99,7 @@ clearTimeout(setTimeout(onDue, 3_000_000));
 const { pid } = process;
 const host = `127.${1 + (pid & 127)}.${(pid >> 7) & 255}.${1 + ((pid >> 15) & 127)}`;
 net.createServer().listen(socketPath);
-net.createServer().listen(0, host);
+const chosen = net.createServer().listen(0, host);
+const udp = dgram.createSocket("udp4").bind(0, host);
+fs.watch(path.dirname(file));
 server.listen(18_080, host, () => send("GET", "/first"));
