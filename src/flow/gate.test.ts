@@ -13,6 +13,9 @@ import { Gate, Permit } from "./gate.ts";
 import type { GateOptions } from "./gate.ts";
 import { account, inFlight } from "./work.ts";
 
+/** Longer than any test here waits. */
+const PATIENCE_MS = 60_000;
+
 function fixed(max: number, more: Partial<GateOptions> = {}): Gate {
   return new Gate({ name: "test", limit: { kind: "fixed", max }, ...more });
 }
@@ -34,11 +37,14 @@ async function refusalOf(entry: Promise<Permit> | Permit): Promise<Overloaded> {
   return assert.fail("it was let in");
 }
 
-afterEach(() => {
+/** In each suite, not in the file: there it would be for every test of the process. */
+function accountsAreEmpty(): void {
   assert.deepEqual(inFlight(), [], "accounts return to zero");
-});
+}
 
 describe("a gate", () => {
+  afterEach(accountsAreEmpty);
+
   it("lets in what there is room for, and the next when one leaves", async () => {
     const gate = fixed(2);
     const first = now(gate);
@@ -114,10 +120,11 @@ describe("a gate", () => {
   });
 
   it("takes it out when its deadline passes, and never starts what is late", async () => {
-    const gate = fixed(1);
+    const gate = fixed(1, { queue: { targetMs: PATIENCE_MS, maxWaitMs: PATIENCE_MS } });
     const timers = account("timer").inFlight;
     const first = now(gate);
-    const second = await refusalOf(deadline.run(20, () => gate.enter()));
+    // not over before it is in the queue, on a busy machine too
+    const second = await refusalOf(deadline.run(200, () => gate.enter()));
     assert.equal(second.reason, "expired");
     assert.ok(second.cause instanceof DeadlineExceeded);
     assert.throws(() => gate.enter({ deadline: new Deadline(nowMs() - 1) }), /deadline passes/);
@@ -230,6 +237,8 @@ describe("a gate", () => {
 });
 
 describe("a standing queue", () => {
+  afterEach(accountsAreEmpty);
+
   const options = { targetMs: 20, intervalMs: 100, maxWaitMs: 1000 };
 
   it("is one when even the least wait of an interval was too long", () => {
@@ -275,6 +284,8 @@ describe("a standing queue", () => {
 });
 
 describe("what waits before a gate", () => {
+  afterEach(accountsAreEmpty);
+
   function entry(arrivedMs: number, rank: number): Waiting {
     return { arrivedMs, rank, older: null, newer: null, isQueued: false };
   }
@@ -308,6 +319,8 @@ describe("what waits before a gate", () => {
 });
 
 describe("limits", () => {
+  afterEach(accountsAreEmpty);
+
   const wrong: readonly [string, () => unknown][] = [
     ["limit.max", () => fixed(0)],
     ["limit.max", () => fixed(Number.NaN)],
@@ -343,12 +356,16 @@ describe("limits", () => {
   });
 
   it("a loop's limit grows while the loop is idle and something waits", async () => {
-    const gate = new Gate({ name: "loop", limit: { kind: "loop", initial: 1, max: 50 } });
+    const gate = new Gate({
+      name: "loop",
+      limit: { kind: "loop", initial: 1, max: 50 },
+      queue: { targetMs: PATIENCE_MS, maxWaitMs: PATIENCE_MS }, // on a busy machine it takes long
+    });
     const entries = Array.from({ length: 20 }, () => gate.enter());
-    const permits: Permit[] = [];
-    const gathered = Promise.all(entries.map(async (entry) => permits.push(await entry)));
-    for (let count = 0; gate.queued > 0 && count < 500; count += 1) await delay(10);
-    await gathered;
+    const gathered = Promise.all(entries.map((entry) => Promise.resolve(entry)));
+    const endsAt = nowMs() + PATIENCE_MS / 2;
+    while (gate.queued > 0 && nowMs() < endsAt) await delay(10); // idle, as its limit wants it
+    const permits = await gathered;
     assert.ok(gate.limit >= 20, String(gate.limit));
     for (const permit of permits) permit.release();
   });

@@ -64,11 +64,14 @@ async function causeOf(fetching: Promise<Response>): Promise<unknown> {
   return assert.fail("it was answered");
 }
 
-afterEach(() => {
+/** In each suite, not in the file: there it would be for every test of the process. */
+function accountsAreEmpty(): void {
   assert.deepEqual(inFlight(), [], "accounts return to zero");
-});
+}
 
 describe("a pool", () => {
+  afterEach(accountsAreEmpty);
+
   it("is a dispatcher of Node's fetch, with its work in the accounts", async (t) => {
     const url = await answering(t, (request, response) => {
       let text = "";
@@ -124,9 +127,14 @@ describe("a pool", () => {
       told.push(request.headers["x-request-deadline-ms"]?.toString());
     });
     const one = made(t, url);
-    const cause = await causeOf(deadline.run(60, () => one.fetch(url)));
-    assert.ok(cause instanceof DeadlineExceeded, String(cause));
-    assert.ok(Number(told[0]) > 0 && Number(told[0]) < 60, String(told[0]));
+    // on a busy machine the time may be over before it is sent
+    for (let leftMs = 60; told.length === 0 && leftMs < 60_000; leftMs *= 10) {
+      const cause = await causeOf(deadline.run(leftMs, () => one.fetch(url)));
+      assert.ok(cause instanceof DeadlineExceeded, String(cause));
+      const [said = leftMs / 2] = told;
+      assert.ok(Number(said) > 0 && Number(said) < leftMs, String(said));
+    }
+    assert.ok(told.length > 0, "it was sent at last");
   });
 
   it("tries again what may be repeated, within its budget, and nothing else", async (t) => {
@@ -186,8 +194,10 @@ describe("a pool", () => {
   });
 
   it("asks twice when the first takes long, and aborts the one that is not needed", async (t) => {
+    let arrived = 0;
     let aborted = 0;
     const slow = await answering(t, (_request, response) => {
+      arrived += 1;
       response.once("close", () => (aborted += 1));
     });
     const fast = await answering(t, (_request, response) => response.end("fast"));
@@ -196,7 +206,11 @@ describe("a pool", () => {
       assert.equal(await (await both.fetch("http://service/")).text(), "fast");
     }
     const sent = both.stats().origins.find(({ origin }) => origin === slow)?.gate.admitted ?? 0;
-    await waitUntil("what is not needed to be aborted", () => aborted === sent);
+    assert.ok(sent > 0, "some were asked of the slow one first");
+    // one may be aborted before it has left
+    const isOver = (): boolean => aborted === arrived && inFlight().length === 0;
+    await waitUntil("what is not needed to be aborted", isOver);
+    assert.ok(arrived <= sent);
   });
 
   it("leaves out one that fails most of the time; only a probe brings it back", async (t) => {
@@ -287,6 +301,8 @@ describe("a pool", () => {
 });
 
 describe("a pool and an upstream that", () => {
+  afterEach(accountsAreEmpty);
+
   it("accepts and never answers", async (t) => {
     const url = await saying(t, () => undefined);
     const cause = await causeOf(made(t, url, { headMs: 30, retry: false }).fetch(url));
@@ -329,6 +345,8 @@ describe("a pool and an upstream that", () => {
 });
 
 describe("options of a pool", () => {
+  afterEach(accountsAreEmpty);
+
   const wrong: readonly [string, () => unknown][] = [
     ["origins", () => pool([])],
     ["origins", () => pool("ftp://x")],

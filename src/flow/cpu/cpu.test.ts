@@ -25,11 +25,14 @@ function made(t: TestContext, options: CpuOptions = {}): CpuPool<Input, unknown>
   return pool;
 }
 
-afterEach(() => {
+/** In each suite, not in the file: there it would be for every test of the process. */
+function accountsAreEmpty(): void {
   assert.deepEqual(inFlight(), [], "accounts return to zero");
-});
+}
 
 describe("cpu", () => {
+  afterEach(accountsAreEmpty);
+
   it("runs a task on a thread, and accounts for it", async (t) => {
     const pool = made(t);
     assert.deepEqual(await pool.run({ value: [1, { two: 2 }] }), [1, { two: 2 }]);

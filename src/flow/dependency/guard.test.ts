@@ -10,9 +10,10 @@ import { Overloaded } from "../errors.ts";
 import { account, inFlight } from "../work.ts";
 import { gateOf, guard } from "./guard.ts";
 
-afterEach(() => {
+/** In each suite, not in the file: there it would be for every test of the process. */
+function accountsAreEmpty(): void {
   assert.deepEqual(inFlight(), [], "accounts return to zero");
-});
+}
 
 /** A server that speaks as much of Redis' protocol as GET needs, and answers when it is told. */
 async function redisServer(
@@ -55,6 +56,8 @@ async function redisServer(
 }
 
 describe("guard", () => {
+  afterEach(accountsAreEmpty);
+
   it("bounds the commands of ioredis that have no answer", async (t) => {
     const server = await redisServer(t);
     const plain = new Redis({ port: server.port, host: "127.0.0.1", enableReadyCheck: false });

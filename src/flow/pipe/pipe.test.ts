@@ -19,11 +19,14 @@ function stuck(): Transform {
   return new Transform({ transform: () => undefined });
 }
 
-afterEach(() => {
+/** In each suite, not in the file: there it would be for every test of the process. */
+function accountsAreEmpty(): void {
   assert.deepEqual(inFlight(), [], "accounts return to zero");
-});
+}
 
 describe("pipe", () => {
+  afterEach(accountsAreEmpty);
+
   it("moves everything, counts it, and accounts for it", async () => {
     const chunks: Buffer[] = [];
     const last = new Writable({
