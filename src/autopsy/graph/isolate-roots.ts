@@ -46,11 +46,8 @@ interface Part {
   readonly words: Uint32Array;
 }
 
-/** Where the next handle of an isolate will be. */
-interface HandleScope {
-  readonly block: number;
-  readonly next: number;
-}
+/** Blocks of handles that are open, and where the handles of each end. */
+type OpenBlocks = ReadonlyMap<number, number>;
 
 /** Finds the roots of isolates. */
 export class IsolateRoots {
@@ -79,7 +76,7 @@ export class IsolateRoots {
     if (own === null) return false;
     this.#addAll(own, 0, own.words.length);
     this.#addStack(isolate);
-    const scope = this.#scopeOf(own);
+    const open = this.#openBlocks(own);
     const seen = new Set<number>();
     let level: readonly Part[] = [own];
     for (let depth = 1; depth <= LEVELS; depth += 1) {
@@ -89,8 +86,7 @@ export class IsolateRoots {
           if (seen.has(at) || seen.size >= CHUNKS_MAX) continue;
           seen.add(at);
           const part = this.#partAt(at, LIST_BYTES_MAX);
-          if (part !== null && this.#take(part, parent, depth, scope, isolate.address))
-            next.push(part);
+          if (part !== null && this.#take(part, parent, depth, open)) next.push(part);
         }
         yield parent;
       }
@@ -111,17 +107,12 @@ export class IsolateRoots {
   }
 
   /** Adds what a chunk holds; whether what it refers to is to be looked at too. */
-  #take(
-    part: Part,
-    parent: Part,
-    depth: number,
-    scope: HandleScope | null,
-    isolate: number,
-  ): boolean {
+  #take(part: Part, parent: Part, depth: number, open: OpenBlocks): boolean {
     const { start, words } = part;
     const bytes = 4 * words.length;
-    if (scope?.block === start) {
-      this.#addAll(part, 0, (scope.next - start) >>> 2);
+    const handleBytes = open.get(start);
+    if (handleBytes !== undefined) {
+      this.#addAll(part, 0, handleBytes >>> 2);
       return false;
     }
     const ring = ringOf(parent, part);
@@ -134,7 +125,7 @@ export class IsolateRoots {
     }
     const isBlock = bytes === HANDLE_BLOCK_BYTES + 8;
     // one for the next scope that needs more: V8 keeps it as it was left
-    if (isBlock && depth === 2 && wordOf(parent, 0) === isolate) return false;
+    if (isBlock && depth === 2) return false;
     const [least, most] = TRACED_BLOCK_BYTES;
     const isTraced = depth === 2 && bytes >= least && bytes <= most;
     if (isTraced || (depth <= OBJECT_LEVELS && bytes <= OBJECT_BYTES_MAX)) {
@@ -161,16 +152,28 @@ export class IsolateRoots {
     for (const value of byName.values()) if (value % 4 === 1) this.#add(value - 1);
   }
 
-  /** `handle_scope_data`: the next handle, and the end of its block. */
-  #scopeOf(own: Part): HandleScope | null {
-    const { chunks } = this.#malloc;
-    for (let at = 0; at + 4 <= own.words.length; at += 2) {
-      const block = wordOf(own, at + 2) - HANDLE_BLOCK_BYTES;
-      const next = wordOf(own, at);
-      if (next < block || next > block + HANDLE_BLOCK_BYTES || next % 8 !== 0) continue;
-      if (block > 0 && chunks.startingAt(block) >= 0) return { block, next };
+  /**
+   * `HandleScopeImplementer`: isolate; address of the list of blocks, room in it, how many. All are
+   * full but the last one, which has handles up to the next (`handle_scope_data`: next, limit).
+   */
+  #openBlocks(own: Part): OpenBlocks {
+    const open = new Map<number, number>();
+    for (const at of this.#chunksOf(own)) {
+      const scopes = this.#partAt(at, OBJECT_BYTES_MAX);
+      if (scopes === null || wordOf(scopes, 0) !== own.start) continue;
+      const [, list = 0, room = 0, count = 0] = [0, 2, 4, 6].map((half) => wordOf(scopes, half));
+      const blocks = this.#malloc.chunks.startingAt(list) < 0 ? null : this.#partAt(list, 8 * room);
+      if (blocks === null || count === 0 || count > room || blocks.words.length < 2 * count)
+        continue;
+      const last = wordOf(blocks, 2 * (count - 1));
+      const next = nextHandle(own, last);
+      if (next === null) continue;
+      for (let index = 0; index < count - 1; index += 1)
+        open.set(wordOf(blocks, 2 * index), HANDLE_BLOCK_BYTES);
+      open.set(last, next - last);
+      break;
     }
-    return null;
+    return open;
   }
 
   /** Chunks that a part has the addresses of. */
@@ -220,6 +223,15 @@ function partOf(start: number, bytes: Buffer, there: number): Part {
   const aligned = Buffer.from(new ArrayBuffer(there - (there % 8)));
   bytes.copy(aligned);
   return { start, words: new Uint32Array(aligned.buffer) };
+}
+
+/** The next handle of the last block that is open; null: the isolate has none there. */
+function nextHandle(own: Part, block: number): number | null {
+  for (let at = 0; at + 4 <= own.words.length; at += 2) {
+    const [next, limit] = [wordOf(own, at), wordOf(own, at + 2)];
+    if (next >= block && next <= limit && limit <= block + HANDLE_BLOCK_BYTES) return next;
+  }
+  return null;
 }
 
 /** A word of 64 bits, by the index of its lower half. */

@@ -184,7 +184,8 @@ export class LiveProcess {
     const copy = new BlockCopy(this.#memory);
     let late: string | null = null;
     // much of what happens between here and the stop would change the mappings
-    if (mapsSignature(pid) !== this.#maps.signature) this.#take(told(pid, () => readMaps(pid)));
+    if (told(pid, () => mapsSignature(pid)) !== this.#maps.signature)
+      this.#take(told(pid, () => readMaps(pid)));
     const stacks = stackFinder(this.#maps.list);
     const askedAt = performance.now();
     const hold = told(pid, () => holdStill(pid, this.machine, this.#options.tracer));
