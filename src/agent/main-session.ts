@@ -23,6 +23,12 @@ import { pauses } from "./pauses.ts";
 
 /** Of one message to the main thread; it answers within a millisecond where it answers at all. */
 export const POST_LIMIT_MS = 2000;
+/**
+ * The main thread leaves a pause after it has answered what ends it: for whoever asks in between V8
+ * says that it is paused already. On a busy machine that takes a while.
+ */
+const LEAVING_MS = 1000;
+const LEAVING_LOOK_MS = 20;
 /** For a pause to begin. */
 const PAUSE_LIMIT_MS = 500;
 
@@ -53,8 +59,13 @@ export class MainSession {
   #scripts = new Map<string, Script>();
   #onPaused: ((paused: Debugger.PausedEventDataType) => void) | null = null;
   #queue: Promise<unknown> = Promise.resolve();
-  /** The Debugger domain is off again, which takes a while where nothing is answered. */
+  /**
+   * The Debugger domain is off again, which takes a while where nothing is answered. Before that, a
+   * pause that was asked for too late would be taken for somebody else's by whoever asks next.
+   */
   #released: Promise<void> = Promise.resolve();
+  /** When a pause was last asked for. */
+  #askedAtMs = -LEAVING_MS;
   readonly #listeners = new Set<(notification: InspectorNotification<object>) => void>();
 
   /**
@@ -101,13 +112,14 @@ export class MainSession {
   /** Calls `look` with the scripts of the main thread, which goes on meanwhile. One at a time. */
   enabled<T>(look: (scripts: Held["scripts"]) => Promise<T>): Promise<T> {
     const turn = this.#queue.then(async () => {
-      await this.#released;
+      this.#connect();
+      if (!(await this.#isReleased(POST_LIMIT_MS))) throw new Error("the main thread is busy");
       this.#scripts = new Map();
       try {
         await this.post("Debugger.enable");
         return await look(this.#scripts);
       } finally {
-        this.#released = settled(this.post("Debugger.disable"));
+        this.#release();
       }
     });
     this.#queue = turn.catch(() => null); // who asked hears of it
@@ -132,14 +144,31 @@ export class MainSession {
   }
 
   async #hold<T>(look: (held: Held) => Promise<T>, limitMs: number): Promise<T | null> {
-    await this.#released;
     this.#connect(); // where that is not allowed nothing else needs to be waited for
+    const until = performance.now() + LEAVING_MS;
+    const mayBeLeft = performance.now() - this.#askedAtMs < LEAVING_MS;
+    for (;;) {
+      if (!(await this.#isReleased(limitMs))) return null;
+      const isPatient = mayBeLeft && performance.now() < until;
+      const held = await this.#tryToHold(look, limitMs, isPatient);
+      if (held !== "leaving") return held === null ? null : held.value;
+      await new Promise((resolve) => setTimeout(resolve, LEAVING_LOOK_MS));
+    }
+  }
+
+  /** @param isPatient a pause that is there already may be our own last one, which ends now */
+  async #tryToHold<T>(
+    look: (held: Held) => Promise<T>,
+    limitMs: number,
+    isPatient: boolean,
+  ): Promise<{ readonly value: T } | "leaving" | null> {
     this.#scripts = new Map();
     // V8 tells of a pause that is there already before it has answered `enable`, and of ours after
     let isEnabled = false;
     let wasPaused = false;
     const next = this.nextPause(limitMs, () => (wasPaused = !isEnabled));
     pauses.asked += 1;
+    this.#askedAtMs = performance.now();
     try {
       // not awaited one by one: where nothing is answered, each would wait for its limit
       const enabled = this.post("Debugger.enable", {}, limitMs, () => (isEnabled = true));
@@ -148,17 +177,30 @@ export class MainSession {
       if (paused === null) return null;
       const isPlain = paused.reason === "other" && (paused.hitBreakpoints ?? []).length === 0;
       const isOurs = isPlain && !wasPaused;
+      if (isPlain && wasPaused && isPatient) return "leaving";
       try {
-        return await look({ paused, isOurs, scripts: this.#scripts });
+        return { value: await look({ paused, isOurs, scripts: this.#scripts }) };
       } finally {
         if (isOurs) await settled(this.post("Debugger.resume"));
       }
     } finally {
       // also takes back a pause that has not begun; carried out in the order of the messages
-      this.#released = settled(this.post("Debugger.disable", {}, limitMs)).finally(() => {
-        pauses.asked -= 1;
-      });
+      this.#release();
+      void this.#released.then(() => (pauses.asked -= 1));
     }
+  }
+
+  #release(): void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#released = promise;
+    void settled(this.post("Debugger.disable", {}, POST_LIMIT_MS, resolve));
+  }
+
+  async #isReleased(limitMs: number): Promise<boolean> {
+    const late = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => late.resolve(false), limitMs);
+    const released = this.#released.then(() => true);
+    return Promise.race([released, late.promise]).finally(() => clearTimeout(timer));
   }
 
   /** @throws Error where the permission model allows no inspector. */
