@@ -21,6 +21,7 @@ import type { Debugger, Runtime } from "node:inspector";
 import type { AgentRequest, LoadedScript, PatchResult, PatchedText } from "../base/mod.ts";
 import type { Held, MainSession, Script } from "./main-session.ts";
 import { checkTwin } from "./patch-twin.ts";
+import { rebind } from "./patch-rebind.ts";
 import { OURS, pathOf } from "./source-maps.ts";
 
 /** For a moment without a frame of the file. */
@@ -62,9 +63,14 @@ const REASONS: Readonly<Partial<Record<string, string>>> = {
   BlockedByTopLevelEsModuleChange: "the variables around a function would not be the same ones",
 };
 
+/** V8 does not edit the file; the functions may be replaced where they are bound. */
+class NotEdited extends Error {}
+
 /** See the file's docstring. */
 export class Patches {
   readonly #session: MainSession;
+  /** Files whose functions were replaced where they are bound: what runs now, by path. */
+  readonly #bound = new Map<string, string>();
   /** Scripts that are left of former edits: the program does not run them. */
   readonly #leftovers = new Set<string>();
 
@@ -78,7 +84,7 @@ export class Patches {
       const [found] = this.#named(scripts, path);
       if (found !== undefined) {
         const [scriptId, { isModule }] = found;
-        return { source: await this.#sourceOf(scriptId), isModule };
+        return { source: this.#bound.get(path) ?? (await this.#sourceOf(scriptId)), isModule };
       }
       const others = [...scripts.values()]
         .map(({ url }) => pathOf(url))
@@ -94,9 +100,15 @@ export class Patches {
     const { source } = await this.script(path);
     const isExpected = source !== null && sha256(source) === request.beforeSha256;
     if (!isExpected) return { refused: "the file that it has loaded is another one" };
+    if (this.#bound.has(path)) {
+      return { refused: "functions of the file were replaced where they are bound before" };
+    }
     const known = await this.#session.enabled(async (scripts) => new Set(scripts.keys()));
     try {
       return await this.#carryOut(request, source);
+    } catch (error) {
+      if (!(error instanceof NotEdited)) throw error;
+      return await this.#rebind(request, error.message);
     } finally {
       await this.#session.enabled(async (scripts) => {
         for (const [id] of this.#named(scripts, path)) if (!known.has(id)) this.#leftovers.add(id);
@@ -109,9 +121,9 @@ export class Patches {
     let allowed = sources;
     if (!isModule) {
       const verdicts = await checkTwin(before, sources);
-      if (typeof verdicts === "string") return { refused: verdicts };
+      if (typeof verdicts === "string") throw new NotEdited(verdicts);
       allowed = sources.filter((_, index) => verdicts[index] === "Ok");
-      if (allowed.length === 0) return { refused: reasonOf(verdicts.at(-1) ?? "") };
+      if (allowed.length === 0) throw new NotEdited(reasonOf(verdicts.at(-1) ?? ""));
     }
     const until = performance.now() + MOMENT_LIMIT_MS;
     for (;;) {
@@ -120,7 +132,9 @@ export class Patches {
       if (performance.now() > until) {
         const native = "it is in code that is not JavaScript";
         const why = result === null ? native : `${result.running} is running`;
-        return { refused: `there was no moment for it within ${MOMENT_LIMIT_MS / 1000} s: ${why}` };
+        throw new NotEdited(
+          `there was no moment for it within ${MOMENT_LIMIT_MS / 1000} s: ${why}`,
+        );
       }
       await new Promise((resolve) => setTimeout(resolve, MOMENT_PAUSE_MS));
     }
@@ -148,9 +162,25 @@ export class Patches {
     }
     const from = performance.now();
     const refusal = await this.#edit(scriptId, sources, request.isDryRun);
-    if (refusal !== null) return { refused: refusal };
+    if (refusal !== null) throw new NotEdited(refusal);
     const counts = request.isDryRun ? [] : await this.#count(request.functions);
-    return { refused: null, counts, heldMs: Math.round(performance.now() - from) };
+    return { refused: null, counts, heldMs: Math.round(performance.now() - from), bound: null };
+  }
+
+  /** The functions replaced where they are bound, as V8 does not edit the file. */
+  async #rebind(request: PatchRequest, why: string): Promise<PatchResult> {
+    const { path, functions, isDryRun, sources } = request;
+    const result = await this.#session.held(async ({ isOurs }): Promise<PatchResult> => {
+      if (!isOurs) return { refused: "a debugger holds the main thread" };
+      const from = performance.now();
+      const rebound = await rebind(this.#session, path, functions, isDryRun);
+      if ("refused" in rebound) return { refused: `${why}; where it is bound: ${rebound.refused}` };
+      const counts = isDryRun ? [] : await this.#count(functions);
+      const heldMs = Math.round(performance.now() - from);
+      return { refused: null, counts, heldMs, bound: { places: rebound.places, why } };
+    });
+    if (result?.refused === null && !isDryRun) this.#bound.set(path, sources[0] ?? "");
+    return result ?? { refused: why };
   }
 
   /** Null: V8 has taken one of the sources. */

@@ -85,6 +85,19 @@ export type LoadedScript =
 export interface PatchedText {
   readonly before: string;
   readonly after: string;
+  /** What makes it anew, where V8 does not edit the file; a text: why nothing can. */
+  readonly rebind: RebindText | string;
+}
+
+/** A function of a CommonJS file that can be made outside of it: see `cli/patch-rebind.ts`. */
+export interface RebindText {
+  /** The method of a class; null: an export has it as its value. */
+  readonly member: string | null;
+  readonly isStatic: boolean;
+  /** The body of a function with the parameters of a module, which returns it. */
+  readonly code: string;
+  /** Where it begins in the file, from 1. */
+  readonly line: number;
 }
 
 export type PatchResult =
@@ -93,6 +106,8 @@ export type PatchResult =
       readonly refused: null;
       readonly counts: readonly { readonly renewed: number; readonly kept: number }[];
       readonly heldMs: number;
+      /** They were replaced where they are bound, and why V8 did not edit; null: it did. */
+      readonly bound: { readonly places: readonly string[]; readonly why: string } | null;
     }
   | { readonly refused: string };
 

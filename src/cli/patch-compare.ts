@@ -12,6 +12,8 @@
  */
 import { parse } from "acorn";
 import type { Node, Token } from "acorn";
+import type { RebindText } from "../base/mod.ts";
+import { rebindText } from "./patch-rebind.ts";
 
 export interface ChangedFunction {
   /** `price`, `Pool.query`, or empty. */
@@ -21,6 +23,8 @@ export interface ChangedFunction {
   /** What `Function.prototype.toString` ends with, before and after. */
   readonly before: string;
   readonly after: string;
+  /** See PatchedText. */
+  readonly rebind: RebindText | string;
 }
 
 export type Comparison =
@@ -43,6 +47,7 @@ interface Part {
 
 interface Source {
   readonly text: string;
+  readonly program: Node;
   readonly tokens: readonly Token[];
   readonly whole: Part;
 }
@@ -51,6 +56,8 @@ interface Difference {
   readonly before: Part;
   readonly after: Part;
 }
+
+const OF_ES_MODULES = "what an ES module exports is written by nobody but itself";
 
 /** A difference that cannot be told as that of a function. */
 class Outside extends Error {}
@@ -78,6 +85,7 @@ export function compareSources(before: string, after: string, isModule: boolean)
     line: lineOf(after, to.start),
     before: before.slice(from.start, from.end),
     after: after.slice(to.start, to.end),
+    rebind: isModule ? OF_ES_MODULES : rebindText(young.program, after, to.start),
   }));
   return { refused: null, functions, merged: merge(before, after, differences) };
 }
@@ -141,7 +149,7 @@ function read(text: string, isModule: boolean): Source | string {
     const whole: Part = { name: "", kind: "file", start: 0, end: text.length, inner: [] };
     collect(program, "", whole);
     whole.inner.sort((a, b) => a.start - b.start);
-    return { text, tokens, whole };
+    return { text, program, tokens, whole };
   } catch (error) {
     if (error instanceof SyntaxError) return error.message;
     throw error;

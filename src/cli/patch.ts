@@ -42,6 +42,8 @@ interface Outcome {
   readonly pid: number;
   readonly state: "patched" | "would be patched" | "same" | "refused";
   readonly reason: string | null;
+  /** Where it was replaced, as V8 did not edit the file; null: it did. */
+  readonly bound: readonly string[] | null;
   readonly heldMs: number | null;
   readonly functions: readonly {
     readonly name: string;
@@ -85,7 +87,7 @@ async function patched(
   text: string,
   isDryRun: boolean,
 ): Promise<Outcome> {
-  const base = { worker, pid, functions: [], heldMs: null, reason: null };
+  const base = { worker, pid, functions: [], heldMs: null, reason: null, bound: null };
   const refuse = (reason: string): Outcome => ({ ...base, state: "refused", reason });
   if (script === null) return refuse(error ?? "it did not answer");
   if (script.source === null) return refuse(notLoaded(file, script.others));
@@ -105,7 +107,9 @@ async function patched(
     return { name, line, renewed, kept };
   });
   const state = isDryRun ? "would be patched" : "patched";
-  return { worker, pid, state, reason: null, heldMs: result.heldMs, functions };
+  const { heldMs, bound } = result;
+  const reason = bound?.why ?? null;
+  return { worker, pid, state, reason, bound: bound?.places ?? null, heldMs, functions };
 }
 
 /** What to ask of a worker, or why there is nothing to ask. */
@@ -126,7 +130,7 @@ function planFor(
     beforeSha256: createHash("sha256").update(source).digest("hex"),
     // with the lines of the file where V8 takes that, else without what else differs
     sources: merged === after ? [after] : [after, merged],
-    functions: functions.map(({ before, after: now }) => ({ before, after: now })),
+    functions: functions.map(({ before, after: now, rebind }) => ({ before, after: now, rebind })),
     isDryRun,
   };
   return { order, functions };
@@ -201,10 +205,12 @@ function unreadable(file: string, error: unknown): HoldfastError {
 
 function describe(outcomes: readonly Outcome[], file: string): readonly string[] {
   const lines = outcomes.flatMap((outcome) => {
-    const { worker, pid, state, reason, heldMs, functions } = outcome;
+    const { worker, pid, state, reason, bound, heldMs, functions } = outcome;
     const held = heldMs === null || state !== "patched" ? "" : `, held for ${heldMs} ms`;
     const what = state === "same" ? "runs what is in the file" : state;
-    const why = reason === null ? "" : `: ${printable(reason)}`;
+    const where =
+      bound === null ? "" : ` where they are bound (${bound.join(", ")}), as V8 did not`;
+    const why = reason === null ? "" : `${printable(where)}: ${printable(reason)}`;
     return [
       `worker ${worker} (pid ${pid}) ${what}${held}${why}`,
       ...functions.map((each) => `  ${functionText(each, file)}`),
@@ -226,6 +232,6 @@ function functionText(
   const what = printable(`${name === "" ? "(anonymous)" : name} (${file}:${line})`);
   if (renewed === null || kept === null) return what;
   const count = renewed === 0 ? "nothing in memory has it" : `${renewed} in memory`;
-  const old = kept === 0 ? "" : `; ${kept} keep the old code, made before by a function that runs`;
+  const old = kept === 0 ? "" : `; ${kept} keep the old code: made before, or held by others`;
   return `${what}: ${count}${old}`;
 }

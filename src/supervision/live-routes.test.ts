@@ -59,12 +59,13 @@ function request(body: unknown, query = "") {
 
 const PROFILE = { worker: 0, what: "cpu", durationMs: 10, interval: 100 };
 
+const TEXTS = { before: "a", after: "b" };
 const PATCH = {
   path: "/a.js",
   isModule: false,
   beforeSha256: "00",
   sources: ["1"],
-  functions: [{ before: "a", after: "b" }],
+  functions: [{ ...TEXTS, rebind: "it has no name" }],
   isDryRun: false,
 };
 
@@ -107,6 +108,8 @@ test("what makes no sense is refused before anybody is asked", async () => {
     ["POST /v1/patch", { ...PATCH, path: 1 }, "", /absolute/],
     ["POST /v1/patch", { ...PATCH, sources: [] }, "", /sources must be/],
     ["POST /v1/patch", { ...PATCH, functions: [{ before: "" }] }, "", /before and after/],
+    ["POST /v1/patch", { ...PATCH, functions: [{ ...TEXTS, rebind: 1 }] }, "", /JSON object/],
+    ["POST /v1/patch", { ...PATCH, functions: [{ ...TEXTS, rebind: {} }] }, "", /member must be/],
     ["POST /v1/patch", { ...PATCH, isDryRun: 1 }, "", /isDryRun must be/],
     ["POST /v1/debug", { worker: 2 }, "", /there is no worker 2/],
   ];

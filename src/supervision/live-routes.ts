@@ -48,6 +48,8 @@ export type ProfileLine =
 
 export type ProfileOrder = Omit<Extract<AgentRequest, { kind: "profile" }>, "kind">;
 
+type RebindText = Exclude<PatchOrder["functions"][number]["rebind"], string>;
+
 export type PatchOrder = Omit<Extract<AgentRequest, { kind: "patch" }>, "kind">;
 
 /** A file as a worker has loaded it, or why that is not known. */
@@ -175,11 +177,20 @@ function patchOf(order: Readonly<Record<string, unknown>>): PatchOrder {
   }
   if (!Array.isArray(functions)) throw refused("functions must be a list");
   const texts = functions.map((each) => {
-    const { before: from, after: to } = membersOf(each);
+    const { before: from, after: to, rebind } = membersOf(each);
     if (!isText(from) || !isText(to)) throw refused("a function must have before and after");
-    return { before: from, after: to };
+    return { before: from, after: to, rebind: isText(rebind) ? rebind : rebindOf(rebind) };
   });
   return { path: pathOf(path), isModule, beforeSha256, sources, functions: texts, isDryRun };
+}
+
+function rebindOf(rebind: unknown): RebindText {
+  const { member, isStatic, code, line } = membersOf(rebind);
+  if (member !== null && typeof member !== "string") throw refused("member must be a text or null");
+  if (typeof isStatic !== "boolean") throw refused("isStatic must be true or false");
+  if (typeof code !== "string") throw refused("code must be a text");
+  if (!isWhole(line)) throw refused("line must be a whole number");
+  return { member, isStatic, code, line };
 }
 
 function pathOf(path: unknown): string {

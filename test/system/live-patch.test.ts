@@ -14,7 +14,12 @@ import { waitFor } from "./support/wait.ts";
 interface Outcome {
   readonly state: string;
   readonly reason: string | null;
-  readonly functions: readonly { readonly name: string; readonly renewed: number | null }[];
+  readonly bound: readonly string[] | null;
+  readonly functions: readonly {
+    readonly name: string;
+    readonly renewed: number | null;
+    readonly kept: number | null;
+  }[];
 }
 
 /** A copy of the application, whose files may be edited. */
@@ -56,8 +61,8 @@ class Patient {
     return outcome;
   }
 
-  async answers(): Promise<unknown> {
-    const { text } = await get(await this.service.target(), "/");
+  async answers(path = "/"): Promise<unknown> {
+    const { text } = await get(await this.service.target(), path);
     return JSON.parse(text) as unknown;
   }
 }
@@ -112,6 +117,69 @@ describe("holdfast patch", { concurrency: 2 }, () => {
         assert.equal(outcome.state, "patched", outcome.reason ?? "");
       }
       assert.deepEqual(await patient.answers(), [2000, 4000, "new 5", 30, 3]);
+    });
+  }
+
+  for (const node of [22, 24, 26] as const) {
+    it(`replaces bindings where V8 does not edit, Node ${node}`, async (t) => {
+      const patient = await Patient.start(t, node);
+      const target = await patient.service.target();
+      assert.deepEqual(await patient.answers("/bound"), [
+        "label old 1",
+        "label old 1",
+        "get old 1",
+        1,
+      ]);
+      const waiting = get(target, "/waits");
+      await patient.service.waitForStatus("it is in flight", ({ workers }) => {
+        return workers.some(({ inFlight }) => inFlight > 0);
+      });
+      patient.edit("bound.cjs", "calls.count += 1", "calls.count += 2");
+      patient.edit("bound.cjs", "waits old", "waits new");
+      const tied = await patient.patch("bound.cjs");
+      const reason = /in the middle of its work.*; where it is bound: it uses calls, which only/;
+      assert.match(tied.reason ?? "", reason);
+      assert.equal(tied.state, "refused");
+
+      patient.edit("bound.cjs", "calls.count += 2", "calls.count += 1");
+      // nothing of the file's has used path and rate before: V8 has not kept them
+      patient.edit(
+        "bound.cjs",
+        "`label old ${n}`",
+        "`label ${path.basename('/a/new')} ${n * rate}`",
+      );
+      patient.edit("bound.cjs", "get old", "get new");
+      assert.equal((await patient.patch("bound.cjs", "--dry-run")).state, "would be patched");
+      assert.equal(
+        (await patient.answers("/bound"))?.toString(),
+        "label old 1,label old 1,get old 1,2",
+      );
+      const outcome = await patient.patch("bound.cjs");
+      assert.equal(outcome.state, "patched", outcome.reason ?? "");
+      assert.deepEqual(outcome.bound, [
+        "exports.waits",
+        "exports.label",
+        "exports.Store.prototype.get",
+      ]);
+      assert.match(outcome.reason ?? "", /variables around a function/);
+      // a copy of label was taken, a call of waits is in the middle of its work
+      const counts = outcome.functions.map(({ name, renewed: made, kept }) => [name, made, kept]);
+      assert.deepEqual(counts, [
+        ["waits", 1, 1],
+        ["label", 1, 1],
+        ["Store.get", 1, 0],
+      ]);
+      const now = ["label new 3", "label old 1", "get new 1", 3];
+      assert.deepEqual(await patient.answers("/bound"), now);
+      assert.equal((await patient.patch("bound.cjs")).state, "same");
+      await get(target, "/release");
+      assert.equal((await waiting).text, "waits old");
+      assert.equal((await get(target, "/waits")).text, "waits new");
+      patient.edit("bound.cjs", "get new", "get newer");
+      const again = await patient.patch("bound.cjs");
+      assert.match(again.reason ?? "", /were replaced where they are bound before/);
+      const text = await patient.service.control("patch", "--all", `${patient.folder}/tax.mjs`);
+      assert.match(text.stdout.toString(), /runs what is in the file/);
     });
   }
 

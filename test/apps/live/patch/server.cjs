@@ -3,6 +3,9 @@
 const http = require("node:http");
 const { price, Shop, makeCounter, slow, spin } = require("./price.cjs");
 
+const bound = require("./bound.cjs");
+const { label } = bound;
+const store = new bound.Store();
 const counter = makeCounter();
 const waiting = Promise.withResolvers();
 
@@ -13,7 +16,11 @@ async function main() {
   const server = http.createServer(async (req, res) => {
     const { pathname, searchParams } = new URL(req.url, "http://test");
     if (pathname === "/slow") res.end(await slow(waiting.promise));
-    else if (pathname === "/release") {
+    else if (pathname === "/waits") res.end(await bound.waits(waiting.promise));
+    else if (pathname === "/bound") {
+      const answers = [bound.label(1), label(1), store.get(1), bound.counted()];
+      res.end(JSON.stringify(answers));
+    } else if (pathname === "/release") {
       waiting.resolve();
       res.end("released");
     } else if (pathname === "/spin") res.end(spin(searchParams.get("until")));
