@@ -102,7 +102,7 @@ function stagesOf(rest: readonly string[], parsed: Parsed): readonly Stage[] | n
   const verb = AUTOPSY_VERBS.find(({ name }) => name === first);
   if (verb === undefined) return parseExpression(first); // which says what there is
   const flags = Object.entries(parsed.flags).flatMap(([name, value]) => {
-    if (name === "node" || name === "json") return [];
+    if (["node", "json", "force"].includes(name)) return [];
     return value === true ? [`--${name}`] : [`--${name}`, String(value)];
   });
   return [{ name: first, ...wordsAndFlags(verb, [...words, ...flags]) }];
