@@ -22,6 +22,12 @@ const DEBUGGER_LOOP = /\bNodeInspectorClient::runMessageLoop/;
 /** Looks at processes; what their binaries say of V8 is read once, before a look is wanted. */
 export class Looker {
   readonly #prepared = new Map<string, PreparedV8>();
+  readonly #tracer = new PtraceTracer();
+
+  /** See PtraceTracer. */
+  get isHolding(): boolean {
+    return this.#tracer.isHolding;
+  }
 
   /** Reads the binary that the process runs. */
   prepare(pid: number): void {
@@ -35,7 +41,7 @@ export class Looker {
 
   /** @throws HoldfastError ERR_HOLDFAST_AUTOPSY_*: the system refuses it, or V8 is not known */
   look(pid: number): MainStack {
-    const target = openTarget(pid, { tracer: new PtraceTracer() });
+    const target = openTarget(pid, { tracer: this.#tracer });
     const from = performance.now();
     try {
       const main = target.threads.find(({ tid }) => tid === pid);

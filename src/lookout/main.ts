@@ -47,6 +47,7 @@ function main(): void {
   orders.on("line", (line) => {
     // the reactor's
     process.stdout.write(`${JSON.stringify(answer(looker, JSON.parse(line) as LookOrder))}\n`);
+    if (looker.isHolding) process.exit(1); // then the kernel lets them go
   });
   orders.on("close", () => process.exit(0));
 }

@@ -33,6 +33,7 @@ const SWEEPS_MAX = 100;
 /** Holds a process still. One at a time; not while a worker of ours is the parent of it. */
 export class PtraceTracer {
   readonly #tids: number[] = [];
+  #isHolding = false;
   /** Signals that were on their way to a thread when it stopped, by thread: it gets them later. */
   readonly #signals = new Map<number, number>();
 
@@ -95,6 +96,12 @@ export class PtraceTracer {
       dying = dying.filter((tid) => !hasEnded(tid));
       if (dying.length > 0) pause();
     }
+    this.#isHolding = dying.length > 0;
+  }
+
+  /** Whether threads could not be let go of in time: they stand still until this process ends. */
+  get isHolding(): boolean {
+    return this.#isHolding;
   }
 
   #seizeNew(pid: number): number {

@@ -55,6 +55,11 @@ export class HelperProcess {
     this.#child.stdin?.write(`${JSON.stringify(order)}\n`);
   }
 
+  /** It does not come back from what it does, and may hold somebody. */
+  kill(): void {
+    this.#child.kill("SIGKILL");
+  }
+
   /** No more orders: it finishes what it does, and ends. */
   end(): void {
     this.#child.stdin?.end();

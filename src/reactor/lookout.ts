@@ -21,6 +21,7 @@ type Answer =
   | { readonly id: number; readonly error: string };
 
 interface Waiting {
+  readonly child: HelperProcess | null;
   readonly resolve: (stack: MainStack) => void;
   readonly reject: (error: Error) => void;
 }
@@ -49,9 +50,15 @@ export class Lookout {
     this.#lastId += 1;
     const id = this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<MainStack>();
-    this.#waiting.set(id, { resolve, reject });
-    this.#child?.order({ id, pid });
-    const late = (): void => reject(new Error(`no look at it within ${limitMs} ms`));
+    const child = this.#child;
+    this.#waiting.set(id, { child, resolve, reject });
+    child?.order({ id, pid });
+    const late = (): void => {
+      reject(new Error(`no look at it within ${limitMs} ms`));
+      // it may hold the worker; when it dies, the kernel lets that one run on
+      child?.kill();
+      if (this.#child === child) this.#child = null;
+    };
     const timer = setTimeout(late, limitMs);
     return promise.finally(() => {
       clearTimeout(timer);
@@ -62,7 +69,9 @@ export class Lookout {
   #start(pid: number): HelperProcess {
     const ended = (): void => {
       if (this.#child === child) this.#child = null;
-      for (const { reject } of this.#waiting.values()) reject(new Error("the lookout has ended"));
+      for (const waiting of this.#waiting.values()) {
+        if (waiting.child === child) waiting.reject(new Error("the lookout has ended"));
+      }
     };
     const child = new HelperProcess(MAIN, [String(pid)], {
       onWord: (word) => this.#answered(word as Answer), // as src/lookout/main.ts has it

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { get } from "./support/load.ts";
 import { app } from "./support/paths.ts";
+import { describeProcess, isAlive, kill } from "./support/processes.ts";
 import { RawConnection } from "./support/raw-client.ts";
 import { startService } from "./support/service.ts";
 import type { Service } from "./support/service.ts";
@@ -127,5 +128,35 @@ describe("with --stall-rescue", () => {
     assert.match(service.stderr, /could not be rescued: the main thread could not be held/);
     const ended = (): boolean => service.stderr.includes("ended: SIGKILL, stalled");
     await waitFor("it is evicted", ended, undefined, () => service.describe());
+  });
+});
+
+/** The process that looks from outside, if it runs. */
+function lookoutOf(service: Service): number | undefined {
+  return service.leftPids().find((pid) => describeProcess(pid).includes("lookout/main."));
+}
+
+describe("the process that looks at workers from outside", () => {
+  it("is ended when it does not come back, and the next look is by another one", async (t) => {
+    const flags = ["--stall-warn", "300ms", "--stall-limit", "1s", "--json"];
+    const service = await startService(t, { entry, flags, workers: 1 });
+    await blocked(service, "/native");
+    const first = await waitFor("the lookout", () => lookoutOf(service));
+    await replaced(service, 1);
+    kill(first, "SIGSTOP");
+    const before = records(service).length;
+    const connection = await RawConnection.open(await service.target());
+    connection.sendRequest("GET", "/native");
+    const told = await waitFor("a second record", () => records(service)[before]);
+    assert.match(told.message, /in code that is not JavaScript$/, "what the agent knows");
+    await waitFor("its end", () => !isAlive(first));
+    connection.close();
+    await replaced(service, 2);
+    const third = records(service).length;
+    const again = await RawConnection.open(await service.target());
+    again.sendRequest("GET", "/native");
+    const found = await waitFor("a third record", () => records(service)[third]);
+    assert.match(found.message, /called by native \(/);
+    again.close();
   });
 });

@@ -66,7 +66,9 @@ async function causeOf(fetching: Promise<Response>): Promise<unknown> {
 
 /** In each suite, not in the file: there it would be for every test of the process. */
 function accountsAreEmpty(): void {
-  assert.deepEqual(inFlight(), [], "accounts return to zero");
+  const left = inFlight();
+  // of thousands a difference would take gigabytes
+  assert.equal(left.length, 0, `accounts return to zero: ${JSON.stringify(left.slice(0, 3))}`);
 }
 
 describe("a pool", () => {

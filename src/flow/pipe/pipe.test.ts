@@ -21,7 +21,9 @@ function stuck(): Transform {
 
 /** In each suite, not in the file: there it would be for every test of the process. */
 function accountsAreEmpty(): void {
-  assert.deepEqual(inFlight(), [], "accounts return to zero");
+  const left = inFlight();
+  // of thousands a difference would take gigabytes
+  assert.equal(left.length, 0, `accounts return to zero: ${JSON.stringify(left.slice(0, 3))}`);
 }
 
 describe("pipe", () => {
