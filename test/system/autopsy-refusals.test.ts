@@ -32,7 +32,7 @@ function withoutHeap(file: string, stack: number): void {
   closeSync(descriptor);
 }
 
-it("a core without the heap: stacks as far as they go, and what to do about the rest", async (t) => {
+it("a core without the heap: stacks as far as they go, and what to do about it", async (t) => {
   const patient = startPatient(t, 24, [program("values.cjs")]);
   await inPosition(patient, { line: "ready" });
   const core = makeCore(patient);

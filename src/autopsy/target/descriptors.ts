@@ -3,7 +3,7 @@
  * which are the kernel's and nowhere in the memory of the process.
  *
  * ```
- *   /proc/PID/fd/12 -> socket:[4711]      /proc/PID/net/tcp: ... 0100007F:1F90 0200007F:C350 ... 4711
+ *   /proc/PID/fd/12 -> socket:[4711]      /proc/PID/net/tcp: 0100007F:1F90 0200007F:C350 ... 4711
  *                          `---------------------------------------------------------------^
  *   12: "127.0.0.1:8080 -> 127.0.0.2:50000"
  * ```
