@@ -66,6 +66,9 @@ export class MainSession {
   #released: Promise<void> = Promise.resolve();
   /** When a pause was last asked for. */
   #askedAtMs = -LEAVING_MS;
+  /** It has begun a pause of ours, and not said that it has left it. */
+  #isLeaving = false;
+  #onResumed: () => void = () => undefined;
   readonly #listeners = new Set<(notification: InspectorNotification<object>) => void>();
 
   /**
@@ -146,7 +149,8 @@ export class MainSession {
   async #hold<T>(look: (held: Held) => Promise<T>, limitMs: number): Promise<T | null> {
     this.#connect(); // where that is not allowed nothing else needs to be waited for
     const until = performance.now() + LEAVING_MS;
-    const mayBeLeft = performance.now() - this.#askedAtMs < LEAVING_MS;
+    const mayBeLeft = this.#isLeaving && performance.now() - this.#askedAtMs < LEAVING_MS;
+    this.#isLeaving = false;
     for (;;) {
       if (!(await this.#isReleased(limitMs))) return null;
       const isPatient = mayBeLeft && performance.now() < until;
@@ -181,13 +185,24 @@ export class MainSession {
       try {
         return { value: await look({ paused, isOurs, scripts: this.#scripts }) };
       } finally {
-        if (isOurs) await settled(this.post("Debugger.resume"));
+        if (isOurs) await this.#resume();
       }
     } finally {
       // also takes back a pause that has not begun; carried out in the order of the messages
       this.#release();
       void this.#released.then(() => (pauses.asked -= 1));
     }
+  }
+
+  /** Until the main thread has left the pause, which it says after the answer. */
+  async #resume(): Promise<void> {
+    this.#isLeaving = true;
+    const { promise: left, resolve } = Promise.withResolvers<void>();
+    this.#onResumed = resolve;
+    const timer = setTimeout(resolve, LEAVING_MS);
+    await settled(this.post("Debugger.resume"));
+    await left;
+    clearTimeout(timer);
   }
 
   #release(): void {
@@ -221,7 +236,11 @@ export class MainSession {
       const { scriptId, url, sourceMapURL = "", isModule = false } = parsed;
       this.#scripts.set(scriptId, { url, sourceMapUrl: sourceMapURL, isModule });
     } else if (method === "Debugger.paused") {
+      if (this.#onPaused === null) this.#isLeaving = true; // ours, too late: nobody waits for it
       this.#onPaused?.(params as Debugger.PausedEventDataType); // as above
+    } else if (method === "Debugger.resumed") {
+      this.#isLeaving = false;
+      this.#onResumed();
     }
     for (const listener of this.#listeners) listener(notification);
   }
