@@ -23,7 +23,8 @@ import {
 import type { LoadOrder, LoadResult } from "./load.ts";
 
 const APPS = ["http", "express", "fastify"] as const;
-const CONTENDERS = ["plain", "toobusy", "under-pressure", "holdfast"] as const;
+/** `counter`: the least that refusing can cost, a counter in the handler of plain http. */
+const CONTENDERS = ["plain", "counter", "toobusy", "under-pressure", "holdfast"] as const;
 type App = (typeof APPS)[number];
 type Contender = (typeof CONTENDERS)[number];
 
@@ -33,7 +34,7 @@ const DEADLINE_MS = 250;
 const CONNECTIONS = 800;
 /** So many at a time keep the application busy, and are all answered in time. */
 const CAPACITY_CONNECTIONS = 24;
-/** At some hundred requests a second V8 has compiled what is hot after this, of plain Node as of us. */
+/** At some hundred requests a second V8 has compiled after this what is hot, in plain Node too. */
 const WARM_UP_MS = 8000;
 const FOLDER = path.join(repositoryFolder, "bench/overload");
 const PEERS = path.join(repositoryFolder, "bench/node_modules");
@@ -46,6 +47,7 @@ const PEER_OF: Readonly<Partial<Record<Contender, { readonly app: App; readonly 
   };
 
 function isThere(contender: Contender, app: App): boolean {
+  if (contender === "counter") return app === "http";
   const peer = PEER_OF[contender];
   if (peer === undefined) return true;
   return peer.app === app && existsSync(path.join(PEERS, peer.name));
@@ -111,13 +113,17 @@ async function end(started: Started): Promise<void> {
 
 async function measure(contender: Contender, app: App, seconds: number): Promise<string[][]> {
   const rows: string[][] = [];
+  let before = await capacityOf(app, seconds);
   for (const multiple of MULTIPLES) {
-    const capacity = await capacityOf(app, seconds);
     const port = await freePort();
     const started = await start(contender, app, port);
     try {
-      const result = await load(order(port, multiple * capacity, CONNECTIONS, seconds));
+      const result = await load(order(port, multiple * before, CONNECTIONS, seconds));
       const goodput = result.good / seconds;
+      await end(started);
+      const after = await capacityOf(app, seconds);
+      const capacity = (before + after) / 2;
+      before = after;
       rows.push([
         `${app}, ${contender}`,
         `${multiple}x`,

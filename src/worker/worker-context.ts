@@ -78,9 +78,16 @@ export class WorkerContext implements AccountHost {
   #lastReadMs = 0;
   /** Reads of this turn of the event loop come after a pause. */
   #isAfterPause = false;
-  readonly #endPause = (): void => void (this.#isAfterPause = false);
-  /** The event loop turns so slowly that reads wait for each other. */
+  /** The event loop was late: turns are looked at, since reads may wait for each other. */
   #isBusy = false;
+  /** When this turn read first, and the one before. */
+  #turnMs = 0;
+  #formerTurnMs = 0;
+  #isInTurn = false;
+  readonly #endTurn = (): void => {
+    this.#isInTurn = false;
+    this.#isAfterPause = false;
+  };
 
   constructor(ledger: Ledger, row: number, channel: PacketChannel, journalLimitBytes: number) {
     this.ledger = ledger;
@@ -108,12 +115,17 @@ export class WorkerContext implements AccountHost {
   waitedMs(nowMs: number, handle: { readonly fd: number }, isFirst: boolean): number {
     const pausedMs = nowMs - this.#lastReadMs;
     this.#lastReadMs = nowMs;
-    if (pausedMs > PAUSE_MS && !this.#isAfterPause) {
-      this.#isAfterPause = true;
+    if (pausedMs > PAUSE_MS) this.#isAfterPause = true;
+    if (!this.#isInTurn && (this.#isAfterPause || this.#isBusy)) {
+      this.#isInTurn = true;
+      this.#formerTurnMs = this.#turnMs;
+      this.#turnMs = nowMs;
       // comes when all that was ready is read; the application does not see one without a reference
-      setImmediate(this.#endPause).unref();
+      setImmediate(this.#endTurn).unref();
     }
-    if (!this.#isAfterPause && !this.#isBusy && !isFirst) return 0;
+    // what is read now came after the last turn had begun, or it would have been read in that
+    const mayHaveWaited = this.#isBusy && nowMs - this.#formerTurnMs > PAUSE_MS;
+    if (!this.#isAfterPause && !mayHaveWaited && !isFirst) return 0;
     const waitedMs = this.#arrivals.waitedMs(handle.fd);
     if (waitedMs > this.lateMs) this.onWaited(waitedMs);
     return waitedMs;

@@ -2,7 +2,17 @@
 const http = require("node:http");
 const { wire } = require("./work.cjs");
 
+const IN_FLIGHT_MAX = 8;
+const isCounting = process.env.SHED === "counter";
+let inFlight = 0;
+
 const server = http.createServer((request, response) => {
+  if (isCounting && inFlight >= IN_FLIGHT_MAX) {
+    response.writeHead(503, { "Retry-After": "1", "Content-Length": "9" }).end("too much\n");
+    return;
+  }
+  inFlight += 1;
+  response.once("close", () => (inFlight -= 1));
   wire(() => response.end("done"));
 });
 server.listen(Number(process.env.PORT), "127.0.0.1");
