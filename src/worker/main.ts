@@ -16,6 +16,7 @@ import { PacketChannel, closeDescriptor, setCloseOnExec } from "../os/mod.ts";
 import { startAgent } from "./agent-thread.ts";
 import { FastifyRoutes } from "./latency-channels.ts";
 import { AsyncOrigin } from "./async-origin.ts";
+import { calmCompiler } from "./compiler-calm.ts";
 import { askForCore, letKeeperLook } from "./core-request.ts";
 import { FlowHost } from "./flow-host.ts";
 import { Listeners } from "./listeners.ts";
@@ -270,8 +271,10 @@ export function startWorker(): void {
   const ready = (): void => context.send({ type: "ready" });
   const listeners = new Listeners(context, (server) => flow.guard(server), ready);
   channel.onClose(() => endAsOrphan(context));
-  // koffi must not find it open when the environment ends
-  process.on("exit", () => channel.close());
+  process.on("exit", () => {
+    channel.close(); // koffi must not find it open when the environment ends
+    calmCompiler();
+  });
   hookCluster(listeners, identity);
   subscribe("tracing:net.server.listen:asyncEnd", () => listeners.sayListening());
   startHeartbeat(context, flow);
