@@ -20,7 +20,11 @@ interface Kept {
 }
 
 async function start(t: TestContext, ...flags: string[]): Promise<Kept> {
-  const options = { entry, workers: 2, flags: ["--core", "cores", ...flags] };
+  return startUnder(t, 24, ...flags);
+}
+
+async function startUnder(t: TestContext, node: 22 | 24 | 26, ...flags: string[]): Promise<Kept> {
+  const options = { entry, workers: 2, node, flags: ["--core", "cores", ...flags] };
   const cwd = makeRuntimeDir();
   t.after(() => rmSync(cwd, { recursive: true, force: true }));
   const service = await startService(t, { ...options, cwd });
@@ -88,6 +92,18 @@ describe("with --core, a worker that ends", () => {
       assert.equal(statSync(path.join(folder, file)).mode & 0o777, 0o600);
     }
   });
+
+  for (const node of [22, 26] as const) {
+    it(`by an uncaught error or a fatal signal leaves one under Node ${node}`, async (t) => {
+      const { service } = await startUnder(t, node);
+      const thrown = await kept(service, await died(service, "/throw"));
+      assert.match(await autopsy(thrown, "strings of-the-heap"), /cannot serve order-4711/);
+      const hit = await died(service, "/segv");
+      const segv = await autopsy(await kept(service, hit), "stacks");
+      assert.match(segv, /^killed by SIGSEGV/);
+      assert.match(segv, /\/segv \(/);
+    });
+  }
 
   it("by eviction leaves one too; by SIGKILL and exit() it does not, and says so", async (t) => {
     const { service } = await start(t, "--stall-limit", "2s");

@@ -154,22 +154,24 @@ describe("SIGUSR2", () => {
     assert.equal((await get(target, "/")).status, 200);
   });
 
-  it("means the worker that spins, where one does", async (t) => {
-    const flags = ["--json", "--stall-limit", "0", "--drain-timeout", "1s"];
-    const service = await startService(t, { entry, workers: 2, flags });
-    void get(await service.target(), "/count").catch(() => undefined); // never answered
-    await waitFor("it is stalled", () => service.stderr.includes("makes no progress for"));
-    process.kill((await service.status()).reactorPid, "SIGUSR2");
-    await waitFor("its address", () => told(service).length > 0);
-    const [only] = told(service);
-    const stalled = /worker (\d) makes no progress/.exec(service.stderr)?.[1];
-    assert.equal(String(only?.worker), stalled);
-    const tool = await Debugger.open(only?.webSocketUrl ?? "");
-    await tool.post("Debugger.enable");
-    await tool.post("Debugger.pause");
-    const paused = await tool.event("Debugger.paused");
-    assert.equal(paused.params?.callFrames?.[0]?.functionName, "count");
-    assert.equal(told(service).length, 1);
-    tool.close();
-  });
+  for (const node of [22, 24, 26] as const) {
+    it(`means the worker that spins, where one does, Node ${node}`, async (t) => {
+      const flags = ["--json", "--stall-limit", "0", "--drain-timeout", "1s"];
+      const service = await startService(t, { entry, workers: 2, flags, node });
+      void get(await service.target(), "/count").catch(() => undefined); // never answered
+      await waitFor("it is stalled", () => service.stderr.includes("makes no progress for"));
+      process.kill((await service.status()).reactorPid, "SIGUSR2");
+      await waitFor("its address", () => told(service).length > 0);
+      const [only] = told(service);
+      const stalled = /worker (\d) makes no progress/.exec(service.stderr)?.[1];
+      assert.equal(String(only?.worker), stalled);
+      const tool = await Debugger.open(only?.webSocketUrl ?? "");
+      await tool.post("Debugger.enable");
+      await tool.post("Debugger.pause");
+      const paused = await tool.event("Debugger.paused");
+      assert.equal(paused.params?.callFrames?.[0]?.functionName, "count");
+      assert.equal(told(service).length, 1);
+      tool.close();
+    });
+  }
 });

@@ -48,15 +48,17 @@ describe("an uncaught error in a callback", () => {
     assert.ok(third.includes(`at a (`) && third.includes(place("// line a")), third);
   });
 
-  it("and in the same worker, if that lives on; so for ticks, immediates and files", async (t) => {
-    const service = await startService(t, { entry, workers: 1, env: { STAYS: "1" } });
-    for (const way of ["b", "immediate", "tick", "microtask", "stat", "readFile"]) {
-      await failure(service, way, "survived");
-      const again = await failure(service, way, "survived");
-      const line = way === "b" ? "// line b" : `${way}: () =>`;
-      assert.ok(again.includes(place(line)), `${way}: ${again}`);
-    }
-  });
+  for (const node of [22, 24, 26] as const) {
+    it(`and in the same worker, if that lives on; for ticks and files, Node ${node}`, async (t) => {
+      const service = await startService(t, { entry, workers: 1, env: { STAYS: "1" }, node });
+      for (const way of ["b", "immediate", "tick", "microtask", "stat", "readFile"]) {
+        await failure(service, way, "survived");
+        const again = await failure(service, way, "survived");
+        const line = way === "b" ? "// line b" : `${way}: () =>`;
+        assert.ok(again.includes(place(line)), `${way}: ${again}`);
+      }
+    });
+  }
 
   it("names it the first time with --async-origin always, and never with off", async (t) => {
     const env = { STAYS: "1" };
