@@ -10,6 +10,7 @@ import { get } from "./support/load.ts";
 import { app } from "./support/paths.ts";
 import { startService, suiteOwner } from "./support/service.ts";
 import type { Owner, Service } from "./support/service.ts";
+import { waitFor } from "./support/wait.ts";
 
 const entry = app("live/stall-shapes.cjs");
 
@@ -48,19 +49,32 @@ describe("holdfast profile", () => {
     });
   }
 
-  it("cpu: places are those of the source, by its map", async (t) => {
-    const service = await startService(t, { entry: app("live/mapped.cjs"), workers: 1 });
-    const answered = get(await service.target(), "/");
-    const file = path.join(folder(t), "mapped.cpuprofile");
-    const bytes = await take(service, file, "cpu", "0", "--for", "500ms");
-    const { nodes } = JSON.parse(bytes.toString()) as {
-      nodes: { callFrame: { functionName: string; url: string; lineNumber: number } }[];
-    };
-    const found = nodes.find(({ callFrame }) => callFrame.functionName === "price")?.callFrame;
-    assert.match(found?.url ?? "", /^file:.*\/live\/price\.ts$/);
-    assert.equal(found?.lineNumber, 4 + 99);
-    assert.equal((await answered).status, 200);
-  });
+  for (const node of [22, 24, 26] as const) {
+    it(`places are those of the source, by its map, Node ${node}`, async (t) => {
+      const flags = ["--stall-warn", "300ms", "--stall-limit", "0"];
+      const mapped = { entry: app("live/mapped.cjs"), workers: 1, flags, node };
+      const service = await startService(t, mapped);
+      const answered = get(await service.target(), "/");
+      const file = path.join(folder(t), "mapped.cpuprofile");
+      const bytes = await take(service, file, "cpu", "0", "--for", "500ms");
+      const { nodes } = JSON.parse(bytes.toString()) as {
+        nodes: { callFrame: { functionName: string; url: string; lineNumber: number } }[];
+      };
+      const found = nodes.find(({ callFrame }) => callFrame.functionName === "price")?.callFrame;
+      assert.match(found?.url ?? "", /^file:.*\/live\/price\.ts$/);
+      assert.equal(found?.lineNumber, 4 + 99);
+      assert.equal((await answered).status, 200);
+      const again = get(await service.target(), "/");
+      const record = /makes no progress for .* in price \(.*\/live\/price\.ts:10[78]\)/;
+      const said = (): boolean => record.test(service.stderr);
+      await waitFor("the record of the stall", said, undefined, () => service.describe());
+      await again;
+      const looked = get(await service.target(), "/");
+      const stacks = await service.control("stacks", "0");
+      assert.match(stacks.stdout.toString(), /price \(.*\/live\/price\.ts:10[78]/);
+      await looked;
+    });
+  }
 
   it("as a page, as pprof; of the heap; as a heap snapshot", async (t) => {
     const service = await startService(owner, { entry, workers: 1 });
