@@ -32,6 +32,7 @@ const processAllowed: Allowed = [
   [/^modules\.cache\[\]: missing -> ".*\/koffi[^"]*"$/, "the ledger is mapped memory"],
   [/^stack\[\]: missing -> "at process\.processTicksAndRejections /, "a frame of Node's own"],
   [/^extraDescriptors\[\]: missing -> "(socket|\/memfd:holdfast[^"]*)"$/, "channels, ledger"],
+  [/^extraDescriptors\[\]: .*"[^"]*\.(crt|pem)"/, "Node 22 reads certificates in a thread"],
   [/^extraDescriptors\[\]: missing -> ".*(\/dist\/.*\.js|\/bin\/node)"$/, "the agent starts"],
 ];
 
