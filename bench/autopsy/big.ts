@@ -2,11 +2,20 @@
  * A process with a heap of some GB: how long it stands still for its stacks, census and dump, as it
  * sees that itself, and how long stacks and the census of its core take, with the memory of that.
  * Then one that dies of a heap of that size, where the kernel writes cores to files.
- * `node bench/autopsy/big.ts [GB of heap, default 4] [part: live, core, death; default all]`;
- * needs twice as much room in the temporary folder as memory, and removes it.
+ * `node bench/autopsy/big.ts [GB of heap, default 4] [part: live, core, death; default all] [folder]`;
+ * needs twice as much room in the temporary folder as memory, and removes it. With a folder, cores
+ * are kept in it, and those that are there already are looked at and not made again.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -47,7 +56,10 @@ function leak(kept) { for (;;) kept.push(new Session(kept.length)); }
 leak([]);
 `;
 
-const folder = mkdtempSync(path.join(tmpdir(), "autopsy-big-"));
+const kept = process.argv[4];
+const folder = kept ?? mkdtempSync(path.join(tmpdir(), "autopsy-big-"));
+const DUMP = path.join(folder, "dump");
+mkdirSync(folder, { recursive: true });
 
 function run(what: string, args: readonly string[]): void {
   const started = performance.now();
@@ -62,6 +74,12 @@ function run(what: string, args: readonly string[]): void {
   const memory = `${Math.round((peak ?? 0) / 1024)} MiB at most`;
   console.log(`${what}: ${ms} ms, ${cpu}, ${memory}, exit code ${status}`);
   console.log(`  ${stdout.split("\n")[0]}`);
+}
+
+function lookAtCore(core: string): void {
+  console.log(`core: ${(statSync(core).size / 2 ** 30).toFixed(2)} GiB`);
+  for (let count = 0; count < 3; count += 1) run("stacks of the core", [core, "stacks"]);
+  run("census of the core", [core, "objects"]);
 }
 
 async function livePatient(): Promise<void> {
@@ -84,28 +102,30 @@ async function livePatient(): Promise<void> {
     const status = readFileSync(`/proc/${patient.pid}/status`, "utf8");
     console.log(`${objects} objects; ${/VmRSS.*/.exec(status)?.[0]}`);
     const pid = String(patient.pid);
-    const core = path.join(folder, "core");
     if (isAsked("live")) {
       await gapDuring("nothing (args)", ["help"]);
       for (let count = 0; count < 3; count += 1) await gapDuring("stacks, live", [pid, "stacks"]);
       await gapDuring("census, live", [pid, "objects", "--force"]);
     }
     if (!isAsked("core")) return;
-    await gapDuring("dump", ["dump", pid, "-o", core, "--force"]);
-    console.log(`core: ${(statSync(core).size / 2 ** 30).toFixed(2)} GiB`);
-    run("stacks of the core", [core, "stacks"]);
-    run("census of the core", [core, "objects"]);
-    rmSync(core);
+    await gapDuring("dump", ["dump", pid, "-o", DUMP, "--force"]);
+    lookAtCore(DUMP);
   } finally {
     patient.kill("SIGKILL");
   }
 }
 
+function coreOfDeath(): string | undefined {
+  return readdirSync(folder).find((each) => each.startsWith("core"));
+}
+
 function death(): void {
   const limit = `--max-old-space-size=${gigabytes * 1024}`;
   const shell = 'ulimit -c unlimited && exec "$@"';
-  spawnSync("sh", ["-c", shell, "sh", process.execPath, limit, "-e", DYING], { cwd: folder });
-  const name = readdirSync(folder).find((each) => each.startsWith("core"));
+  if (coreOfDeath() === undefined) {
+    spawnSync("sh", ["-c", shell, "sh", process.execPath, limit, "-e", DYING], { cwd: folder });
+  }
+  const name = coreOfDeath();
   if (name === undefined) {
     console.log("no core of a death: core_pattern gives it to a program");
     return;
@@ -115,11 +135,13 @@ function death(): void {
   const onDisk = ((blocks * 512) / 2 ** 30).toFixed(2);
   console.log(`core of a death: ${(size / 2 ** 30).toFixed(2)} GiB, ${onDisk} GiB on the disk`);
   for (let count = 0; count < 3; count += 1) run("stacks of it", [core, "stacks"]);
+  run("census of it", [core, "objects"]);
 }
 
 try {
-  if (isAsked("live") || isAsked("core")) await livePatient();
+  if (isAsked("core") && existsSync(DUMP)) lookAtCore(DUMP);
+  else if (isAsked("live") || isAsked("core")) await livePatient();
   if (isAsked("death")) death();
 } finally {
-  rmSync(folder, { recursive: true, force: true });
+  if (kept === undefined) rmSync(folder, { recursive: true, force: true });
 }

@@ -73,10 +73,8 @@ export class GateQueue<Entry extends Waiting> {
 
   /** Of all lanes. */
   oldest(): Entry | null {
-    if (this.#size === 0) return null;
     let found: Waiting | null = null;
-    for (let lane = 0; lane < this.#lanes.length; lane += 1) {
-      const oldest = this.#lanes[lane]?.oldest ?? null;
+    for (const { oldest } of this.#lanes) {
       if (oldest !== null && (found === null || oldest.arrivedMs < found.arrivedMs)) found = oldest;
     }
     return found as Entry | null; // as above

@@ -13,11 +13,12 @@
  * Order matters everywhere here: what is stored before a system call is what the reactor can rely
  * on after a death inside it. See the exactness rule in DESIGN and `reactor/verdict.ts`.
  */
-import { BLOCK_PAYLOAD_BYTES, FLAG_JOURNAL_SHORT, STATE, scanRequests } from "../ledger/mod.ts";
+import { STATE, scanRequests } from "../ledger/mod.ts";
 import { shutdownBoth } from "../os/mod.ts";
 import type { AccountHost, Request } from "./account-host.ts";
 import { chunksBytes, endsWithEmptyLine, INTERIM, LAST_CHUNK } from "./http-bytes.ts";
 import { RequestClock } from "./request-clock.ts";
+import { RequestJournal } from "./request-journal.ts";
 import { onWritten } from "./node-internals.ts";
 import type { Account, HeldStreamHandle, HttpSocket, Response } from "./node-internals.ts";
 
@@ -70,12 +71,9 @@ export class ConnectionAccount implements Account {
   #isDelivering = false;
   /** Something was written since the quiescent point. */
   #hasWritten = false;
-  #journalFirst = -1;
-  #journalLast = -1;
-  #journalBytes = 0;
-  #isShort = false;
   #adoptedTimeout = false;
   readonly #clock: RequestClock;
+  readonly #journal: RequestJournal;
 
   constructor(host: AccountHost, handle: HeldStreamHandle, slot: number, replayBytes: number) {
     this.#host = host;
@@ -88,6 +86,7 @@ export class ConnectionAccount implements Account {
     this.#baseWritten = host.connections.quiescentWritten(slot);
     this.#quiescentWritten = this.#baseWritten;
     this.#clock = new RequestClock(host.latency);
+    this.#journal = new RequestJournal(host, slot);
     handle.account = this;
   }
 
@@ -149,7 +148,7 @@ export class ConnectionAccount implements Account {
     const nowMs = this.#host.nowMs();
     const formerMs = connections.requestAtMs(this.slot);
     this.#markBusy(nowMs, formerMs > 0 ? nowMs - formerMs : 0);
-    if (!this.#isShort) this.#append(bytes, bytes.length, this.#read);
+    this.#journal.append(bytes, bytes.length, this.#read);
     this.#read += bytes.length;
     this.#host.setExecuting(this.slot + 1);
     this.#isDelivering = true;
@@ -166,7 +165,7 @@ export class ConnectionAccount implements Account {
   becomeOpaque(): void {
     if (this.#isOpaque || this.#isClosed) return;
     this.#isOpaque = true;
-    this.#releaseJournal();
+    this.#journal.release();
     this.#host.connections.enter(this.slot, "opaque");
     this.#host.requestsEnded(this.#begun - this.#answered);
     this.#begun = this.#answered = 0;
@@ -236,7 +235,7 @@ export class ConnectionAccount implements Account {
       // closed
       if (!this.#isOpaque && this.#handle.fd >= 0) shutdownBoth(this.#handle.fd);
     }
-    this.#releaseJournal();
+    this.#journal.release();
     if (!this.#isOpaque) this.#endAll();
     this.#host.closed(this);
   }
@@ -404,10 +403,10 @@ export class ConnectionAccount implements Account {
    * A request that was answered while it was delivered never needs one.
    */
   #keep(view: Buffer, bytes: number, endsRequest: boolean): void {
-    if (this.#isClosed || this.#isShort) return;
+    if (this.#isClosed) return;
     const isAnswered = endsRequest && this.#begun === 1 && this.#answered === 1;
-    if (isAnswered && this.#journalFirst < 0 && this.#lastRequest?.complete === true) return;
-    this.#append(view, bytes, this.#read - bytes);
+    if (isAnswered && this.#journal.isEmpty && this.#lastRequest?.complete === true) return;
+    this.#journal.append(view, bytes, this.#read - bytes);
   }
 
   /**
@@ -455,55 +454,6 @@ export class ConnectionAccount implements Account {
     const { owner } = this.#handle;
     const server = (owner as { server?: { timeout?: number } } | undefined)?.server; // net.Socket's
     owner?.setTimeout(server?.timeout ?? 0);
-  }
-
-  #append(source: Buffer, bytes: number, from: number): void {
-    const { arena, connections, journalLimitBytes } = this.#host;
-    if (this.#journalBytes + bytes > journalLimitBytes) {
-      this.#giveUpJournal();
-      return;
-    }
-    if (this.#journalFirst < 0) {
-      this.#journalFirst = this.#journalLast = arena.allocate(-1);
-      if (this.#journalFirst < 0) {
-        this.#host.countJournalFull();
-        this.#giveUpJournal();
-        return;
-      }
-      connections.setJournal(this.slot, from, 0, this.#journalFirst);
-    }
-    for (let done = 0; done < bytes;) {
-      const at = (this.#journalBytes + done) % BLOCK_PAYLOAD_BYTES;
-      if (at === 0 && this.#journalBytes + done > 0) {
-        this.#journalLast = arena.allocate(this.#journalLast);
-        if (this.#journalLast < 0) {
-          this.#host.countJournalFull();
-          this.#giveUpJournal();
-          return;
-        }
-      }
-      const part = Math.min(bytes - done, BLOCK_PAYLOAD_BYTES - at);
-      const piece = part === bytes ? source : source.subarray(done, done + part);
-      arena.write(piece, this.#journalLast, at);
-      done += part;
-    }
-    this.#journalBytes += bytes;
-    connections.setJournalBytes(this.slot, this.#journalBytes);
-  }
-
-  #giveUpJournal(): void {
-    const { connections } = this.#host;
-    connections.setFlags(this.slot, connections.flags(this.slot) | FLAG_JOURNAL_SHORT);
-    this.#isShort = true;
-    this.#releaseJournal();
-  }
-
-  #releaseJournal(): void {
-    if (this.#journalFirst < 0) return;
-    this.#host.connections.setJournalBytes(this.slot, 0);
-    this.#host.arena.release(this.#journalFirst);
-    this.#journalFirst = this.#journalLast = -1;
-    this.#journalBytes = 0;
   }
 
   /** Node's parser has seen the bytes. */
@@ -562,11 +512,7 @@ export class ConnectionAccount implements Account {
     this.#lastRequest = null; // both would live on with the connection, into the old generation
     this.#predicted = null;
     if (end < this.#read) return; // the beginning of the next request is here already
-    this.#releaseJournal();
-    if (this.#isShort) {
-      this.#isShort = false;
-      connections.setFlags(this.slot, connections.flags(this.slot) & ~FLAG_JOURNAL_SHORT);
-    }
+    this.#journal.restart();
     connections.setDeaths(this.slot, 0);
     connections.enter(this.slot, "idle");
     this.#host.settled(this);
@@ -574,12 +520,10 @@ export class ConnectionAccount implements Account {
 
   /** The slow way: reads the journal again. -1 when that does not tell. */
   #endByScan(): number {
-    if (this.#isShort) return -1;
-    const { arena, connections } = this.#host;
-    const start = connections.quiescentRead(this.slot);
-    const bytes = arena.read(this.#journalFirst, this.#journalBytes);
+    const start = this.#host.connections.quiescentRead(this.slot);
+    const bytes = this.#journal.read();
     if (bytes === null) return -1;
-    const journalFrom = this.#read - this.#journalBytes;
+    const journalFrom = this.#read - bytes.length;
     const { requests, isClear } = scanRequests(bytes.subarray(start - journalFrom));
     const last = requests[this.#begun - 1];
     return isClear && last !== undefined && last.end >= 0 ? start + last.end : -1;

@@ -245,13 +245,13 @@ export class WorkerContext implements AccountHost {
       .filter((account) => !account.isOpaque && account.handle.fd >= 0)
       .map(({ slot, generation, handle }) => ({ slot, generation, fd: handle.fd }));
     for (let from = 0; from < retained.length; from += DESCRIPTORS_PER_PACKET_MAX) {
-      this.retain(retained.slice(from, from + DESCRIPTORS_PER_PACKET_MAX));
+      this.#retain(retained.slice(from, from + DESCRIPTORS_PER_PACKET_MAX));
     }
     this.send({ type: "resynced" });
   }
 
   /** Sends descriptors up, for the reactor to keep a duplicate of each. */
-  retain(connections: readonly Retained[]): void {
+  #retain(connections: readonly Retained[]): void {
     const payload = Buffer.allocUnsafe(8 * connections.length);
     connections.forEach(({ slot, generation }, index) => {
       payload.writeUInt32LE(slot, 8 * index);

@@ -8,13 +8,17 @@ import os from "node:os";
 import { describe, it } from "node:test";
 import { comparableStderr, runOnce, runPlain } from "./support/once.ts";
 import type { OnceOptions } from "./support/once.ts";
-import { app } from "./support/paths.ts";
+import { app, nodeBinary } from "./support/paths.ts";
+import { run } from "./support/run.ts";
 
 interface Case extends OnceOptions {
   readonly script: string;
   /** What plain node's exit code is: asserted too, so that the comparison compares something. */
   readonly code: number;
 }
+
+/** Of `%GetOptimizationStatus` (V8, src/runtime/runtime.h): no optimizing compiler is on. */
+const MAYBE_NEVER_OPTIMIZED = 2;
 
 const cases: Record<string, Case> = {
   "arguments and both outputs": { script: "ok.cjs", args: ["a", "--b", "c d", ""], code: 0 },
@@ -67,6 +71,20 @@ describe("a script that ends", () => {
       assert.equal(comparableStderr(ours), comparableStderr(plain));
     });
   }
+});
+
+describe("a script's exit", () => {
+  const optimized = (output: Buffer): number => Number(output) & MAYBE_NEVER_OPTIMIZED;
+
+  it("lets V8 compile nothing more, which Node would wait for", async () => {
+    const entry = app("scripts/compiles.cjs");
+    const plain = await run(nodeBinary(), ["--allow-natives-syntax", entry], {});
+    const ours = await runOnce(entry, {
+      flags: ["--node-arg", "--allow-natives-syntax"],
+    });
+    assert.equal(optimized(plain.stdout), 0, plain.stderr.toString());
+    assert.equal(optimized(ours.stdout), MAYBE_NEVER_OPTIMIZED, ours.stderr.toString());
+  });
 });
 
 /** Bytes as text; of long ones a digest, since a difference would fill the screen. */

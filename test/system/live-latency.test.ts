@@ -140,6 +140,20 @@ describe("latencies", () => {
     });
   }
 
+  it("have the time that requests of one turn of the event loop waited for each other", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const target = await service.target();
+    const clients = Array.from({ length: 40 }, async () => {
+      const client = await RawConnection.open(target);
+      for (let count = 0; count < 10; count += 1) await client.request("GET", "/spin?ms=3");
+      client.close();
+    });
+    await Promise.all(clients);
+    const { count, waitedUs } = await row(service, "GET /spin", 400);
+    // each waits for most of the 39 others; no pause between two reads is longer than one of them
+    assert.ok(waitedUs / count > 60_000, `${waitedUs / count} us each`);
+  });
+
   it("name a trace that can be looked up", async (t) => {
     const service = await startService(t, { entry, workers: 1 });
     const connection = await RawConnection.open(await service.target());
