@@ -72,6 +72,11 @@ export class Account {
     this.#table.setState(work, STATE_NUMBERS[state] ?? 0);
   }
 
+  /** What it is turned out later. */
+  rename(work: Work, name: string): void {
+    this.#table.rename(work, this.#table.name(name));
+  }
+
   /** It has done something; `bytes` more have been moved. */
   progress(work: Work, bytes = 0): void {
     this.#table.nowMs = nowMs();

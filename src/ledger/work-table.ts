@@ -283,6 +283,13 @@ export class WorkTable {
     if (at >= 0) this.#i32[at + (WORK_ROW.state >> 2)] = state;
   }
 
+  /** Its name turned out later. Work that has ended is left alone. */
+  rename(work: number, name: number): void {
+    const at = this.#rowAt(work) + (WORK_ROW.kindAndName >> 2);
+    if (this.#rowAt(work) < 0) return;
+    this.#i32[at] = ((this.#i32[at] ?? 0) & 0xff) | (name << 8);
+  }
+
   /** It has moved bytes, or at least done something. */
   progress(work: number, bytes: number): void {
     const at = this.#rowAt(work);

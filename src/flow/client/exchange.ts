@@ -19,7 +19,7 @@ import { nowMs } from "../clock.ts";
 import { Deadline } from "../deadline.ts";
 import { FlowError } from "../errors.ts";
 import type { Overloaded } from "../errors.ts";
-import type { Permit } from "../gate.ts";
+import type { Permit } from "../visitor.ts";
 import type { Sample } from "../limits.ts";
 import { DEADLINE_HEADER, deadlineHeader } from "../request-deadline.ts";
 import { processFlow } from "../process-flow.ts";
@@ -107,7 +107,10 @@ function withDeadline(
   return { ...headers, [DEADLINE_HEADER]: value };
 }
 
-/** One try at one origin. */
+/**
+ * One try at one origin. It keeps its place in the gate until undici has let go of it: what was
+ * aborted while its connection is made still waits there.
+ */
 class Attempt implements Handler {
   readonly #exchange: Exchange;
   readonly origin: Origin;
@@ -118,14 +121,19 @@ class Attempt implements Handler {
   #startMs = 0;
   #lastMs = 0;
   #alarm: Alarm | null = null;
+  /** The exchange has been told of its end. */
   #isOver = false;
+  #isReleased = false;
   #isProbe = false;
   #status = 0;
+  /** Of a second try: it has an account of its own, as part of the exchange's. */
+  readonly #again: { readonly account: Account; readonly work: Work } | null;
   hasHead = false;
 
-  constructor(exchange: Exchange, origin: Origin) {
+  constructor(exchange: Exchange, origin: Origin, again: "http.retry" | "http.hedge" | null) {
     this.#exchange = exchange;
     this.origin = origin;
+    this.#again = again === null ? null : exchange.secondTry(again, origin.url);
   }
 
   get controller(): Controller | null {
@@ -153,7 +161,7 @@ class Attempt implements Handler {
   #admitted(permit: Permit, deadline: Deadline): void {
     this.#permit = permit;
     if (this.#isOver) {
-      permit.release("ignore");
+      this.#release("ignore", null);
       return;
     }
     this.#startMs = this.#lastMs = nowMs();
@@ -178,9 +186,9 @@ class Attempt implements Handler {
   }
 
   #refused(error: Overloaded): void {
+    this.#release("ignore", null);
     if (this.#isOver) return;
     this.#isOver = true;
-    this.origin.ended(null, this.#isProbe);
     this.#exchange.failed(this, error, false);
   }
 
@@ -188,11 +196,15 @@ class Attempt implements Handler {
   abort(reason: Error): void {
     if (this.#isOver) return;
     this.#abortReason = reason;
-    if (this.#controller !== null) this.#controller.abort(reason);
-    else {
-      this.#fail(reason);
-      this.#deadline?.cancel(reason); // out of the gate's queue
+    if (this.#controller !== null) {
+      this.#controller.abort(reason);
+      return;
     }
+    this.#isOver = true;
+    if (this.#alarm !== null) clearAlarm(this.#alarm);
+    if (this.#permit === null) this.#deadline?.cancel(reason); // out of the gate's queue
+    // else it is released when undici has made, or not made, its connection
+    this.#exchange.failed(this, reason, reason instanceof UpstreamTimeout);
   }
 
   #watch(): void {
@@ -246,6 +258,7 @@ class Attempt implements Handler {
     }
     if (this.#alarm !== null) clearAlarm(this.#alarm);
     this.#watch();
+    this.origin.answered(this.#lastMs - this.#startMs);
     this.#exchange.pool.answered(this.#lastMs - this.#startMs);
     this.#status = status;
     this.#exchange.headed(this, controller, status, headers, statusMessage);
@@ -268,17 +281,33 @@ class Attempt implements Handler {
   }
 
   #fail(error: Error): void {
-    if (this.#isOver) return;
     const isOurs = this.#abortReason !== null && !(error instanceof UpstreamTimeout);
-    this.#end(isOurs ? "ignore" : "drop", isOurs ? null : false);
-    this.#exchange.failed(this, error, !isOurs);
+    const isItsFault = !isOurs || this.#isLate(error);
+    const wasOver = this.#isOver;
+    this.#end(isItsFault ? "drop" : "ignore", isItsFault ? false : null);
+    if (!wasOver) this.#exchange.failed(this, error, !isOurs);
+  }
+
+  /** Its time was over before there was a head, and it had more than others took. */
+  #isLate(error: Error): boolean {
+    if (this.hasHead || outcomeOf(error) !== "expired") return false;
+    return nowMs() - this.#startMs >= this.origin.typicalMs;
   }
 
   #end(sample: Sample, isWell: boolean | null): void {
     this.#isOver = true;
     if (this.#alarm !== null) clearAlarm(this.#alarm);
+    this.#release(sample, isWell);
+  }
+
+  #release(sample: Sample, isWell: boolean | null): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
     this.#permit?.release(sample);
     this.origin.ended(isWell, this.#isProbe);
+    if (this.#again === null) return;
+    const outcome = sample === "ok" ? "ok" : sample === "drop" ? "error" : "cancelled";
+    this.#again.account.end(this.#again.work, outcome);
   }
 }
 
@@ -328,11 +357,17 @@ export class Exchange {
     if (this.#isOver) return;
     this.#handler.onRequestStart(this.#own, null);
     if (this.#isOver) return;
-    this.#try(null);
+    this.#try(null, null);
     this.#hedgeLater();
   }
 
-  #try(not: Origin | null): void {
+  /** An account for a try beyond the first. */
+  secondTry(kind: "http.retry" | "http.hedge", url: string) {
+    const again = account(kind);
+    return { account: again, work: again.begin(`${this.options.method} ${url}`, 0, this.#work) };
+  }
+
+  #try(not: Origin | null, again: "http.retry" | "http.hedge" | null): void {
     let origin: Origin;
     try {
       origin = this.pool.choose(this.options, not);
@@ -340,7 +375,9 @@ export class Exchange {
       this.#abort(error as Error); // of ours: there is no origin, or none that it could be
       return;
     }
-    const attempt = new Attempt(this, origin);
+    const attempt = new Attempt(this, origin, again);
+    const isNamed = again === null && !this.pool.keepsTimeouts; // else it is where it says
+    if (isNamed) this.#account.rename(this.#work, `${this.options.method} ${origin.url}`);
     this.#attempts.push(attempt);
     attempt.start(this.#deadline);
   }
@@ -352,7 +389,7 @@ export class Exchange {
     this.#hedge = setAlarm(nowMs() + afterMs, () => {
       const [first] = this.#attempts;
       const isDue = !this.#isOver && this.#winner === null && this.#attempts.length === 1;
-      if (isDue && hedges.spend(nowMs())) this.#try(first?.origin ?? null);
+      if (isDue && hedges.spend(nowMs())) this.#try(first?.origin ?? null, "http.hedge");
     });
   }
 
@@ -408,7 +445,7 @@ export class Exchange {
     if (!this.pool.budget.spend(nowMs())) return false;
     this.#retries += 1;
     queueMicrotask(() => {
-      if (!this.#isOver) this.#try(attempt.origin);
+      if (!this.#isOver) this.#try(attempt.origin, "http.retry");
     });
     return true;
   }
@@ -492,7 +529,7 @@ export class Exchange {
       this.#retries += 1;
       this.state("queued");
       queueMicrotask(() => {
-        if (!this.#isOver) this.#try(attempt.origin);
+        if (!this.#isOver) this.#try(attempt.origin, "http.retry");
       });
       return;
     }

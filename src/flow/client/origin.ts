@@ -5,13 +5,16 @@
  *   well --failures in a row--> ejected --time--> probing: one request at a time
  *     ^                            ^                |  |
  *     |                            +----failed------+  |
- *     +------------------------answered----------------+
+ *     +--reentryMs-- entering <---------answered-------+
  * ```
- * After that its gate's limit climbs from where timeouts have brought it: a slow re-entry.
+ * One that enters again is chosen for a part of the requests, which grows with time: what has just
+ * started, or has just been relieved, does not get everything at once.
  */
 import { nowMs } from "../clock.ts";
 import { Gate } from "../gate.ts";
 import type { GateOptions, QueueOptions } from "../gate.ts";
+import { account } from "../work.ts";
+import type { Work } from "../work.ts";
 import type { DispatchOptions } from "./exchange.ts";
 import type { Handler } from "./handlers.ts";
 
@@ -22,6 +25,8 @@ export interface EjectOptions {
   readonly baseMs: number;
   /** Longest time out; default 30,000. */
   readonly maxMs: number;
+  /** Until it has its whole part of the requests again; default 10,000. */
+  readonly reentryMs: number;
 }
 
 /** An upstream takes its time: a wait of some tens of milliseconds is no overload. */
@@ -30,6 +35,11 @@ const CLIENT_QUEUE: QueueOptions = { max: 1000, targetMs: 100, intervalMs: 500, 
 /** More than half of some forty requests have failed: it is out, although not in a row. */
 const RATE_MAX = 0.5;
 const RATE_SMOOTHING = 0.03;
+/** Part of the requests that one that has just entered again may have. */
+const SHARE_MIN = 0.1;
+/** Kind of the accounts of origins that are left out. */
+const EJECTED = "ejected";
+const TIME_SMOOTHING = 0.1;
 
 /** What sends: a pool of undici's, or the dispatcher of Node's own `fetch`. */
 export interface Connections {
@@ -51,18 +61,25 @@ export class Origin {
   /** Part of its requests that failed, the last ones counting most. */
   #failureRate = 0;
   #isLeaving = false;
+  /** Since when it is back; 0: for long enough. */
+  #enteredMs = 0;
+  #typicalMs = 0;
+  /** While it is left out it stands in the accounts. */
+  #out: Work = 0;
+  /** How often it was left out. */
+  ejected = 0;
   /** Requests that it has, also those that wait for its gate. */
   pending = 0;
 
   constructor(
     url: string,
-    gate: Omit<GateOptions, "name" | "account">,
+    gate: Omit<GateOptions, "name" | "account"> & { readonly name?: string },
     connections: Connections,
     eject: EjectOptions | null,
   ) {
     this.url = url;
     const queue = { ...CLIENT_QUEUE, ...gate.queue };
-    this.gate = new Gate({ ...gate, queue, name: url, account: null });
+    this.gate = new Gate({ name: url, ...gate, queue, account: null });
     this.connections = connections;
     this.#eject = eject;
   }
@@ -75,6 +92,25 @@ export class Origin {
 
   get isEjected(): boolean {
     return this.#outUntilMs > 0;
+  }
+
+  /** Which part of the requests that would be its it may have now. */
+  get share(): number {
+    if (this.#enteredMs === 0 || this.#eject === null) return 1;
+    const part = (nowMs() - this.#enteredMs) / this.#eject.reentryMs;
+    if (part >= 1) this.#enteredMs = 0;
+    return Math.min(1, Math.max(SHARE_MIN, part));
+  }
+
+  /** How long it takes to answer, as far as known; 0: not known. */
+  get typicalMs(): number {
+    return this.#typicalMs;
+  }
+
+  /** It has answered after so long. */
+  answered(durationMs: number): void {
+    const former = this.#typicalMs;
+    this.#typicalMs = former === 0 ? durationMs : former + TIME_SMOOTHING * (durationMs - former);
   }
 
   /** It was chosen. True: as the one request that tries whether it is well again. */
@@ -106,6 +142,8 @@ export class Origin {
     if (isProbe) {
       this.#outUntilMs = 0;
       this.#failureRate = 0;
+      this.#enteredMs = nowMs();
+      this.#endOut("ok");
     } else if (this.#failureRate < RATE_MAX / 2) this.#ejections = 0;
   }
 
@@ -118,6 +156,14 @@ export class Origin {
     const outMs = Math.min(this.#eject.maxMs, this.#eject.baseMs * 2 ** this.#ejections);
     this.#ejections = Math.min(20, this.#ejections + 1);
     this.#outUntilMs = nowMs() + outMs;
+    if (isProbe) return;
+    this.ejected += 1;
+    this.#out = account(EJECTED).begin(this.url, 0, 0);
+  }
+
+  #endOut(outcome: "ok" | "cancelled"): void {
+    if (this.#out !== 0) account(EJECTED).end(this.#out, outcome);
+    this.#out = 0;
   }
 
   /** It is no longer in the list: what it has, also what waits for it, goes on. */
@@ -127,13 +173,22 @@ export class Origin {
   }
 
   #end(): void {
+    this.#endOut("cancelled");
     this.gate.close();
     void this.connections.close(); // idle ones only: nothing is in flight
   }
 
   /** Refuses what waits; resolves when what is in flight has ended. */
   async close(): Promise<void> {
+    this.#endOut("cancelled");
     this.gate.close();
     await this.connections.close();
+  }
+
+  /** Ends what is in flight. */
+  async destroy(reason: Error | null): Promise<void> {
+    this.#endOut("cancelled");
+    this.gate.close();
+    await this.connections.destroy(reason);
   }
 }

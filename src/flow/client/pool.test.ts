@@ -4,6 +4,8 @@ import net from "node:net";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, it } from "node:test";
 import type { TestContext } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import * as undici from "undici";
 import { waitUntil } from "../../../test/support/wait-until.ts";
 import { deadline } from "../deadline.ts";
 import { DeadlineExceeded, Overloaded } from "../errors.ts";
@@ -139,6 +141,69 @@ describe("a pool", () => {
     assert.ok(told.length > 0, "it was sent at last");
   });
 
+  it("a time that is over speaks against the origin, a caller that leaves does not", async (t) => {
+    const url = await answering(t, () => undefined);
+    const options: PoolOptions = { totalMs: 20, eject: { failures: 3 }, retry: false };
+    const one = made(t, url, { ...options, limit: { kind: "gradient", initial: 16 } });
+    const patient = made(t, url, { ...options, totalMs: 0 });
+    for (let count = 0; count < 3; count += 1) {
+      assert.ok((await causeOf(one.fetch(url))) instanceof DeadlineExceeded);
+      const controller = new AbortController();
+      const left = causeOf(patient.fetch(url, { signal: controller.signal }));
+      const isSent = (): boolean => inFlight().some(({ state }) => state === "sent");
+      await waitUntil("it to be sent", isSent);
+      controller.abort();
+      await left;
+    }
+    assert.ok((one.stats().origins[0]?.gate.limit ?? 16) < 16);
+    assert.equal(isEjected(one), true);
+    assert.equal(isEjected(patient), false);
+    await one.destroy();
+  });
+
+  it("is what undici takes for a dispatcher", async (t) => {
+    const url = await answering(t, (request, response) => response.end(request.headers["x-y"]));
+    const one = made(t, url);
+    const plain = await undici.request(url, { dispatcher: one, headers: { "x-y": "request" } });
+    assert.equal(await plain.body.text(), "request");
+    const adding: undici.Dispatcher.DispatcherComposeInterceptor =
+      (dispatch) =>
+      (options, handler): boolean =>
+        dispatch({ ...options, headers: { "x-y": "composed" } }, handler);
+    const composed = one.compose(adding);
+    const response = await composed.request({ origin: url, path: "/", method: "GET" });
+    assert.equal(await response.body.text(), "composed");
+    const former = undici.getGlobalDispatcher();
+    undici.setGlobalDispatcher(one);
+    try {
+      assert.equal(await (await undici.fetch(url, { headers: { "x-y": "u" } })).text(), "u");
+      assert.equal(await (await fetch(url, { headers: { "x-y": "Node's" } })).text(), "Node's");
+    } finally {
+      undici.setGlobalDispatcher(former);
+    }
+    assert.equal(one.stats().origins[0]?.gate.admitted, 4);
+    await new Promise<void>((resolve) => composed.close(resolve));
+    assert.throws(() => one.dispatch({ origin: url, path: "/", method: "GET" }, {}), /is "closed"/);
+  });
+
+  it("uses no connection for longer than it may", async (t) => {
+    const connections = new Set<unknown>();
+    const url = await answering(t, (request, response) => {
+      connections.add(request.socket);
+      response.end();
+    });
+    const old = made(t, url);
+    const fresh = made(t, url, { connectionAgeMs: 10 });
+    for (const one of [old, fresh]) {
+      connections.clear();
+      for (let count = 0; count < 3; count += 1) {
+        await (await one.fetch(url)).text();
+        await delay(15);
+      }
+      assert.equal(connections.size, one === old ? 1 : 3);
+    }
+  });
+
   it("tries again what may be repeated, within its budget, and nothing else", async (t) => {
     let asked = 0;
     const url = await serve(
@@ -152,8 +217,10 @@ describe("a pool", () => {
     );
     const one = made(t, url, { retry: { max: 2, ratio: 0, perSecond: 0.001 }, eject: false });
     const other = made(t, url, { retry: { max: 2, perSecond: 100 }, eject: false });
+    const { opened } = account("http.retry").totals();
     await causeOf(other.fetch(url));
     assert.equal(asked, 3);
+    assert.equal(account("http.retry").totals().opened, opened + 2);
     await causeOf(other.fetch(url, { method: "POST", body: "x" }));
     assert.equal(asked, 4, "a POST is not repeated");
     await causeOf(one.fetch(url));
@@ -180,6 +247,7 @@ describe("a pool", () => {
       left.map(({ origin }) => origin),
       [failing],
     );
+    await both.destroy();
   });
 
   it("asks one that was left out again, one request at a time", async (t) => {
@@ -191,8 +259,60 @@ describe("a pool", () => {
     for (let count = 0; count < 2; count += 1) await (await one.fetch(url)).text();
     assert.equal(one.stats().origins[0]?.isEjected, true);
     isWell = true;
+    assert.deepEqual(
+      inFlight().map(({ kind, name }) => [kind, name]),
+      [["ejected", url]],
+    );
     await (await one.fetch(url)).text(); // the only one there is
     assert.equal(one.stats().origins[0]?.isEjected, false);
+    assert.equal(one.stats().origins[0]?.ejected, 1);
+  });
+
+  it("gives one that is back a part of the requests, which grows", async (t) => {
+    const asked = [0, 0];
+    let isWell = false;
+    const urls = await Promise.all(
+      [0, 1].map((index) =>
+        answering(t, (_request, response) => {
+          asked[index] = (asked[index] ?? 0) + 1;
+          response.writeHead(index === 1 || isWell ? 200 : 500).end();
+        }),
+      ),
+    );
+    const eject = { failures: 2, baseMs: 20, reentryMs: 3_600_000 };
+    const both = made(t, urls, { eject, retry: false });
+    const ask = async (): Promise<string> => (await both.fetch("http://service/")).text();
+    const isOut = (): boolean => both.stats().origins.some(({ isEjected }) => isEjected);
+    while (!isOut()) await ask();
+    isWell = true;
+    while (isOut()) await ask();
+    let state = 1; // chance that is the same in each run (Lehmer's generator)
+    t.mock.method(Math, "random", () => (state = (state * 16_807) % 2_147_483_647) / 2_147_483_647);
+    asked.fill(0);
+    for (let request = 0; request < 400; request += 1) await ask();
+    const [part = 0] = asked;
+    assert.ok(part > 0 && part < 80, `${part} of 400`);
+  });
+
+  it("chooses the one with least to do", async (t) => {
+    const held: http.ServerResponse[] = [];
+    const urls = await Promise.all(
+      Array.from({ length: 4 }, () =>
+        answering(t, (_request, response) => {
+          held.push(response);
+          if (held.length > 8) response.end();
+        }),
+      ),
+    );
+    const four = made(t, urls);
+    const all = Array.from({ length: 8 }, async () => (await four.fetch("http://service/")).text());
+    await waitUntil("all to arrive", () => held.length === 8);
+    assert.deepEqual(
+      four.stats().origins.map(({ pending }) => pending),
+      [2, 2, 2, 2],
+    );
+    held.forEach((response) => response.end());
+    await Promise.all(all);
   });
 
   it("asks twice when the first takes long, and aborts the one that is not needed", async (t) => {
@@ -215,6 +335,25 @@ describe("a pool", () => {
     assert.ok(arrived <= sent);
   });
 
+  it("asks twice after the time in which nearly all were answered", async (t) => {
+    let isSlow = false;
+    const held: http.ServerResponse[] = [];
+    const url = await answering(t, (_request, response) => {
+      if (isSlow) held.push(response);
+      else response.end("fast");
+    });
+    const one = made(t, url, { hedge: { perSecond: 100 }, retry: false });
+    for (let count = 0; count < 40; count += 1) await (await one.fetch(url)).text();
+    const { ok } = account("http.hedge").totals().outcomes;
+    isSlow = true;
+    const asking = one.fetch(url);
+    await waitUntil("both to arrive", () => held.length === 2);
+    held[1]?.end("the second");
+    assert.equal(await (await asking).text(), "the second");
+    assert.equal(account("http.hedge").totals().outcomes.ok, ok + 1);
+    await waitUntil("the first to be aborted", () => inFlight().length === 0);
+  });
+
   it("leaves out one that fails most of the time; only a probe brings it back", async (t) => {
     let count = 0;
     const url = await answering(t, (_request, response) => {
@@ -225,6 +364,7 @@ describe("a pool", () => {
     for (let asked = 0; asked < 80 && !isEjected(one); asked += 1)
       await (await one.fetch(url)).text();
     assert.equal(isEjected(one), true);
+    await one.destroy();
     const held: http.ServerResponse[] = [];
     const many = await answering(t, (_request, response) => held.push(response));
     const other = made(t, many, { eject: { failures: 3, baseMs: 1 }, retry: false });
@@ -360,6 +500,7 @@ describe("options of a pool", () => {
     ["hedge.ratio", () => pool("http://x", { hedge: { ratio: -1 } })],
     ["connectionAgeMs", () => pool("http://x", { connectionAgeMs: -1 })],
     ["eject.failures", () => pool("http://x", { eject: { failures: 0 } })],
+    ["eject.reentryMs", () => pool("http://x", { eject: { reentryMs: Number.NaN } })],
   ];
   for (const [name, make] of wrong) {
     it(`${name}: says what is wrong in ${String(make).slice(6)}`, () => {

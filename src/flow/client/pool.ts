@@ -52,9 +52,18 @@ export interface PoolStats {
   readonly origins: readonly {
     readonly origin: string;
     readonly isEjected: boolean;
+    /** How often it was left out. */
+    readonly ejected: number;
     readonly pending: number;
     readonly gate: GateStats;
   }[];
+}
+
+/** One that undici, and whatever takes a dispatcher of it, can use. */
+export interface Pool extends Undici.Dispatcher {
+  /** `fetch` through this pool. */
+  readonly fetch: (url: string | URL | Request, init?: RequestInit) => Promise<Response>;
+  stats(): PoolStats;
 }
 
 /** Of one origin, where nothing else is said. */
@@ -78,8 +87,8 @@ function originOf(value: string | URL, name: string): string {
   return refuseOption(name, String(value), `an http or https URL, e.g. "http://10.0.0.1:8080"`);
 }
 
-/** See the file's docstring. */
-export class Pool implements ExchangePool {
+/** What a pool does, but for the methods that undici gives each dispatcher. */
+class Client implements ExchangePool {
   readonly timeouts: Timeouts;
   readonly keepsTimeouts = false;
   readonly sender = null;
@@ -95,6 +104,9 @@ export class Pool implements ExchangePool {
   readonly #unsubscribe: (() => void) | null;
   readonly #latencies = new Float64Array(LATENCIES_KEPT);
   #latencyCount = 0;
+  /** The quantile of them, and of how many it was. */
+  #hedgeMs = 0;
+  #hedgeCount = 0;
   #isClosed = false;
 
   /** @throws FlowError ERR_HOLDFAST_FLOW_OPTION */
@@ -124,6 +136,7 @@ export class Pool implements ExchangePool {
             failures: checkNumber("eject.failures", eject.failures, 5, { min: 1 }),
             baseMs: checkNumber("eject.baseMs", eject.baseMs, 1000, { min: 1 }),
             maxMs: checkNumber("eject.maxMs", eject.maxMs, 30_000, { min: 1 }),
+            reentryMs: checkNumber("eject.reentryMs", eject.reentryMs, 10_000, { min: 1 }),
           };
     this.#unsubscribe = this.#list(origins);
   }
@@ -161,7 +174,8 @@ export class Pool implements ExchangePool {
       connect: { timeout: connectMs },
       clientTtl: connectionAgeMs ?? null,
     });
-    const origin = new Origin(url, { limit, queue }, connections, this.#eject);
+    const gate = { name: `pool ${url}`, limit, queue };
+    const origin = new Origin(url, gate, connections, this.#eject);
     this.#origins.set(url, origin);
     return origin;
   }
@@ -178,16 +192,22 @@ export class Pool implements ExchangePool {
   choose(options: DispatchOptions, not: Origin | null): Origin {
     const list = this.#listed;
     if (list === null) return this.#originAt(originOf(options.origin ?? "", "origin"));
-    const others = list.length > 1 ? list.filter((each) => each !== not) : list;
-    const usable = others.filter((each) => each.isUsable);
-    // all are out: then any is better than none
-    const from = usable.length > 0 ? usable : others;
-    const one = from[Math.floor(Math.random() * from.length)];
-    const other = from[Math.floor(Math.random() * from.length)];
-    if (one === undefined || other === undefined) {
-      return refuseOption("origins", "[]", "at least one origin: the list is empty at the moment");
+    let best: Origin | null = null;
+    let bestRank = 0;
+    // of several with as little to do any may be the first
+    const first = Math.floor(Math.random() * list.length);
+    for (let index = 0; index < list.length; index += 1) {
+      const origin = list[(first + index) % list.length];
+      if (origin === undefined || (origin === not && list.length > 1)) continue;
+      const rank = rankOf(origin);
+      const isBetter =
+        rank < bestRank || (rank === bestRank && origin.pending < (best?.pending ?? 0));
+      if (best !== null && !isBetter) continue;
+      best = origin;
+      bestRank = rank;
     }
-    return other.pending < one.pending ? other : one;
+    if (best !== null) return best;
+    return refuseOption("origins", "[]", "at least one origin: the list is empty at the moment");
   }
 
   answered(durationMs: number): void {
@@ -199,22 +219,21 @@ export class Pool implements ExchangePool {
     const { hedge } = this.#options;
     if (typeof hedge === "object" && hedge.afterMs !== undefined) return hedge.afterMs;
     if (this.#latencyCount < LATENCIES_LEAST) return null;
-    const known = this.#latencies.slice(0, Math.min(LATENCIES_KEPT, this.#latencyCount)).toSorted();
-    return known[Math.floor(HEDGE_QUANTILE * known.length)] ?? null;
+    if (this.#latencyCount - this.#hedgeCount >= LATENCIES_LEAST) {
+      this.#hedgeCount = this.#latencyCount;
+      const count = Math.min(LATENCIES_KEPT, this.#latencyCount);
+      const known = this.#latencies.slice(0, count).toSorted();
+      this.#hedgeMs = known[Math.floor(HEDGE_QUANTILE * known.length)] ?? 0;
+    }
+    return this.#hedgeMs;
   }
-
-  /** `fetch` through this pool. */
-  readonly fetch = (url: string | URL | Request, init: RequestInit = {}): Promise<Response> => {
-    const options = { ...init, dispatcher: this };
-    // Node's fetch takes any dispatcher; the types have room for one of its own undici only
-    return globalThis.fetch(url, options as unknown as RequestInit);
-  };
 
   stats(): PoolStats {
     return {
       origins: [...this.#origins.values()].map((origin) => ({
         origin: origin.url,
         isEjected: origin.isEjected,
+        ejected: origin.ejected,
         pending: origin.pending,
         gate: origin.gate.stats(),
       })),
@@ -230,16 +249,68 @@ export class Pool implements ExchangePool {
   }
 
   /** Ends everything now. */
-  async destroy(reason?: Error): Promise<void> {
+  async destroy(reason: Error | null): Promise<void> {
     this.#isClosed = true;
     this.#unsubscribe?.();
-    const ends = [...this.#origins.values()].map(async (origin) => {
-      origin.gate.close();
-      await origin.connections.destroy(reason ?? null);
-    });
-    await Promise.all(ends);
+    await Promise.all([...this.#origins.values()].map((origin) => origin.destroy(reason)));
     this.#origins.clear();
   }
+}
+
+/** 0: it may be chosen; 1: it has enough for one that has just entered again; 2: it is out. */
+function rankOf(origin: Origin): number {
+  if (!origin.isUsable) return 2;
+  const { share } = origin;
+  return share < 1 && Math.random() >= share ? 1 : 0;
+}
+
+/** The end of a call that also takes a callback, as undici's do. */
+async function called(promise: Promise<void>, callback: (() => void) | null): Promise<void> {
+  await promise;
+  callback?.();
+}
+
+/**
+ * The client as a dispatcher of undici's. Without private members: `compose()` calls the methods
+ * with a proxy as `this`.
+ */
+function dispatcherOf(client: Client): Pool {
+  const { Dispatcher } = loadUndici();
+  class Pool extends Dispatcher {
+    /** See `Pool`. */
+    readonly fetch = (url: string | URL | Request, init: RequestInit = {}): Promise<Response> => {
+      const options = { ...init, dispatcher: this };
+      // Node's fetch takes any dispatcher; the types have room for one of its own undici only
+      return globalThis.fetch(url, options as unknown as RequestInit);
+    };
+
+    override dispatch(options: DispatchOptions, handler: Undici.Dispatcher.DispatchHandler) {
+      return client.dispatch(options, handler);
+    }
+
+    override close(): Promise<void>;
+    override close(callback: () => void): void;
+    override close(callback: (() => void) | null = null): Promise<void> | void {
+      return called(client.close(), callback);
+    }
+
+    override destroy(): Promise<void>;
+    override destroy(reason: Error | null): Promise<void>;
+    override destroy(callback: () => void): void;
+    override destroy(reason: Error | null, callback: () => void): void;
+    override destroy(
+      reason: Error | (() => void) | null = null,
+      callback: (() => void) | null = null,
+    ): Promise<void> | void {
+      if (typeof reason === "function") return called(client.destroy(null), reason);
+      return called(client.destroy(reason), callback);
+    }
+
+    stats(): PoolStats {
+      return client.stats();
+    }
+  }
+  return new Pool();
 }
 
 /**
@@ -255,5 +326,5 @@ export function pool(
   origins: string | readonly string[] | OriginSource | null,
   options: PoolOptions = {},
 ): Pool {
-  return new Pool(origins, options);
+  return dispatcherOf(new Client(origins, options));
 }
