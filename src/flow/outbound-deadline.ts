@@ -5,13 +5,17 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { ClientRequest } from "node:http";
 import { currentContext } from "./context.ts";
+import { processFlow } from "./process-flow.ts";
 import { DEADLINE_HEADER, deadlineHeader } from "./request-deadline.ts";
 
 /** What undici publishes with `undici:request:create` (docs/docs/api/DiagnosticsChannel.md). */
 interface UndiciRequest {
   addHeader(name: string, value: string): void;
   readonly headers: unknown;
-  abort?(reason: Error): void;
+  /** Null until it is sent (lib/core/request.js). */
+  readonly abort?: ((reason: Error) => void) | null;
+  /** Ends it before that; the first in undici 8, the second before. */
+  onResponseError?(reason: Error): void;
   onError?(reason: Error): void;
 }
 
@@ -28,15 +32,58 @@ function onHttp(message: unknown): void {
   request.once("close", leave);
 }
 
+/** Of requests of undici's that are in flight: what takes back that their deadline is heard. */
+const leaves = new WeakMap<object, () => void>();
+
 function onUndici(message: unknown): void {
   const { request } = message as { readonly request: UndiciRequest }; // of this channel
   const deadline = currentContext()?.deadline ?? null;
-  if (deadline === null || !Number.isFinite(deadline.atMs)) return;
+  if (deadline === null || isForeign(request)) return;
+  // those of pool() and guardOutbound() end by themselves
+  if (!processFlow().table.isObserved) {
+    leaves.set(
+      request,
+      deadline.onAbort((reason) => end(request, reason)),
+    );
+  }
+  if (!Number.isFinite(deadline.atMs)) return;
   const { headers } = request;
   const text = Array.isArray(headers) ? headers.join("\n") : String(headers);
   if (text.toLowerCase().includes(DEADLINE_HEADER)) return;
   request.addHeader(DEADLINE_HEADER, deadlineHeader(deadline.remainingMs()));
 }
+
+/**
+ * Before undici 8 what waited in a pool's queue is made in the context of the request that has made
+ * room for it: the deadline there is another's.
+ */
+function isForeign(request: UndiciRequest): boolean {
+  if ("onResponseError" in request) return false;
+  const former = Error.stackTraceLimit;
+  Error.stackTraceLimit = 12;
+  const { stack = "" } = new Error("where");
+  Error.stackTraceLimit = former;
+  return stack.includes("emitDrain"); // lib/dispatcher/client.js
+}
+
+function end(request: UndiciRequest, reason: Error): void {
+  if (typeof request.abort === "function") request.abort(reason);
+  else if (request.onResponseError !== undefined) request.onResponseError(reason);
+  else request.onError?.(reason);
+}
+
+function onUndiciEnd(message: unknown): void {
+  const { request } = message as { readonly request: UndiciRequest }; // of these channels
+  leaves.get(request)?.();
+  leaves.delete(request);
+}
+
+const CHANNELS: readonly (readonly [string, (message: unknown) => void])[] = [
+  ["http.client.request.created", onHttp],
+  ["undici:request:create", onUndici],
+  ["undici:request:trailers", onUndiciEnd],
+  ["undici:request:error", onUndiciEnd],
+];
 
 let users = 0;
 
@@ -45,8 +92,7 @@ export function forwardDeadlines(): Disposable {
   let isOn = true;
   users += 1;
   if (users === 1) {
-    subscribe("http.client.request.created", onHttp);
-    subscribe("undici:request:create", onUndici);
+    for (const [name, heard] of CHANNELS) subscribe(name, heard);
   }
   return {
     [Symbol.dispose]: () => {
@@ -54,8 +100,7 @@ export function forwardDeadlines(): Disposable {
       isOn = false;
       users -= 1;
       if (users > 0) return;
-      unsubscribe("http.client.request.created", onHttp);
-      unsubscribe("undici:request:create", onUndici);
+      for (const [name, heard] of CHANNELS) unsubscribe(name, heard);
     },
   };
 }

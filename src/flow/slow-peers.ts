@@ -133,8 +133,8 @@ export class SlowPeers {
 
   #end(socket: Socket, reason: SlowReason): void {
     this.#ended.set(reason, (this.#ended.get(reason) ?? 0) + 1);
-    const peers = account("slow peer");
-    peers.end(peers.begin(reason, 0, 0), this.#isObserver ? "ok" : "refused");
+    const ended = account(reason); // of each, since what has ended shows its kind only
+    ended.end(ended.begin("", 0, 0), this.#isObserver ? "ok" : "refused");
     // with RST: half a response must not look like a whole one
     if (!this.#isObserver) socket.resetAndDestroy();
   }

@@ -111,9 +111,10 @@ describe("work of an unmodified application", () => {
   it("--deadline ends what it asks of others when nobody waits any more", async (t) => {
     const service = await startService(t, { entry, workers: 1, flags: ["--deadline", "400ms"] });
     const target = await service.target();
-    for (const path of ["/http", "/fetch"]) {
-      const { status, body } = await get(target, path);
-      assert.equal(status, 504);
+    // of undici the second waits for the connection of the first
+    const paths = ["/http", "/fetch", "/undici", "/undici"];
+    for (const { status, body } of await Promise.all(paths.map((path) => get(target, path)))) {
+      assert.equal(status, 504, body.toString());
       assert.match(body.toString(), /ERR_HOLDFAST_DEADLINE/);
     }
     await waitFor("nothing in flight", async () => (await report(service)).items.length === 0);

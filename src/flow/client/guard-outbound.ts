@@ -7,12 +7,15 @@
  *   http.request() --> Agent.addRequest, ours  --> gate           --> Node's own
  * ```
  */
+import { errorMonitor } from "node:events";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { checkQueue } from "../gate.ts";
 import type { Gate, GateOptions, GateStats, QueueOptions } from "../gate.ts";
 import { makeLimit } from "../limits.ts";
 import type { LimitOptions } from "../limits.ts";
-import { account } from "../work.ts";
+import type { WorkOutcome } from "../../ledger/mod.ts";
+import { Deadline } from "../deadline.ts";
+import { account, outcomeOf } from "../work.ts";
 import { Budget } from "./budget.ts";
 import { Exchange } from "./exchange.ts";
 import type { DispatchOptions } from "./exchange.ts";
@@ -202,32 +205,74 @@ function guardAgents(gates: Gates): () => void {
 function enter(gate: Gate, request: ClientRequest, send: () => void): void {
   processFlow().table.observed.add(request);
   const outbound = account("http.out");
-  const work = outbound.begin(`${request.method} ${gate.name}`);
+  const around = currentContext()?.deadline ?? null;
+  const until = around !== null && Number.isFinite(around.atMs) ? around.atMs : 0;
+  const work = outbound.begin(`${request.method} ${gate.name}`, until);
   outbound.state(work, "queued");
-  gate.offer({
-    admit: (permit) => {
-      outbound.state(work, "sent");
-      // not a listener of "response": with one, Node would leave unread bodies to it
-      request.once("close", () => {
-        const isWell = (request as unknown as NodeRequest).res?.complete === true;
-        permit.release(isWell ? "ok" : "drop");
-        outbound.end(work, isWell ? "ok" : "error");
-      });
-      send();
+  const deadline = new Deadline(Number.POSITIVE_INFINITY, around);
+  let stay: (() => void) | null = null;
+  gate.offer(
+    {
+      admit: (permit) => {
+        stay?.();
+        outbound.state(work, "sent");
+        // not a listener of "response": with one, Node would leave unread bodies to it
+        hearEnd(request, (outcome) => {
+          permit.release(outcome === "ok" ? "ok" : outcome === "cancelled" ? "ignore" : "drop");
+          outbound.end(work, outcome);
+        });
+        send();
+      },
+      refuse: (_reason, _retryAfterMs, error) => {
+        stay?.();
+        const isLeft = request.destroyed;
+        outbound.end(work, isLeft ? "cancelled" : deadline.isOver ? "expired" : "refused");
+        // what Node's own agent calls when it has no socket to give (lib/_http_agent.js)
+        (request as unknown as NodeRequest).onSocket(null, isLeft ? null : error());
+      },
+      isGone: () => request.destroyed,
     },
-    refuse: (_reason, _retryAfterMs, error) => {
-      outbound.end(work, "refused");
-      // what Node's own agent calls when it has no socket to give (lib/_http_agent.js)
-      (request as unknown as NodeRequest).onSocket(null, error());
-    },
-    isGone: () => request.destroyed,
+    { deadline },
+  );
+  // it still waits: who destroys it is heard at once, as when it had a socket
+  if (gate.queued > 0 && !request.destroyed) stay = hearDestroy(request, deadline);
+}
+
+/** Takes a request out of the queue when it is destroyed. Returns what ends that. */
+function hearDestroy(request: ClientRequest, deadline: Deadline): () => void {
+  // called with the request as `this`, below
+  // oxlint-disable-next-line typescript/unbound-method
+  const { destroy } = request;
+  const heard = function heard(this: ClientRequest, error?: Error): ClientRequest {
+    Reflect.apply(destroy, this, [error]);
+    deadline.cancel(error ?? new Error("destroyed"));
+    return this;
+  };
+  const own = { value: heard, configurable: true, enumerable: false, writable: true };
+  Object.defineProperty(request, "destroy", own);
+  return () => {
+    if (request.destroy === heard) Reflect.deleteProperty(request, "destroy");
+  };
+}
+
+/**
+ * Tells how a request has ended. One that is destroyed without a reason is taken for one that took
+ * too long, as in `request.setTimeout(ms, () => request.destroy())`.
+ */
+function hearEnd(request: ClientRequest, tell: (outcome: WorkOutcome) => void): void {
+  let error: unknown = null;
+  // hears it without taking it from who should
+  request.once(errorMonitor, (why: unknown) => (error = why));
+  request.once("close", () => {
+    const isWell = (request as unknown as NodeRequest).res?.complete === true;
+    tell(isWell ? "ok" : outcomeOf(error));
   });
 }
 
 /** What Node keeps on a request (lib/_http_client.js). */
 interface NodeRequest {
   readonly res?: IncomingMessage | null;
-  onSocket(socket: null, error: Error): void;
+  onSocket(socket: null, error: Error | null): void;
 }
 
 /**

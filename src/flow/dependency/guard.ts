@@ -18,7 +18,7 @@ export interface GuardOptions {
   readonly limit: number | LimitOptions;
   /** Default: oldest first, since the order of operations may matter. */
   readonly queue?: QueueOptions;
-  /** In the accounts; default: the name of the client's class. */
+  /** In the accounts; default: `Redis`, `pg`, or the name of the client's class. */
   readonly name?: string;
   /**
    * The methods that give promises. Default: the commands of ioredis, and `exec` of its pipelines
@@ -55,6 +55,13 @@ function methodsOf(client: object): readonly string[] {
     return typeof some.totalCount === "number" ? ["query", "connect"] : ["query"];
   }
   return refuseOption("methods", "not given", "a list: this client is none that is known");
+}
+
+/** Classes that are made of others have names that say nothing: `EventEmitter`, `BoundPool`. */
+function nameOf(client: object): string {
+  if (isRedis(client)) return "Redis";
+  const { constructor } = client;
+  return constructor.name === "BoundPool" ? "pg" : constructor.name;
 }
 
 type Pass = (method: string, operate: () => unknown) => Promise<unknown>;
@@ -102,7 +109,7 @@ function boundExec(gatherer: unknown, method: string, pass: Pass): unknown {
  * @throws FlowError ERR_HOLDFAST_FLOW_OPTION
  */
 export function guard<Client extends object>(client: Client, options: GuardOptions): Client {
-  const { limit, queue, name = client.constructor.name } = options;
+  const { limit, queue, name = nameOf(client) } = options;
   const methods = new Set(options.methods ?? methodsOf(client));
   const bound = gate({
     name,

@@ -1,5 +1,9 @@
 // What an application asks of others, with and without limits: prints what it saw as JSON.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import http from "node:http";
+import net from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { account, guardOutbound, inFlight, pool } from "holdfast/flow";
 
 let now = 0;
@@ -15,9 +19,10 @@ const upstream = http.createServer((request, response) => {
 await new Promise((resolve) => upstream.listen(0, "127.0.0.1", resolve));
 const url = `http://127.0.0.1:${upstream.address().port}`;
 
-function byHttp(path) {
+function byHttp(path, signal) {
   return new Promise((resolve, reject) => {
-    const request = http.request(`${url}${path}`, { agent: new http.Agent() }, (response) => {
+    const options = { agent: new http.Agent(), signal };
+    const request = http.request(`${url}${path}`, options, (response) => {
       let text = "";
       response.on("data", (chunk) => (text += chunk));
       response.on("end", () => resolve(text));
@@ -50,6 +55,13 @@ seen.queued = guard.stats()[0].queued;
 controller.abort();
 seen.queuedAfterAbort = guard.stats()[0].queued;
 await Promise.allSettled(aborted);
+while (guard.stats()[0].inFlight > 0) await delay(5); // those that were being connected
+const leaving = new AbortController();
+const left = Array.from({ length: 12 }, () => byHttp("/left", leaving.signal));
+seen.httpQueued = guard.stats()[0].queued;
+leaving.abort();
+seen.httpQueuedAfterAbort = guard.stats()[0].queued;
+seen.httpAborted = [...new Set((await Promise.allSettled(left)).map((each) => each.reason.name))];
 guard[Symbol.dispose]();
 seen.without = await many(40, fetched);
 seen.withoutHttp = await many(40, () => byHttp("/http"));
@@ -60,6 +72,32 @@ upstream.removeAllListeners("request");
 upstream.on("request", (request, response) => response.end(big));
 seen.bytes = (await (await orders.fetch(url)).text()).length;
 await orders.close();
+
+/** Who listens and accepts nobody: the third connection is not even made. */
+const deaf = spawn(process.execPath, [
+  "-e",
+  `const server = net.createServer().listen(0, "127.0.0.1", 1, () => {
+    fs.writeSync(1, String(server.address().port));
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  })`,
+]);
+const port = Number(String((await once(deaf.stdout, "data"))[0]));
+const full = [1, 2].map(() => net.connect(port, "127.0.0.1"));
+await Promise.all(full.map((each) => once(each, "connect")));
+const one = { limit: { kind: "fixed", max: 1 }, retry: false };
+const nobody = pool(`http://127.0.0.1:${port}`, { ...one, connectMs: 60_000, totalMs: 0 });
+const impatient = nobody.fetch("http://nobody/", { signal: AbortSignal.timeout(20) });
+seen.impatient = await impatient.catch((error) => error.name);
+const { inFlight: connecting } = nobody.stats().origins[0].gate;
+seen.connecting = connecting;
+await nobody.destroy();
+if (process.argv.includes("connect")) {
+  const other = pool(`http://127.0.0.1:${port}`, { ...one, connectMs: 100 });
+  seen.notConnected = await other.fetch("http://nobody/").catch((error) => error.cause.code);
+  await other.close();
+}
+full.forEach((each) => each.destroy());
+deaf.kill("SIGKILL");
 seen.left = inFlight().length + account("http.out").inFlight;
 upstream.close();
 upstream.closeAllConnections();

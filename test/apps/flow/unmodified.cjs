@@ -2,11 +2,13 @@
 const { createReadStream } = require("node:fs");
 const http = require("node:http");
 const { pipeline } = require("node:stream");
+const { Pool } = require("undici");
 
 const held = new Set();
 let listening;
 const isListening = new Promise((resolve) => (listening = resolve));
 let pipeEnd = null;
+let own = null;
 const upstream = http.createServer((request, response) => {
   if (request.url.startsWith("/held")) held.add(response);
   else response.end("told");
@@ -26,7 +28,15 @@ async function byFetch(path) {
   return (await fetch(`http://127.0.0.1:${upstream.address().port}${path}`)).text();
 }
 
+/** By a copy of undici of the application's own. */
+async function byUndici(path) {
+  own ??= new Pool(`http://127.0.0.1:${upstream.address().port}`, { connections: 1 });
+  const { body } = await own.request({ path, method: "GET" });
+  return body.text();
+}
+
 const routes = {
+  "/undici": () => byUndici("/held"),
   "/http": () => byHttp("/held"),
   "/fetch": () => byFetch("/held"),
   "/release": () => {
