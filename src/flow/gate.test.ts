@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { afterEach, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import fc from "fast-check";
@@ -9,8 +10,9 @@ import { nowMs } from "./clock.ts";
 import { DeadlineExceeded, Overloaded } from "./errors.ts";
 import { GateQueue } from "./gate-queue.ts";
 import type { Waiting } from "./gate-queue.ts";
-import { Gate, Permit } from "./gate.ts";
+import { Gate } from "./gate.ts";
 import type { GateOptions } from "./gate.ts";
+import { Permit } from "./visitor.ts";
 import { account, inFlight } from "./work.ts";
 
 /** Longer than any test here waits. */
@@ -77,6 +79,28 @@ describe("a gate", () => {
     first.release();
     await Promise.all(waiting);
     assert.deepEqual(order, [1, 2, 3]);
+  });
+
+  it("calls who waited in the async context that he came in, not of who leaves", () => {
+    const gate = fixed(1);
+    const storage = new AsyncLocalStorage<string>();
+    const seen: (string | undefined)[] = [];
+    const first = storage.run("first", () => now(gate));
+    const visitor = {
+      admit: (permit: Permit) => {
+        seen.push(storage.getStore());
+        permit.release();
+      },
+      refuse: () => seen.push(storage.getStore()),
+    };
+    storage.run("admitted", () => gate.offer(visitor));
+    gate.offer(visitor);
+    storage.run("leaves", () => first.release());
+    const second = now(gate);
+    storage.run("refused", () => gate.offer(visitor));
+    storage.run("closes", () => gate.close());
+    second.release();
+    assert.deepEqual(seen, ["admitted", undefined, "refused"]);
   });
 
   it("refuses at once when its queue is full, with the time to come back", async () => {

@@ -24,6 +24,8 @@ import type { Waiting } from "./gate-queue.ts";
 import { makeLimit } from "./limits.ts";
 import type { Limit, LimitOptions, Sample } from "./limits.ts";
 import { processFlow } from "./process-flow.ts";
+import { BoundVisitor, Permit } from "./visitor.ts";
+import type { Visitor } from "./visitor.ts";
 import { account, outcomeOf } from "./work.ts";
 import type { Account, Work } from "./work.ts";
 
@@ -61,17 +63,6 @@ export interface EnterOptions {
   readonly criticality?: Criticality;
 }
 
-/** What asks for entry by callback, for those who need no promise. */
-export interface Visitor {
-  admit(permit: Permit): void;
-  /** `error` makes what tells it all, which takes time that a server under load has not. */
-  refuse(reason: Refusal, retryAfterMs: number, error: () => Overloaded): void;
-  /** Asked just before it is let in after a wait. */
-  isGone?(): boolean;
-  /** When it came; default: now. */
-  readonly arrivedMs?: number;
-}
-
 export interface GateStats {
   readonly name: string;
   readonly mode: "enforce" | "observe";
@@ -83,27 +74,6 @@ export interface GateStats {
   readonly admitted: number;
   /** With `observe`: what it would have refused. */
   readonly refused: Readonly<Record<Refusal, number>>;
-}
-
-/** The right to go on, until it is released. */
-export class Permit {
-  readonly #gate: Gate;
-  readonly work: Work;
-  readonly startMs: number;
-  #isReleased = false;
-
-  constructor(gate: Gate, work: Work, startMs: number) {
-    this.#gate = gate;
-    this.work = work;
-    this.startMs = startMs;
-  }
-
-  /** The work is done. A second call does nothing. */
-  release(sample: Sample = "ok"): void {
-    if (this.#isReleased) return;
-    this.#isReleased = true;
-    this.#gate.left(this, sample);
-  }
 }
 
 interface Entry extends Waiting {
@@ -215,6 +185,11 @@ export class Gate {
     return this.#inFlight;
   }
 
+  /** Whether one that comes now has to wait, or is refused. */
+  get isFull(): boolean {
+    return this.mode === "enforce" && !this.#hasRoom();
+  }
+
   get queued(): number {
     return this.#queue.size;
   }
@@ -240,6 +215,7 @@ export class Gate {
           refusal = error();
           settle?.reject(refusal);
         },
+        isContextFree: true, // promises bring their own
       },
       options,
     );
@@ -328,7 +304,7 @@ export class Gate {
   ): void {
     this.#limit.pressed(now);
     const entry: Entry = {
-      visitor,
+      visitor: visitor.isContextFree === true ? visitor : new BoundVisitor(visitor),
       deadline,
       work: (this.#queueAccount ?? this.#account)?.begin(this.name) ?? 0,
       arrivedMs: visitor.arrivedMs ?? now,

@@ -16,6 +16,8 @@ const MILLISECOND_HEADERS: readonly string[] = [
   "x-envoy-expected-rq-timeout-ms",
   "x-request-timeout-ms",
 ];
+/** All that tell a deadline. */
+export const DEADLINE_HEADERS: readonly string[] = [...MILLISECOND_HEADERS, "grpc-timeout"];
 /** Longest that is believed: a day. */
 const DEADLINE_MS_MAX = 86_400_000;
 /** In milliseconds; gRPC over HTTP/2, "Timeout". */

@@ -9,6 +9,7 @@
  * ```
  * Requests are as old as the kernel says. Health checks pass.
  */
+import { channel } from "node:diagnostics_channel";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Refusal } from "../ledger/mod.ts";
@@ -16,14 +17,19 @@ import { withContext } from "./context.ts";
 import type { Criticality } from "./context.ts";
 import { Deadline } from "./deadline.ts";
 import { FlowError } from "./errors.ts";
+import type { Overloaded } from "./errors.ts";
 import { Gate } from "./gate.ts";
-import type { GateOptions, Permit, QueueOptions, Visitor } from "./gate.ts";
+import type { EnterOptions, GateOptions, QueueOptions } from "./gate.ts";
 import { nowMs } from "./clock.ts";
 import { hasPeerLeft, kernelAgeMs } from "./kernel-age.ts";
 import type { LimitOptions } from "./limits.ts";
+import { isPlainRequest, targetOf, userAgentOf } from "./parked-request.ts";
+import type { ParkedBytes } from "./parked-request.ts";
 import { deadlineOfHeaders } from "./request-deadline.ts";
 import { SlowPeers } from "./slow-peers.ts";
 import type { SlowPeerOptions } from "./slow-peers.ts";
+import { BoundVisitor } from "./visitor.ts";
+import type { Permit, Visitor } from "./visitor.ts";
 import { account } from "./work.ts";
 import type { Work } from "./work.ts";
 
@@ -53,6 +59,11 @@ export interface ServerGuardOptions {
 /** What `guardServer` gives. */
 export interface ServerGuard extends Disposable {
   readonly gate: Gate;
+  /**
+   * For who reads the server's connections himself: a request that is to wait as bytes, which came
+   * `waitedMs` ago; null: it must be parsed now.
+   */
+  park(head: Buffer, waitedMs: number, bytes: ParkedBytes): ParkedRequest | null;
 }
 
 type Emit = Server["emit"];
@@ -60,6 +71,12 @@ type Emit = Server["emit"];
 const HEALTH_PATH =
   /^\/_?(?:health(?:z|-?check)?|live(?:z|ness)?|ready(?:z|ness)?|ping|status)(?:[/?]|$)/i;
 const HEALTH_SENDER = /^(?:kube-probe|ELB-HealthChecker|GoogleHC|Consul Health Check)/;
+/** Node's own: each request that was parsed. */
+const REQUEST_START = channel("http.server.request.start");
+/** Of parked requests: they are judged by nothing that is not in their bytes. */
+const PARKED: EnterOptions = { deadline: null, criticality: "critical" };
+/** Texts of `503` that are kept. */
+const REFUSAL_TEXTS_MAX = 64;
 const LOOK_MS = 1000;
 /** A body that is longer is not read only to be thrown away. */
 const DUMPED_BYTES_MAX = 65_536;
@@ -67,8 +84,12 @@ const DUMPED_BYTES_MAX = 65_536;
 const SERVER_QUEUE: QueueOptions = { max: 10_000, targetMs: 20, intervalMs: 100, maxWaitMs: 1000 };
 
 /** The usual paths and senders of health checks. */
-function isHealthCheck({ url = "", headers }: IncomingMessage): boolean {
-  return HEALTH_PATH.test(url) || HEALTH_SENDER.test(headers["user-agent"] ?? "");
+function isHealthCheck(url: string, userAgent: string): boolean {
+  return HEALTH_PATH.test(url) || HEALTH_SENDER.test(userAgent);
+}
+
+function isHealthRequest({ url = "", headers }: IncomingMessage): boolean {
+  return isHealthCheck(url, headers["user-agent"] ?? "");
 }
 
 /** The client left before it had its response. */
@@ -116,6 +137,77 @@ class GuardedRequest implements Visitor {
   }
 }
 
+/** One request that waits as bytes, until it is let in or more bytes follow. */
+export class ParkedRequest implements Visitor {
+  readonly #guard: Guard;
+  readonly #bytes: ParkedBytes;
+  readonly #target: string;
+  readonly arrivedMs: number;
+  /** The parser brings the context of the connection with it. */
+  readonly isContextFree = true;
+  #isParsed = false;
+  #parsed: Visitor | null = null;
+
+  constructor(guard: Guard, bytes: ParkedBytes, target: string, arrivedMs: number) {
+    this.#guard = guard;
+    this.#bytes = bytes;
+    this.#target = target;
+    this.arrivedMs = arrivedMs;
+  }
+
+  /** Into the gate. To be called once. */
+  enter(): void {
+    this.#guard.gate.offer(this, PARKED);
+  }
+
+  /** More bytes have come behind it: it waits as a request from now on. */
+  parse(): void {
+    this.#isParsed = true;
+    this.#parsed = this.#guard.parse(this.#bytes, this.arrivedMs, null);
+  }
+
+  /** Its connection is being closed from this side: nobody will ask for it again. */
+  close(): void {
+    this.#bytes.answer(503, this.#guard.refusal("closed", 0, true), this.#target);
+  }
+
+  admit(permit: Permit): void {
+    if (this.#isParsed) {
+      if (this.#parsed === null) permit.release("ignore");
+      else this.#parsed.admit(permit);
+      return;
+    }
+    this.#isParsed = true;
+    this.#guard.parse(this.#bytes, this.arrivedMs, permit);
+  }
+
+  refuse(reason: Refusal, retryAfterMs: number, error: () => Overloaded): void {
+    if (this.#isParsed) this.#parsed?.refuse(reason, retryAfterMs, error);
+    else if (reason === "client-gone") this.#bytes.socket?.destroy();
+    else this.#bytes.answer(503, this.#guard.refusal(reason, retryAfterMs, false), this.#target);
+  }
+
+  isGone(): boolean {
+    if (this.#isParsed) return this.#parsed?.isGone?.() !== false;
+    const { socket } = this.#bytes;
+    return socket === null || hasPeerLeft(socket);
+  }
+}
+
+/** What is being parsed right now: the next request is its. */
+interface Parsing {
+  readonly arrivedMs: number;
+  /** Null: it goes on waiting. */
+  readonly permit: Permit | null;
+  visitor: Visitor | null;
+}
+
+/** A text is made once for each second. */
+interface RefusalText {
+  readonly second: number;
+  readonly text: string;
+}
+
 type Pair = readonly [IncomingMessage, ServerResponse];
 
 /** See the file's docstring. */
@@ -127,12 +219,22 @@ class Guard {
   readonly #isAccounted: boolean;
   readonly #around: ServerGuardOptions["around"];
   readonly #ageMs: ServerGuardOptions["ageMs"];
+  readonly #server: Server;
+  /** What a request is judged by can be seen in its bytes. */
+  readonly #parks: boolean;
+  #parsing: Parsing | null = null;
+  readonly #refusals = new Map<string, RefusalText>();
 
-  constructor(options: ServerGuardOptions) {
+  constructor(server: Server, options: ServerGuardOptions) {
+    this.#server = server;
+    this.#parks =
+      options.passes === undefined &&
+      options.deadlineMs === undefined &&
+      options.criticality === undefined;
     const { name = "http.in", limit = { kind: "loop" }, mode = "enforce" } = options;
     const queue = { ...SERVER_QUEUE, ...options.queue };
     this.gate = new Gate({ name, limit, mode, queue, account: null });
-    this.#passes = options.passes ?? isHealthCheck;
+    this.#passes = options.passes ?? isHealthRequest;
     this.#deadlineMs = options.deadlineMs;
     this.#criticality = options.criticality;
     this.#isAccounted = options.isAccounted ?? true;
@@ -143,6 +245,14 @@ class Guard {
   /** A request whose head was parsed. */
   came(request: IncomingMessage, response: ServerResponse, emit: () => void): void {
     const now = nowMs();
+    const parsing = this.#parsing;
+    if (parsing !== null) {
+      this.#parsing = null;
+      const visitor = new GuardedRequest(this, [request, response], emit, parsing.arrivedMs);
+      if (parsing.permit === null) parsing.visitor = new BoundVisitor(visitor);
+      else visitor.admit(parsing.permit);
+      return;
+    }
     if (this.#passes(request)) {
       this.serve(request, response, emit, now);
       return;
@@ -156,6 +266,54 @@ class Guard {
     const deadline = ms === null ? null : new Deadline(arrivedMs + ms);
     const criticality = this.#criticality?.(request) ?? "critical";
     this.gate.offer(visitor, { deadline, criticality });
+  }
+
+  /** See ServerGuard. */
+  park(head: Buffer, waitedMs: number, bytes: ParkedBytes): ParkedRequest | null {
+    // who listens to Node's channel is told of every request, also of those that are refused
+    if (!this.#parks || !this.gate.isFull || REQUEST_START.hasSubscribers) return null;
+    if (!this.#server.listening) return null;
+    const text = head.toString("latin1");
+    if (!isPlainRequest(text)) return null;
+    const target = targetOf(head);
+    if (isHealthCheck(target, userAgentOf(text))) return null;
+    return new ParkedRequest(this, bytes, target, nowMs() - waitedMs);
+  }
+
+  /** Parses what was parked. Without a permit it goes on waiting: as what this returns, if any. */
+  parse(bytes: ParkedBytes, arrivedMs: number, permit: Permit | null): Visitor | null {
+    const parsing: Parsing = { arrivedMs, permit, visitor: null };
+    this.#parsing = parsing;
+    try {
+      bytes.parse();
+    } finally {
+      if (this.#parsing === parsing) {
+        this.#parsing = null;
+        permit?.release("ignore"); // it has gone, or the parser has refused it
+      }
+    }
+    return parsing.visitor;
+  }
+
+  /** The `503` of one that was not parsed. */
+  refusal(reason: Refusal, retryAfterMs: number, isLast: boolean): string {
+    const afterSeconds = retryAfterSeconds(retryAfterMs);
+    const key = `${reason} ${afterSeconds} ${isLast}`;
+    const second = Math.floor(Date.now() / 1000);
+    const known = this.#refusals.get(key);
+    if (known?.second === second) return known.text;
+    if (this.#refusals.size >= REFUSAL_TEXTS_MAX) this.#refusals.clear();
+    const keepSeconds = Math.floor(this.#server.keepAliveTimeout / 1000);
+    const keepAlive =
+      keepSeconds > 0 ? `keep-alive\r\nKeep-Alive: timeout=${keepSeconds}` : "keep-alive";
+    const body = refusalBody(reason);
+    const text =
+      `HTTP/1.1 503 Service Unavailable\r\nRetry-After: ${afterSeconds}\r\n` +
+      `Content-Type: text/plain\r\nContent-Length: ${body.length}\r\n` +
+      `Date: ${new Date().toUTCString()}\r\n` +
+      `Connection: ${isLast ? "close" : keepAlive}\r\n\r\n${body}`;
+    this.#refusals.set(key, { second, text });
+    return text;
   }
 
   #limitOf(request: IncomingMessage): number | null {
@@ -204,6 +362,14 @@ function nameOf({ method = "GET", url = "/" }: IncomingMessage): string {
   return `${method} ${end < 0 ? url : url.slice(0, end + 1)}`;
 }
 
+function refusalBody(reason: Refusal): string {
+  return `Too much to do (${reason}). Try again later.\n`;
+}
+
+function retryAfterSeconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000));
+}
+
 /** `503`, in as few steps as possible: there are many of these when there is no time. */
 function refuse(
   request: IncomingMessage,
@@ -216,12 +382,12 @@ function refuse(
     request.socket.destroy();
     return;
   }
-  const body = `Too much to do (${reason}). Try again later.\n`;
+  const body = refusalBody(reason);
   const length = Number(request.headers["content-length"] ?? 0);
   const hasLongBody =
     length > DUMPED_BYTES_MAX || request.headers["transfer-encoding"] !== undefined;
   response.writeHead(503, {
-    "Retry-After": String(Math.max(1, Math.ceil(retryAfterMs / 1000))),
+    "Retry-After": String(retryAfterSeconds(retryAfterMs)),
     "Content-Type": "text/plain",
     "Content-Length": String(body.length),
     ...(hasLongBody ? { Connection: "close" } : {}),
@@ -254,7 +420,7 @@ function watchPeers(
  * @throws FlowError ERR_HOLDFAST_FLOW_OPTION
  */
 export function guardServer(server: Server, options: ServerGuardOptions = {}): ServerGuard {
-  const guard = new Guard(options);
+  const guard = new Guard(server, options);
   // called with the server as `this`, below
   // oxlint-disable-next-line typescript/unbound-method
   const { emit } = server;
@@ -277,6 +443,7 @@ export function guardServer(server: Server, options: ServerGuardOptions = {}): S
   });
   return {
     gate: guard.gate,
+    park: (head, waitedMs, bytes) => (isDisposed ? null : guard.park(head, waitedMs, bytes)),
     [Symbol.dispose]: () => {
       isDisposed = true;
       watch?.();

@@ -1,8 +1,9 @@
 /** What the account of a connection needs of the worker that it lives in, and of a request. */
 import type { ConnectionTable, JournalArena } from "../ledger/mod.ts";
+import type { ParkedBytes, ParkedRequest } from "../flow/mod.ts";
 import type { ConnectionAccount } from "./connection-account.ts";
 import type { Latency } from "./latency.ts";
-import type { RoutedRequest, StreamWords } from "./node-internals.ts";
+import type { HttpSocket, RoutedRequest, StreamWords } from "./node-internals.ts";
 
 /** What an account needs of its worker. */
 export interface AccountHost {
@@ -26,6 +27,13 @@ export interface AccountHost {
    * Slot + 1 whose bytes are being acted on, or 0: if this process never comes back, it was that.
    */
   setExecuting(value: number): void;
+  /** Slot + 1 as set last. */
+  readonly executing: number;
+  /**
+   * Whether a request whose bytes came `waitedMs` ago is to wait for its gate before it is parsed;
+   * null: no gate is full.
+   */
+  readonly park: ParkRequest | null;
   countJournalFull(): void;
   requestBegan(): void;
   requestsEnded(count: number): void;
@@ -40,3 +48,11 @@ export interface AccountHost {
 export interface Request extends RoutedRequest {
   readonly complete: boolean;
 }
+
+/** See AccountHost. */
+export type ParkRequest = (
+  socket: HttpSocket,
+  head: Buffer,
+  waitedMs: number,
+  bytes: ParkedBytes,
+) => ParkedRequest | null;

@@ -13,25 +13,33 @@
  * Order matters everywhere here: what is stored before a system call is what the reactor can rely
  * on after a death inside it. See the exactness rule in DESIGN and `reactor/verdict.ts`.
  */
+import type { Server as HttpServer } from "node:http";
+import type { ParkedBytes, ParkedRequest } from "../flow/mod.ts";
 import { STATE, scanRequests } from "../ledger/mod.ts";
 import { shutdownBoth } from "../os/mod.ts";
 import type { AccountHost, Request } from "./account-host.ts";
 import { chunksBytes, endsWithEmptyLine, INTERIM, LAST_CHUNK } from "./http-bytes.ts";
+import { ParserFeed } from "./parser-feed.ts";
 import { RequestClock } from "./request-clock.ts";
 import { RequestJournal } from "./request-journal.ts";
 import { onWritten } from "./node-internals.ts";
-import type { Account, HeldStreamHandle, HttpSocket, Response } from "./node-internals.ts";
+import type { Account, Answer, HeldStreamHandle, HttpSocket, Response } from "./node-internals.ts";
 
 /** `onread` of every held handle: one function, so that V8 sees one shape. */
 function heldRead(this: HeldStreamHandle, arrayBuffer?: ArrayBuffer): unknown {
   return this.account?.onRead(arrayBuffer);
 }
 
+/** Longer requests are parsed before they wait. */
+const PARKED_BYTES_MAX = 2048;
+/** A request that was answered as it was parked. */
+const PARKED = { method: "GET", headers: {}, complete: true } as const;
+
 /**
  * See the file's docstring. One for each connection of an http server; opaque ones keep only their
  * slot.
  */
-export class ConnectionAccount implements Account {
+export class ConnectionAccount implements Account, ParkedBytes {
   readonly slot: number;
   readonly generation: number;
   readonly #host: AccountHost;
@@ -54,9 +62,7 @@ export class ConnectionAccount implements Account {
   #isReleased = false;
   /** Node's own `onread`. */
   #forward: (arrayBuffer?: ArrayBuffer) => unknown = () => undefined;
-  /** Node's own listener to `data`, and what it calls when the parser has seen bytes. */
-  #listener: unknown = null;
-  #executed: ((result: number | Error) => void) | null = null;
+  readonly #feed = new ParserFeed();
   #begun = 0;
   #answered = 0;
   /** Responses of which something was written. */
@@ -64,7 +70,7 @@ export class ConnectionAccount implements Account {
   #lastRequest: Request | null = null;
   /** Kernel read count at the end of the only request since the quiescent point; -1: not known. */
   #requestEnd = -1;
-  #predicted: Response | null = null;
+  #predicted: Answer | null = null;
   /** Bytes of the predicted response that have not been handed over; -1: no end is known. */
   #remaining = -1;
   /** Node's parser has the bytes right now. */
@@ -72,6 +78,12 @@ export class ConnectionAccount implements Account {
   /** Something was written since the quiescent point. */
   #hasWritten = false;
   #adoptedTimeout = false;
+  /** Node has answered a request here, so its timeouts between requests are on. */
+  #isKept = false;
+  /** The only request, which waits as bytes. */
+  #parked: ParkedRequest | null = null;
+  /** It stands in the counts, although it has not begun. */
+  #isCounted = false;
   readonly #clock: RequestClock;
   readonly #journal: RequestJournal;
 
@@ -116,11 +128,7 @@ export class ConnectionAccount implements Account {
       this.becomeOpaque();
       return;
     }
-    const executed = parser[parser.constructor.kOnExecute ?? -1];
-    if (typeof executed === "function") {
-      this.#listener = owner._events.data;
-      this.#executed = executed as (result: number | Error) => void; // see Parser
-    }
+    this.#feed.attach(owner, parser);
     const { onIncoming } = parser;
     parser.onIncoming = (request, shouldKeepAlive) => {
       this.requestBegan(request);
@@ -184,7 +192,8 @@ export class ConnectionAccount implements Account {
     this.#begun += 1;
     this.#clock.began(this.#begun - this.#answered === 1);
     this.#lastRequest = request;
-    this.#host.requestBegan();
+    if (this.#isCounted) this.#isCounted = false;
+    else this.#host.requestBegan();
   }
 
   /**
@@ -228,6 +237,7 @@ export class ConnectionAccount implements Account {
 
   beforeClose(): void {
     if (this.#isClosed) return;
+    this.#parked?.close();
     this.#isClosed = true;
     if (!this.#isReleased) {
       this.#host.connections.enter(this.slot, "closed");
@@ -377,10 +387,13 @@ export class ConnectionAccount implements Account {
     }
     const view = arena.inboxView(bytes);
     this.#host.setInboxSlot(this.slot + 1);
+    this.#parked?.parse(); // more than one request at a time
     const nowMs = this.#host.nowMs();
-    this.#markBusy(nowMs, this.#host.waitedMs(nowMs, handle, !this.#clock.hasRead));
+    const waitedMs = this.#host.waitedMs(nowMs, handle, !this.#clock.hasRead);
+    const isFirst = this.#markBusy(nowMs, waitedMs);
     this.#read = before + bytes;
     const endsRequest = endsWithEmptyLine(view, bytes);
+    if (isFirst && endsRequest && this.#park(socket, view, waitedMs)) return undefined;
     this.#host.setExecuting(this.slot + 1);
     this.#isDelivering = true;
     try {
@@ -409,28 +422,10 @@ export class ConnectionAccount implements Account {
     this.#journal.append(view, bytes, this.#read - bytes);
   }
 
-  /**
-   * Where nobody but Node listens to the socket's data, the parser gets it where it lies, as it
-   * does from a stream that it reads itself. Everybody else may keep what he is given: a copy.
-   */
+  /** To the parser where it lies; everybody else may keep what he is given: a copy. */
   #deliver(socket: HttpSocket, view: Buffer): void {
-    const { parser } = socket;
-    const isNodes = this.#executed !== null && socket._events.data === this.#listener;
-    if (!isNodes || !parser || socket.readableFlowing !== true || socket.readableLength > 0) {
-      this.#forward.call(this.#handle, this.#copyOfInbox(view.length));
-      return;
-    }
-    const result = parser.execute(view);
-    if (typeof result === "number" && parser.incoming?.upgrade !== true) {
-      this.#executed?.(result);
-      return;
-    }
-    parser.getCurrentBuffer = () => Buffer.from(view); // empty when nothing is being parsed
-    try {
-      this.#executed?.(result);
-    } finally {
-      Reflect.deleteProperty(parser, "getCurrentBuffer"); // a parser has many connections
-    }
+    if (this.#feed.isAlone(socket)) this.#feed.parse(socket, view);
+    else this.#forward.call(this.#handle, this.#copyOfInbox(view.length));
   }
 
   #copyOfInbox(bytes: number): ArrayBuffer {
@@ -439,21 +434,91 @@ export class ConnectionAccount implements Account {
     return copy;
   }
 
-  /** Bytes were read at `nowMs`, which had been in the kernel (or a journal) for `waitedMs`. */
-  #markBusy(nowMs: number, waitedMs: number): void {
+  /**
+   * Bytes were read at `nowMs`, which had been in the kernel (or a journal) for `waitedMs`. Whether
+   * they are the first of a request.
+   */
+  #markBusy(nowMs: number, waitedMs: number): boolean {
     const { connections } = this.#host;
     if (connections.state(this.slot) !== STATE.idle) {
       this.#clock.read(nowMs);
-      return;
+      return false;
     }
     this.#clock.arrived(nowMs, waitedMs);
     connections.setRequestAtMs(this.slot, nowMs - waitedMs);
     connections.enter(this.slot, "busy");
-    if (!this.#adoptedTimeout) return;
+    if (!this.#adoptedTimeout) return true;
     this.#adoptedTimeout = false;
     const { owner } = this.#handle;
-    const server = (owner as { server?: { timeout?: number } } | undefined)?.server; // net.Socket's
-    owner?.setTimeout(server?.timeout ?? 0);
+    owner?.setTimeout((owner.server as HttpServer | undefined)?.timeout ?? 0); // see `attach`
+    return true;
+  }
+
+  /**
+   * Keeps a request as bytes while it waits for a gate that is full. False: it must be parsed, or
+   * the journal has no room. Between requests of a connection only, where Node's parser and timers
+   * stand still.
+   */
+  #park(socket: HttpSocket, view: Buffer, waitedMs: number): boolean {
+    const host = this.#host;
+    if (host.park === null || host.streamWords === null || !this.#isKept) return false;
+    if (view.length > PARKED_BYTES_MAX || !this.#feed.isAlone(socket) || socket.destroyed)
+      return false;
+    const parked = host.park(socket, view, waitedMs, this);
+    if (parked === null) return false;
+    this.#journal.append(view, view.length, this.#read - view.length);
+    if (this.#journal.isEmpty) return false;
+    host.arena.inbox[0] = 0;
+    host.setInboxSlot(0);
+    socket._unrefTimer(); // as for every read
+    this.#parked = parked;
+    this.#isCounted = true;
+    host.requestBegan();
+    parked.enter();
+    return true;
+  }
+
+  /** See ParkedBytes. */
+  parse(): void {
+    const socket = this.#handle.owner;
+    const bytes = this.#journal.read();
+    if (this.#parked === null || this.#isClosed || socket === undefined || bytes === null) return;
+    this.#parked = null;
+    const former = this.#host.executing;
+    this.#host.setExecuting(this.slot + 1);
+    this.#isDelivering = true;
+    try {
+      if (this.#feed.isAlone(socket)) this.#feed.parse(socket, bytes);
+      else socket.push(bytes);
+    } finally {
+      this.#isDelivering = false;
+      this.#host.setExecuting(former);
+      if (this.#isCounted) this.#host.requestsEnded(1); // it was none
+      this.#isCounted = false;
+      this.#afterDelivery(socket, bytes, bytes.length, true);
+    }
+  }
+
+  /** See ParkedBytes. */
+  answer(statusCode: number, response: string, url: string): void {
+    const { streamWords } = this.#host;
+    if (this.#parked === null || this.#isClosed || streamWords === null) return;
+    this.#parked = null;
+    this.#isCounted = false;
+    this.#begun = this.#started = 1;
+    this.#clock.began(true);
+    this.#lastRequest = PARKED;
+    this.#predicted = { req: { ...PARKED, url }, statusCode, writableEnded: true };
+    this.#requestEnd = this.#read;
+    this.#setResponseEnd(response.length);
+    const request = streamWords.writeRequest();
+    const errno = this.#handle.writeLatin1String(request, response);
+    if (errno !== 0) this.#handle.owner?.destroy();
+  }
+
+  /** See ParkedBytes. */
+  get socket(): HttpSocket | null {
+    return this.#isClosed ? null : (this.#handle.owner ?? null);
   }
 
   /** Node's parser has seen the bytes. */
@@ -511,6 +576,7 @@ export class ConnectionAccount implements Account {
     this.#requestEnd = -1;
     this.#lastRequest = null; // both would live on with the connection, into the old generation
     this.#predicted = null;
+    this.#isKept = true;
     if (end < this.#read) return; // the beginning of the next request is here already
     this.#journal.restart();
     connections.setDeaths(this.slot, 0);

@@ -17,8 +17,9 @@ import { fileURLToPath } from "node:url";
 import { deadlineOf, entryUrl, hasDeadlines, pipeLimits } from "../base/mod.ts";
 import type { FlowOrders } from "../base/mod.ts";
 import type * as FlowModule from "../flow/mod.ts";
-import type { Gate, SlowPeers } from "../flow/mod.ts";
+import type { Gate, ServerGuard, SlowPeers } from "../flow/mod.ts";
 import type { WorkTable } from "../ledger/mod.ts";
+import type { ParkRequest } from "./account-host.ts";
 import type { HeldStreamHandle } from "./node-internals.ts";
 import { OutboundCalls } from "./outbound-calls.ts";
 import type { WorkerContext } from "./worker-context.ts";
@@ -45,7 +46,7 @@ export class FlowHost {
   readonly #context: WorkerContext;
   readonly #orders: FlowOrders;
   readonly #hasDeadlines: boolean;
-  readonly #guarded = new WeakSet<Server>();
+  readonly #guarded = new WeakMap<Server, ServerGuard>();
   #table: WorkTable | null = null;
   #answer: ((question: unknown) => void) | null = null;
   #flow: Flow | null = null;
@@ -133,14 +134,13 @@ export class FlowHost {
     const { gate } = this.#orders;
     const isBounded = gate !== "off" && gate !== "observe";
     if ((!isBounded && !this.#hasDeadlines) || this.#guarded.has(server)) return;
-    this.#guarded.add(server);
     const mode = isBounded ? "enforce" : "observe";
     if (!this.#watchesOutbound) {
       this.#watchesOutbound = true;
       this.#load().forwardDeadlines();
       this.#load().guardOutbound({ mode });
     }
-    this.#load().guardServer(server, {
+    const guard = this.#load().guardServer(server, {
       name: GATE_NAME,
       mode,
       limit: typeof gate === "number" ? { kind: "fixed", max: gate } : { kind: "loop" },
@@ -150,7 +150,14 @@ export class FlowHost {
       ageMs: ({ socket }) => (socket as HeldSocket)._handle?.account?.ageMs ?? null,
       ...(this.#hasDeadlines ? { deadlineMs: (request) => deadlineOf(request, this.#orders) } : {}),
     });
+    this.#guarded.set(server, guard);
+    if (isBounded) this.#context.park ??= this.#park;
   }
+
+  readonly #park: ParkRequest = ({ server }, head, waitedMs, bytes) => {
+    const guard = server === undefined ? undefined : this.#guarded.get(server as Server);
+    return guard?.park(head, waitedMs, bytes) ?? null;
+  };
 
   /** If the application never comes back, it was this request. */
   #execute(request: IncomingMessage, turn: () => void): void {

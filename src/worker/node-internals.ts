@@ -112,6 +112,8 @@ export interface HttpSocket extends Socket {
   readonly _httpMessage?: Response | null;
   /** The HTTP parser; null once the connection was upgraded. */
   readonly parser?: Parser | null;
+  /** Set by net.Server. */
+  readonly server?: Server;
   _unrefTimer(): void;
   /** Listeners by event: a function where there is one (lib/events.js). */
   readonly _events: { readonly data?: unknown };
@@ -121,6 +123,9 @@ export interface HttpSocket extends Socket {
 export interface HeldStreamHandle extends StreamHandle {
   account: Account | null;
 }
+
+/** What is told of a response once it is out. */
+export type Answer = Pick<Response, "req" | "statusCode" | "writableEnded">;
 
 /** What a handle tells the account of its connection. */
 export interface Account {
@@ -192,6 +197,8 @@ export interface StreamWords {
   writtenBytes(): number;
   /** Whether the kernel took all of it. */
   wroteAtOnce(): boolean;
+  /** What a write by hand needs; Node's native side fills it if the kernel does not take all. */
+  writeRequest(): object;
 }
 
 /** Null under the permission model, which refuses `process.binding`; the handle is asked then. */
@@ -202,12 +209,14 @@ export function streamWords(): StreamWords | null {
     const binding = process.binding("stream_wrap");
     const { streamBaseState: words } = binding;
     const { kReadBytesOrError: read, kBytesWritten: written, kLastWriteWasAsync: async } = binding;
+    const { WriteWrap } = binding;
     const isKnown = [read, written, async].every((index) => typeof index === "number");
-    if (!isKnown || !(words instanceof Int32Array)) return null;
+    if (!isKnown || !(words instanceof Int32Array) || typeof WriteWrap !== "function") return null;
     return {
       readBytes: () => words[read] ?? 0,
       writtenBytes: () => words[written] ?? 0,
       wroteAtOnce: () => words[async] === 0,
+      writeRequest: () => Object.assign(new WriteWrap(), { oncomplete: () => undefined }),
     };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ERR_ACCESS_DENIED") return null;
@@ -227,6 +236,7 @@ declare global {
         readonly kReadBytesOrError: number;
         readonly kBytesWritten: number;
         readonly kLastWriteWasAsync: number;
+        readonly WriteWrap: new () => object;
       };
     }
   }

@@ -9,7 +9,7 @@
  * One request is the rule; the times of pipelined ones behind it wait in a list.
  */
 import type { Latency } from "./latency.ts";
-import type { Response } from "./node-internals.ts";
+import type { Answer } from "./node-internals.ts";
 
 /** See the file's docstring. */
 export class RequestClock {
@@ -64,7 +64,7 @@ export class RequestClock {
   }
 
   /** The response to the oldest request is out. */
-  ended(response: Response | null, nowMs: number): void {
+  ended(response: Answer | null, nowMs: number): void {
     const endMs = this.#flushedMs > 0 ? this.#flushedMs : nowMs;
     this.#flushedMs = 0;
     if (response !== null) {
@@ -75,7 +75,7 @@ export class RequestClock {
   }
 
   /** The client has left the oldest request, or the application has closed the connection. */
-  left(response: Response | null | undefined, nowMs: number): void {
+  left(response: Answer | null | undefined, nowMs: number): void {
     this.#latency.ended(response?.req, 0, this.#startedMs, nowMs, this.#waitedMs);
     this.#next();
   }

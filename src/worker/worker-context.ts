@@ -21,7 +21,7 @@ import { ArrivalReader, DESCRIPTORS_PER_PACKET_MAX } from "../os/mod.ts";
 import type { PacketChannel } from "../os/mod.ts";
 import { streamWords } from "./node-internals.ts";
 import type { StreamWords } from "./node-internals.ts";
-import type { AccountHost } from "./account-host.ts";
+import type { AccountHost, ParkRequest } from "./account-host.ts";
 import type { ConnectionAccount } from "./connection-account.ts";
 import { Latency } from "./latency.ts";
 import { RouteDesk } from "./route-desk.ts";
@@ -59,6 +59,7 @@ export class WorkerContext implements AccountHost {
   /** More requests in flight than this are told to `onPressed`. */
   gateLimit: number = Number.POSITIVE_INFINITY;
   onPressed: (inFlight: number) => void = () => undefined;
+  park: ParkRequest | null = null;
   /** Bytes that have waited longer in the kernel are told to `onWaited`. */
   lateMs: number = Number.POSITIVE_INFINITY;
   onWaited: (waitedMs: number) => void = () => undefined;

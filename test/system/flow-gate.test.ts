@@ -1,6 +1,7 @@
 /** Overload of unmodified applications, and the work in flight as it is seen from outside. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import type { WorkReport } from "../../src/supervision/mod.ts";
 import { get } from "./support/load.ts";
 import { app } from "./support/paths.ts";
@@ -33,10 +34,14 @@ async function ask(
   }
 }
 
-/** One request on each of `count` new connections, all at once. */
+/**
+ * One request on each of `count` connections, all at once. What waits on a connection that was used
+ * before is not parsed yet.
+ */
 async function together(target: Target, count: number, path: string): Promise<Response[]> {
   const all = await Promise.all(Array.from({ length: count }, () => RawConnection.open(target)));
   try {
+    for (const each of all) await each.request("GET", "/healthz");
     return await Promise.all(all.map((each) => each.request("GET", path)));
   } finally {
     for (const each of all) each.close();
@@ -69,6 +74,29 @@ describe("run --gate", () => {
     assert.equal((await counts(target)).entered, 2);
     const page = (await service.control("work")).stdout.toString();
     assert.match(page, /^http\.in +0 +2 +0 +0 +\d+ +10 wait$/m);
+  });
+
+  it("what waits as bytes when its worker dies is replayed in the next", async (t) => {
+    // room for all that waits in the next worker: there they are older than a gate lets them wait
+    const service = await startService(t, { entry, workers: 1, flags: ["--gate", "3"] });
+    const target = await service.target();
+    const opened = [1, 2, 3, 4, 5, 6].map(() => RawConnection.open(target));
+    const [a, b, c, ...posts] = await Promise.all(opened);
+    const waiting = [a, b, c] as RawConnection[]; // of six
+    t.after(() => [...waiting, ...posts].forEach((each) => each.close()));
+    for (const each of waiting) await each.request("GET", "/healthz");
+    // sooner than any queue is a standing one
+    const fatal = posts.map((each) => each.request("POST", "/die?ms=60"));
+    await delay(10);
+    const responses = await Promise.all(waiting.map((each) => each.request("GET", "/counts")));
+    assert.deepEqual(
+      responses.map(({ status }) => status),
+      [200, 200, 200],
+    );
+    for (const each of fatal) assert.equal((await each).status, 503, "a POST is not repeated");
+    const { replayed = -1, moved = -1 } = (await service.status()).totals;
+    t.diagnostic(`${replayed} replayed, ${moved} moved`);
+    assert.equal(replayed + moved, 3);
   });
 
   it("auto: an overloaded loop answers the newest in time and refuses the rest", async (t) => {

@@ -140,7 +140,7 @@ describe("latencies", () => {
     });
   }
 
-  it("have the time that requests of one turn of the event loop waited for each other", async (t) => {
+  it("have the time that requests of one turn of the loop waited for each other", async (t) => {
     const service = await startService(t, { entry, workers: 1 });
     const target = await service.target();
     const clients = Array.from({ length: 40 }, async () => {

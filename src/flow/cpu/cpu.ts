@@ -15,7 +15,8 @@ import { currentContext } from "../context.ts";
 import type { Criticality } from "../context.ts";
 import { checkNumber } from "../errors.ts";
 import { Gate } from "../gate.ts";
-import type { GateStats, Permit, QueueOptions } from "../gate.ts";
+import type { GateStats, QueueOptions } from "../gate.ts";
+import type { Permit } from "../visitor.ts";
 import { account, outcomeOf } from "../work.ts";
 import type { Account } from "../work.ts";
 

@@ -39,6 +39,8 @@ const routes = {
     Atomics.wait(cell, 0, 0, Number(query.get("ms")));
     return "blocked";
   },
+  "/die": (request, query) =>
+    new Promise(() => setTimeout(() => process.kill(process.pid, "SIGKILL"), query.get("ms"))),
   "/deadline": async () => ({ leftMs: deadline.current()?.remainingMs(), ...(await forwarded()) }),
 };
 
