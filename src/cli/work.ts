@@ -4,6 +4,7 @@
  * ledger, so that it answers while every worker spins.
  */
 import { EXIT_CODES, HoldfastError, formatSize, wantsColor } from "../base/mod.ts";
+import { STUCK_STATES } from "../ledger/mod.ts";
 import type { WorkItem, WorkReport } from "../supervision/mod.ts";
 import { ask } from "./control-client.ts";
 import type { Service } from "./control-client.ts";
@@ -16,6 +17,7 @@ import type { Parsed, World } from "./verb.ts";
 
 const LIMIT_DEFAULT = 30;
 const NAME_LENGTH_MAX = 60;
+const STUCK: ReadonlySet<string> = new Set(STUCK_STATES);
 /** SGR numbers. */
 const RED = 31;
 const YELLOW = 33;
@@ -144,7 +146,7 @@ function ageText(ms: number): string {
 
 function itemCells(item: WorkItem): readonly Cell[] {
   const isLate = item.leftMs !== null && item.leftMs < 0;
-  const isStuck = item.state === "stalled" || item.state.startsWith("peer-");
+  const isStuck = item.state === "stalled" || STUCK.has(item.state);
   const color = isStuck ? RED : item.state === "queued" ? YELLOW : null;
   return [
     plain(ageText(item.ageMs)),

@@ -29,6 +29,17 @@ export const WORK_ROW_BYTES = 64;
 export const WORK_OUTCOMES = ["ok", "error", "refused", "expired", "cancelled", "lost"] as const;
 export type WorkOutcome = (typeof WORK_OUTCOMES)[number];
 
+/** Why a pipe stands still. */
+export const STUCK_STATES = [
+  "peer-window-closed",
+  "peer-not-acking",
+  "callback-outstanding",
+  "source-silent",
+  "consumer-paused",
+  "orphan",
+  "body-unconsumed",
+] as const;
+
 /** What a piece of work is at, in the order of their numbers. */
 export const WORK_STATES = [
   "running",
@@ -38,6 +49,7 @@ export const WORK_STATES = [
   "head",
   "body",
   "stalled",
+  ...STUCK_STATES,
 ] as const;
 export type WorkState = (typeof WORK_STATES)[number];
 

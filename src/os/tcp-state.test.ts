@@ -11,8 +11,8 @@ import type { Libc } from "./libc.ts";
 import { socketPair } from "./packet-channel.ts";
 import { createMemoryFile } from "./shared-memory.ts";
 import { discardBytes, sendBytes, shutdownWrite } from "./sockets.ts";
-import { TCP_CLOSE_WAIT, TCP_ESTABLISHED, TcpCountReader } from "./tcp-state.ts";
-import type { TcpCounts } from "./tcp-state.ts";
+import { TCP_CLOSE_WAIT, TCP_ESTABLISHED, TcpCountReader, peerTrouble } from "./tcp-state.ts";
+import type { PeerState, TcpCounts } from "./tcp-state.ts";
 
 const reader = new TcpCountReader();
 
@@ -231,4 +231,27 @@ describe("what has no such counts is null", () => {
     shutdownWrite(other.fd);
     assert.equal(one.counts.state, TCP_ESTABLISHED);
   });
+});
+
+describe("what is wrong with a peer", () => {
+  const well: PeerState = {
+    acked: 1,
+    unsent: 0,
+    windowProbes: 0,
+    retransmits: 0,
+    sinceSentMs: 1000,
+    sinceReceivedMs: 1000,
+  };
+  const cases: readonly [string, Partial<PeerState>, ReturnType<typeof peerTrouble>][] = [
+    ["all was sent", {}, null],
+    ["bytes wait since just now", { unsent: 1, sinceSentMs: 10 }, null],
+    ["bytes wait", { unsent: 1 }, "peer-window-closed"],
+    ["its window is probed", { unsent: 1, windowProbes: 3, retransmits: 3 }, "peer-window-closed"],
+    ["one segment was sent again just now", { retransmits: 1, sinceSentMs: 10 }, null],
+    ["sent again, no answer", { retransmits: 1 }, "peer-not-acking"],
+    ["sent again and again", { retransmits: 4, sinceSentMs: 10 }, "peer-not-acking"],
+  ];
+  for (const [what, change, trouble] of cases) {
+    it(`${what}: ${trouble}`, () => assert.equal(peerTrouble({ ...well, ...change }), trouble));
+  }
 });

@@ -102,13 +102,14 @@ export interface PeerState {
   readonly sinceReceivedMs: number;
 }
 
-/** Why bytes wait to be sent; null: none do, or not for long. */
+/** Why bytes wait to be sent, or to be acknowledged; null: none do, or not for long. */
 export function peerTrouble(state: PeerState): "peer-window-closed" | "peer-not-acking" | null {
-  if (state.unsent === 0 || state.sinceSentMs < STUCK_MS) return null;
-  // a closed window is probed; what is sent and not acknowledged is sent again
-  return state.retransmits > 0 && state.windowProbes === 0
-    ? "peer-not-acking"
-    : "peer-window-closed";
+  const { unsent, windowProbes, retransmits, sinceSentMs } = state;
+  // what is sent and not acknowledged is sent again; a closed window is probed
+  if (windowProbes === 0 && retransmits > 0) {
+    return retransmits > 1 || sinceSentMs >= STUCK_MS ? "peer-not-acking" : null;
+  }
+  return unsent === 0 || sinceSentMs < STUCK_MS ? null : "peer-window-closed";
 }
 
 /** Reads the state of peers; keeps its buffers. */

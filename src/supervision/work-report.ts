@@ -10,8 +10,9 @@ export interface WorkItem {
   readonly kind: string;
   readonly name: string;
   /**
-   * `running`, `queued`, `connecting`, `sent`, `head`, `body` or `stalled`; of requests also
-   * `executing`, `peer-window-closed` (the client reads nothing) and `peer-not-acking`.
+   * `running`, `queued`, `connecting`, `sent`, `head`, `body` or `stalled`; of a pipe that stands
+   * still why it does (`STUCK_STATES`); of requests also `executing`, `peer-window-closed` (the
+   * client reads nothing) and `peer-not-acking`.
    */
   readonly state: string;
   readonly ageMs: number;

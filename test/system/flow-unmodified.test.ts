@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { describe, it } from "node:test";
 import type { WorkItem, WorkReport } from "../../src/supervision/mod.ts";
+import { dropAll } from "../support/drop-all.ts";
 import { get } from "./support/load.ts";
 import { app } from "./support/paths.ts";
 import { startService } from "./support/service.ts";
@@ -29,6 +30,16 @@ function deafClient(target: Target): net.Socket {
     socket.pause();
     socket.write("GET /zeros HTTP/1.1\r\nHost: a\r\n\r\n");
   });
+  return socket;
+}
+
+/** One whose machine is gone once the response has begun. */
+function deadClient(target: Target): net.Socket {
+  const socket = net.connect(target, () => {
+    socket.write("GET /zeros?dead HTTP/1.1\r\nHost: a\r\n\r\n");
+  });
+  socket.on("error", () => undefined); // as above
+  socket.once("data", () => dropAll(socket));
   return socket;
 }
 
@@ -67,26 +78,28 @@ describe("work of an unmodified application", () => {
     for (const { status } of await Promise.all(asked)) assert.equal(status, 200);
   });
 
-  it("a client that reads nothing is named while the worker spins", async (t) => {
+  it("a client that reads nothing, or is gone, is named while the worker spins", async (t) => {
     const service = await startService(t, { entry, workers: 1, flags: ["--stall-limit", "0"] });
     const target = await service.target();
-    const client = deafClient(target);
-    t.after(() => client.destroy());
+    const clients = [deafClient(target), deadClient(target)];
+    t.after(() => clients.forEach((each) => each.resetAndDestroy()));
     await waitFor("bytes that wait", async () => {
-      return (await items(service, "http.in")).some(({ buffered }) => buffered > 0);
+      return (await items(service, "http.in")).filter(({ buffered }) => buffered > 0).length === 2;
     });
     const spin = get(target, "/spin?ms=3000");
     await waitFor("the spin", async () => {
       return (await items(service, "http.in")).some(({ state }) => state === "executing");
     });
     await waitFor("the reason", async () => {
-      const deaf = (await items(service, "http.in")).find(({ name }) => name === "GET /zeros");
-      return deaf?.state === "peer-window-closed";
+      const found = await items(service, "http.in");
+      const state = (of: string): unknown => found.find(({ name }) => name === of)?.state;
+      const isDead = state("GET /zeros?dead") === "peer-not-acking";
+      return isDead && state("GET /zeros") === "peer-window-closed";
     });
     const page = (await service.control("work")).stdout.toString();
     assert.match(page, /^ *\S+ +http\.in +GET \/zeros +peer-window-closed +\S+ +\S+iB +0$/m);
     await spin;
-    client.destroy(); // or the service waits for it
+    clients.forEach((each) => each.resetAndDestroy()); // or the service waits for them
   });
 
   it("--pipe-stall tells of a pipe that stands still, --pipe-destroy ends it", async (t) => {
@@ -98,7 +111,7 @@ describe("work of an unmodified application", () => {
     await waitFor("the log", () => service.stderr.includes("has not moved for"));
     assert.match(
       service.stderr,
-      /warn: the pipe ReadStream -> ServerResponse has not moved for \d+\.\d s: peer-window-closed/,
+      /warn: the pipe ReadStream \/dev\/zero -> ServerResponse GET \/zeros 127\.0\.0\.1:\d+ has not moved for \d+\.\d s: peer-window-closed/,
     );
     assert.match(service.stderr, /unmodified\.cjs:\d+:\d+/);
     const end = await waitFor("the pipe's end", async () => {

@@ -6,7 +6,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Inspector, PipeLimits, WatchedPipe } from "./monitor.ts";
-import { watchOther } from "./monitor.ts";
+import { callSite, watchOther } from "./monitor.ts";
 
 /** What undici's channels tell (docs/docs/api/DiagnosticsChannel.md). */
 interface UndiciMessage {
@@ -31,6 +31,11 @@ function ofSocket(socket: WeakRef<Socket>, isIdle: (socket: Socket) => boolean):
 }
 
 function ofHttp(limits: PipeLimits): () => void {
+  const sites = new WeakMap<object, string>();
+  const onCreated = (message: unknown): void => {
+    const { request } = message as { request: ClientRequest }; // of this channel
+    sites.set(request, callSite(true) ?? "Node");
+  };
   const onResponse = (message: unknown): void => {
     // of this channel
     const { request, response } = message as { request: ClientRequest; response: IncomingMessage };
@@ -38,12 +43,16 @@ function ofHttp(limits: PipeLimits): () => void {
     const isIdle = (): boolean => known.deref()?.readableFlowing !== true;
     const inspector = ofSocket(new WeakRef(response.socket), isIdle);
     const name = `${request.method} ${request.host} body`;
-    const watched = watchOther(name, response, limits, inspector);
+    const watched = watchOther(name, response, limits, inspector, sites.get(request));
     // "close" comes when all of it was read, or the connection has gone
     response.once("close", () => watched.settle(response.complete ? "ok" : "cancelled"));
   };
+  subscribe("http.client.request.created", onCreated);
   subscribe("http.client.response.finish", onResponse);
-  return () => void unsubscribe("http.client.response.finish", onResponse);
+  return () => {
+    unsubscribe("http.client.request.created", onCreated);
+    unsubscribe("http.client.response.finish", onResponse);
+  };
 }
 
 function ofUndici(limits: PipeLimits): () => void {

@@ -14,12 +14,12 @@ import { FlowError } from "../errors.ts";
 import { account } from "../work.ts";
 import type { Account, Work } from "../work.ts";
 import type { WorkOutcome } from "../../ledger/mod.ts";
-import { bufferedBytes, diagnose, progressMark, stageName } from "./stages.ts";
+import { bufferedBytes, diagnose, endName, progressMark, stageName } from "./stages.ts";
 import type { Diagnosis, Stage, StallReason } from "./stages.ts";
 
 /** A pipe that does not move. */
 export interface Stall {
-  /** `ReadStream -> Gzip -> ServerResponse`. */
+  /** Its streams, with what is known of both ends: `ReadStream /a -> Gzip -> Socket 10.0.0.1:4`. */
   readonly pipe: string;
   readonly why: StallReason;
   /** The stream that it hangs on. */
@@ -64,25 +64,42 @@ export interface Inspector {
 const STREAMS: Inspector = { mark: progressMark, diagnose };
 const LOOK_MS = 500;
 const SITE_FRAMES = 12;
-/** Files of ours and of Node's are not where a pipe was made. */
-const NOT_A_SITE = /\bnode:|[/\\]flow[/\\]pipe[/\\](?:monitor|pipe|watchdog|web-streams)\.[jt]s/;
+/** Files of ours are not where a pipe was made. */
+const OURS = /[/\\]flow[/\\]pipe[/\\](?:bodies|monitor|pipe|watchdog|web-streams)\.[jt]s/;
+const NODE = /[ (]node:/;
 
-/** The caller outside of this library. */
-export function callSite(): string {
+/**
+ * The caller outside of this library; null: Node itself, for purposes of its own. `throughNode`:
+ * who has called Node, which has called us.
+ */
+export function callSite(throughNode = false): string | null {
   const former = Error.stackTraceLimit;
   Error.stackTraceLimit = SITE_FRAMES;
   const { stack = "" } = new Error("where");
   Error.stackTraceLimit = former;
-  const line = stack
+  const caller = stack
     .split("\n")
     .slice(1)
-    .find((each) => !NOT_A_SITE.test(each));
-  return line?.replace(/^\s*at /, "") ?? "an unknown place";
+    .find((each) => !OURS.test(each) && !(throughNode && NODE.test(each)));
+  if (caller === undefined) return "an unknown place";
+  return NODE.test(caller) ? null : caller.replace(/^\s*at /, "");
+}
+
+/** Its streams by their classes, its ends by all that is known of them. */
+function fullName(stages: readonly unknown[]): string {
+  const last = stages.length - 1;
+  const names = stages.map((each, index) =>
+    index === 0 || index === last ? endName(each) : stageName(each),
+  );
+  return names.join(" -> ");
 }
 
 /** One pipe, by what can be known of it without holding its streams. */
 export class WatchedPipe {
+  /** In the accounts: one of few. */
   readonly name: string;
+  /** With what tells its ends from others, as of when it was made. */
+  readonly #fullName: string;
   readonly site: string;
   readonly limits: PipeLimits;
   readonly #stages: readonly WeakRef<Stage>[];
@@ -104,6 +121,7 @@ export class WatchedPipe {
     inspector: Inspector,
   ) {
     this.name = name;
+    this.#fullName = inspector === STREAMS ? fullName(stages) : name;
     this.#inspector = inspector;
     this.site = site;
     this.limits = limits;
@@ -154,11 +172,13 @@ export class WatchedPipe {
     const forMs = now - this.#movedMs;
     if (forMs < this.limits.stallMs) return;
     const isNew = this.#stall === null;
-    this.#stall = this.#told(this.#inspector.diagnose(stages), forMs, buffered);
-    if (isNew) {
-      this.#account.state(this.#work, "stalled");
-      this.limits.onStall?.(this.#stall);
-    }
+    const diagnosis = this.#inspector.diagnose(stages);
+    // what was not known yet when it was made, such as an address, is now
+    const name = this.#inspector === STREAMS ? fullName(stages) : this.name;
+    this.#stall = this.#told(name, diagnosis, forMs, buffered);
+    const { why } = diagnosis;
+    this.#account.state(this.#work, why === "collected-unsettled" ? "stalled" : why);
+    if (isNew) this.limits.onStall?.(this.#stall);
     if (forMs < this.limits.destroyMs) return;
     const error = new PipeStalled(this.#stall);
     for (const stage of stages) stage.destroy?.(error);
@@ -169,13 +189,18 @@ export class WatchedPipe {
     if (this.#isSettled) return;
     this.settle("lost");
     const diagnosis: Diagnosis = { why: "collected-unsettled", culprit: this.name, evidence: {} };
-    const stall = this.#told(diagnosis, nowMs() - this.#movedMs, 0);
+    const stall = this.#told(this.#fullName, diagnosis, nowMs() - this.#movedMs, 0);
     this.limits.onStall?.(stall);
   }
 
-  #told({ why, culprit, evidence }: Diagnosis, forMs: number, buffered: number): Stall {
-    const { name, site } = this;
-    return { pipe: name, why, culprit, forMs, bufferedBytes: buffered, site, evidence };
+  #told(
+    pipe: string,
+    { why, culprit, evidence }: Diagnosis,
+    forMs: number,
+    buffered: number,
+  ): Stall {
+    const { site } = this;
+    return { pipe, why, culprit, forMs, bufferedBytes: buffered, site, evidence };
   }
 }
 

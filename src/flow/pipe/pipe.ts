@@ -98,7 +98,7 @@ export async function pipe(...steps: readonly (Source | PipeOptions)[]): Promise
   const stallMs = checkNumber("stallMs", options.stallMs, 60_000, { min: 1 });
   const maxBytes = checkNumber("maxBytes", options.maxBytes, Number.MAX_SAFE_INTEGER, { min: 1 });
   const streams = given.map((step, index) => asNode(step, index === 0));
-  const site = callSite();
+  const site = callSite() ?? "Node";
   const limits = { stallMs: stallMs / 2, destroyMs: stallMs, onStall: options.onStall ?? null };
   const watched = watchPipe(streams as readonly Stage[], limits, site);
   const meter = new Meter(watched.name, maxBytes);

@@ -1,35 +1,36 @@
 /** What can be seen of the streams of a pipe, and why nothing moves in it. */
+import type { IncomingMessage } from "node:http";
 import net from "node:net";
 import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
+import { STUCK_STATES } from "../../ledger/mod.ts";
 import type { PeerState } from "../../os/mod.ts";
+import { peerTrouble } from "../../os/mod.ts";
 import { peerState } from "../kernel-age.ts";
 
-/** Why a pipe stands still. */
-export const STALL_REASONS = [
-  /** The other end reads nothing. */
-  "peer-window-closed",
-  /** The other end does not acknowledge: the network, or the machine behind it. */
-  "peer-not-acking",
-  /** A stream has a chunk and has not said that it is done with it. */
-  "callback-outstanding",
-  /** The first stream gives nothing. */
-  "source-silent",
-  /** The first stream has data, and nobody takes it: paused. */
-  "consumer-paused",
-  /** The destination is gone, and the source was not told. */
-  "orphan",
-  /** A response that nobody reads. */
-  "body-unconsumed",
-  /** All of it was garbage collected before it had ended. */
-  "collected-unsettled",
-] as const;
+/**
+ * Why a pipe stands still.
+ *
+ * | reason | |
+ * | --- | --- |
+ * | `peer-window-closed` | the other end reads nothing |
+ * | `peer-not-acking` | the other end acknowledges nothing: the network, or the machine behind it |
+ * | `callback-outstanding` | a stream has a chunk and has not said that it is done with it |
+ * | `source-silent` | the first stream gives nothing |
+ * | `consumer-paused` | the first stream has data, and nobody takes it |
+ * | `orphan` | the destination is gone, and the source was not told |
+ * | `body-unconsumed` | a response that nobody reads |
+ * | `collected-unsettled` | all of it was garbage collected before it had ended |
+ */
+export const STALL_REASONS = [...STUCK_STATES, "collected-unsettled"] as const;
 export type StallReason = (typeof STALL_REASONS)[number];
 
 /** One stream of a pipe; any of these members may be missing. */
 export type Stage = Partial<Readable & Writable> & {
   /** Of responses and requests of `node:http`. */
   readonly socket?: Socket | null;
+  /** Of a stream of a file. */
+  readonly path?: unknown;
   readonly _writableState?: { readonly writing?: boolean };
   readonly _readableState?: { readonly reading?: boolean; readonly pipes?: readonly unknown[] };
 };
@@ -47,6 +48,48 @@ export function stageName(stage: unknown): string {
   if (typeof stage !== "object" || stage === null) return typeof stage;
   const { constructor } = stage as { constructor?: { name?: string } }; // any object's
   return constructor?.name ?? "object";
+}
+
+/** A path without what may be secret. */
+function pathOf(url: string | undefined): string {
+  return (url ?? "").replace(/[?#].*$/s, "");
+}
+
+function addressOf(socket: Socket | null | undefined): string {
+  const { remoteAddress, remotePort } = socket ?? {};
+  return remoteAddress === undefined ? "" : `${remoteAddress}:${remotePort}`;
+}
+
+/** What else tells an end from others of its class: a file, a request, the other side. */
+function detailsOf(stage: Stage): readonly (string | undefined)[] {
+  // not imported: see guard-outbound.ts
+  const http = process.getBuiltinModule("node:http");
+  if (stage instanceof net.Socket) return [addressOf(stage)];
+  const { socket } = stage;
+  const asked = stage instanceof http.IncomingMessage ? clientRequestOf(stage) : stage;
+  if (asked instanceof http.ClientRequest) {
+    return [asked.method, asked.host, pathOf(asked.path), addressOf(asked.socket)];
+  }
+  const request = stage instanceof http.ServerResponse ? stage.req : stage;
+  if (request instanceof http.IncomingMessage) {
+    return [request.method, pathOf(request.url), addressOf(socket)];
+  }
+  const { path } = stage;
+  return typeof path === "string" || Buffer.isBuffer(path) ? [String(path)] : [];
+}
+
+/** The request that a client's message answers (lib/_http_client.js). */
+function clientRequestOf(message: IncomingMessage & { readonly req?: unknown }): unknown {
+  return message.req;
+}
+
+/** `ReadStream /var/lib/big`, `ServerResponse GET /report 10.0.0.1:40112`. */
+export function endName(stage: unknown): string {
+  const name = stageName(stage);
+  if (typeof stage !== "object" || stage === null) return name;
+  // any object: each member is looked at
+  const details = detailsOf(stage as Stage).filter((each) => each !== undefined && each !== "");
+  return [name, ...details].join(" ");
 }
 
 function isBlocked(stage: Stage): boolean {
@@ -89,9 +132,11 @@ export function diagnose(stages: readonly Stage[]): Diagnosis {
     if (stage.destroyed === true && stages[0]?.destroyed !== true) {
       return found("orphan", stage, { destroyed: true });
     }
-    if (!isBlocked(stage)) continue;
     const socket = socketOf(stage);
     const peer = socket === null ? null : peerState(socket);
+    // what the kernel has taken blocks no stream
+    const isUnheard = peer !== null && peerTrouble(peer) === "peer-not-acking";
+    if (!isBlocked(stage) && !isUnheard) continue;
     if (socket !== null) return ofPeer(stage, peer);
     return found("callback-outstanding", stage, {
       writing: stage._writableState?.writing === true,
@@ -110,10 +155,8 @@ export function diagnose(stages: readonly Stage[]): Diagnosis {
 function ofPeer(stage: Stage, peer: PeerState | null): Diagnosis {
   if (peer === null) return found("peer-window-closed", stage, { asked: false });
   const { acked, unsent, windowProbes, retransmits } = peer;
-  const evidence = { acked, unsent, windowProbes, retransmits };
-  // a closed window is probed; what is sent and not acknowledged is sent again
-  const isSilent = retransmits > 0 && windowProbes === 0;
-  return found(isSilent ? "peer-not-acking" : "peer-window-closed", stage, evidence);
+  const why = peerTrouble(peer) ?? "peer-window-closed";
+  return found(why, stage, { acked, unsent, windowProbes, retransmits });
 }
 
 function found(why: StallReason, stage: Stage, evidence: Diagnosis["evidence"]): Diagnosis {

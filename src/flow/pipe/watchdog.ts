@@ -90,8 +90,11 @@ function patchPipelines(limits: PipeLimits): readonly (() => void)[] {
   const withCallback = (original: AnyFunction): AnyFunction =>
     function pipeline(this: unknown, ...args: unknown[]): unknown {
       const callback = args.at(-1);
-      if (typeof callback !== "function") return Reflect.apply(original, this, args);
-      const watched = watchPipe(stagesOf(args.slice(0, -1)), limits, callSite());
+      const site = callSite();
+      if (typeof callback !== "function" || site === null) {
+        return inside(() => Reflect.apply(original, this, args));
+      }
+      const watched = watchPipe(stagesOf(args.slice(0, -1)), limits, site);
       const done: Callback = (error, value) => {
         settle(watched, error);
         (callback as Callback)(error, value);
@@ -100,7 +103,9 @@ function patchPipelines(limits: PipeLimits): readonly (() => void)[] {
     };
   const withPromise = (original: AnyFunction): AnyFunction =>
     async function pipeline(this: unknown, ...args: unknown[]): Promise<unknown> {
-      const watched = watchPipe(stagesOf(args), limits, callSite());
+      const site = callSite();
+      if (site === null) return inside(() => Reflect.apply(original, this, args));
+      const watched = watchPipe(stagesOf(args), limits, site);
       try {
         const value = await inside(() => Reflect.apply(original, this, args));
         settle(watched, null);
@@ -127,8 +132,9 @@ function patchPipe(limits: PipeLimits): () => void {
         const source = this as stream.Readable; // whose method it is
         const destination = args[0] as stream.Writable; // as Node has it
         const result = Reflect.apply(original, this, args);
-        if (pipelines > 0) return result;
-        const watched = watchPipe([source, destination] as unknown as Stage[], limits, callSite());
+        const site = pipelines > 0 ? null : callSite();
+        if (site === null) return result;
+        const watched = watchPipe([source, destination] as unknown as Stage[], limits, site);
         const end = (): void => watched.settle("ok");
         source.once("end", end);
         source.once("close", end);
@@ -149,6 +155,7 @@ function patchPipeTo(limits: PipeLimits): () => void {
     (original) =>
       async function pipeTo(this: unknown, ...args: unknown[]): Promise<unknown> {
         const site = callSite();
+        if (site === null) return Reflect.apply(original, this, args);
         const known = isObject(args[0])
           ? watchWebPipe(this as object, args[0], limits, site)
           : null;
@@ -175,7 +182,8 @@ function patchPipeThrough(limits: PipeLimits): () => void {
       function pipeThrough(this: unknown, ...args: unknown[]): unknown {
         const result = Reflect.apply(original, this, args);
         const { writable } = args[0] as { readonly writable: object }; // it was taken
-        watchWebPipe(this as object, writable, limits, callSite());
+        const site = callSite();
+        if (site !== null) watchWebPipe(this as object, writable, limits, site);
         return result;
       },
   );

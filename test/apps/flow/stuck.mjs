@@ -7,7 +7,9 @@ import path from "node:path";
 import { PassThrough, Readable, Transform, Writable, pipeline } from "node:stream";
 import { pipeline as pipelinePromise } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
 import { inFlight, watchdog } from "holdfast/flow";
+import { dropAll } from "../../support/drop-all.ts";
 
 const told = [];
 const dog = watchdog({ stallMs: 1500, onStall: (stall) => told.push(stall) });
@@ -71,13 +73,14 @@ const bodies = http.createServer((request, response) => response.end(Buffer.allo
 await new Promise((resolve) => bodies.listen(0, "127.0.0.1", resolve));
 const response = await fetch(`http://127.0.0.1:${bodies.address().port}/`);
 held.push(response);
+http.get({ port: bodies.address().port }, (each) => held.push(each));
 
 /** 7: web streams: a sink that is never done, a source that gives nothing, one that is slow. */
 const deaf = new WritableStream({ write: () => new Promise(() => undefined) });
 held.push(deaf, ReadableStream.from(["a", "b"]).pipeTo(deaf));
-const quiet = new ReadableStream({ pull: () => new Promise(() => undefined) });
+const mute = new ReadableStream({ pull: () => new Promise(() => undefined) });
 const upper = new TransformStream({ transform: (chunk, to) => to.enqueue(chunk.toUpperCase()) });
-held.push(quiet.pipeThrough(upper));
+held.push(mute.pipeThrough(upper));
 async function* drops() {
   for (let drop = 0; drop < 6; drop += 1) {
     await delay(400);
@@ -120,19 +123,41 @@ const slowPipe = pipelinePromise(
   }),
 );
 
+/** 10: a client whose machine is no longer there: its kernel drops all that comes. */
+const sse = http.createServer((request, reply) => {
+  const events = new Readable({ read() {} });
+  held.push(events);
+  events.pipe(reply);
+  events.push("first");
+  setTimeout(() => events.push("second"), 500);
+});
+await new Promise((resolve) => sse.listen(0, "127.0.0.1", resolve));
+const dead = net.connect(sse.address().port, "127.0.0.1");
+dead.write("GET /events?key=secret HTTP/1.1\r\nHost: x\r\n\r\n");
+dead.once("data", () => dropAll(dead));
+
+/** 11: a source that is paused although it has more. */
+const paused = Readable.from(["a", "b", "c"]);
+held.push(paused);
+paused.pipe(new PassThrough()).once("data", () => paused.pause());
+
+/** 12: pipes of Node's own are nobody's: those of a thread's output, for example. */
+const quiet = new Worker("setTimeout(() => {}, 1e6)", { eval: true });
+
 await slowPipe;
 await slowWeb;
-for (let tries = 0; tries < 40 && new Set(told.map(({ site }) => site)).size < 9; tries += 1) {
+for (let tries = 0; tries < 40 && new Set(told.map(({ site }) => site)).size < 12; tries += 1) {
   globalThis.gc();
   await delay(250);
 }
-const stalled = inFlight().filter(({ state }) => state === "stalled").length;
+const states = inFlight().map(({ name, state }) => `${name}: ${state}`);
 const seen = told.map(({ pipe, why, culprit, site }) => ({ pipe, why, culprit, site }));
-lazy.destroy();
+for (const each of [lazy, dead]) each.destroy();
+await quiet.terminate();
 deafClient.destroy();
 dog[Symbol.dispose]();
 for (const each of held) each.destroy?.();
 fs.rmSync(file);
 fs.rmSync(`${file}.out`, { force: true });
 const isRestored = pipeline === (await import("node:stream")).pipeline;
-process.stdout.write(JSON.stringify({ seen, stalled, isRestored, text }), () => process.exit(0));
+process.stdout.write(JSON.stringify({ seen, states, isRestored, text }), () => process.exit(0));
