@@ -2,7 +2,9 @@
 import { LiveObjects } from "../graph/live.ts";
 import { takeCensus } from "../heap/census.ts";
 import type { CensusRow, IsLive } from "../heap/census.ts";
+import type { MapInfo } from "../heap/maps.ts";
 import { renderValue } from "../heap/render.ts";
+import type { Property } from "../v8/objects.ts";
 import type { Session } from "./session.ts";
 import type { Result } from "./result.ts";
 import { LIMIT, addressesFrom, limitOf, misuse, numberOf } from "./verb.ts";
@@ -171,8 +173,8 @@ const find: AutopsyVerb = {
     let more = 0;
     const limit = Math.min(limitOf(find, args), FOUND_MAX);
     const fits = matcher(session, className, args.flags);
-    await session.walk((address) => {
-      if (!fits(address)) return;
+    await session.walk((address, map) => {
+      if (!fits(address, map)) return;
       if (found.length < limit) found.push(address);
       else more += 1;
     }, args.signal);
@@ -180,27 +182,63 @@ const find: AutopsyVerb = {
   },
 };
 
+/** What a map says of all its objects: they fit, they do not, or each must be looked at. */
+type Verdict = "yes" | "no" | "ask";
+
+/** Whether an object fits; most are told by their maps, of which there are few. */
 function matcher(
   { objects: reader, v8: { heap }, describer }: Session,
   className: string | undefined,
   { property, value, text }: VerbArgs["flags"],
-): (address: number) => boolean {
+): (address: number, map: MapInfo) => boolean {
   if (typeof text === "string") {
-    return (address) => heap.isString(address) && heap.string(address)?.includes(text) === true;
+    const firstNonString = heap.layout.get("FirstNonstringType");
+    return (address, { instanceType }) =>
+      instanceType < firstNonString && heap.string(address)?.includes(text) === true;
   }
-  return (address) => {
-    if (!reader.isReceiver(address)) return false;
-    if (className !== undefined && reader.className(address) !== className) return false;
-    if (typeof property !== "string" && typeof value !== "string") return true;
-    for (const each of reader.properties(address)) {
-      if (typeof property === "string" && each.name !== property) continue;
-      if (typeof value !== "string") return true;
-      const shown = describer.primitive(each.value, 1_000);
-      if (shown?.kind === "primitive" && (shown.text === value || shown.text === `'${value}'`)) {
-        return true;
-      }
-    }
+  const isOfClass = (address: number): boolean => reader.className(address) === className;
+  const ofClass = verdicts((address) => {
+    if (className === undefined) return "yes";
+    if (!reader.isNamedByMap(address)) return "ask";
+    return isOfClass(address) ? "yes" : "no";
+  });
+  const isWanted = ({ name, value: tagged }: Property): boolean => {
+    if (typeof property === "string" && name !== property) return false;
+    if (typeof value !== "string") return true;
+    const shown = describer.primitive(tagged, 1_000);
+    return shown?.kind === "primitive" && (shown.text === value || shown.text === `'${value}'`);
+  };
+  const has = (address: number, isIt: (property: Property) => boolean): boolean => {
+    for (const each of reader.properties(address)) if (isIt(each)) return true;
     return false;
+  };
+  const byProperty = verdicts((address) => {
+    if (typeof property !== "string" && typeof value !== "string") return "yes";
+    if (!reader.isShapedByMap(address)) return "ask";
+    if (typeof property === "string" && !has(address, ({ name }) => name === property)) return "no";
+    return typeof value === "string" ? "ask" : "yes";
+  });
+  return (address, map) => {
+    if (!reader.isReceiverType(map.instanceType)) return false;
+    const first = ofClass(address, map);
+    if (first === "no" || (first === "ask" && !isOfClass(address))) return false;
+    const second = byProperty(address, map);
+    return second === "ask" ? has(address, isWanted) : second === "yes";
+  };
+}
+
+/** Asks once for each map. */
+function verdicts(
+  decide: (address: number) => Verdict,
+): (address: number, map: MapInfo) => Verdict {
+  const known = new Map<number, Verdict>();
+  return (address, map) => {
+    let verdict = known.get(map.address);
+    if (verdict === undefined) {
+      verdict = decide(address);
+      known.set(map.address, verdict);
+    }
+    return verdict;
   };
 }
 
@@ -285,8 +323,10 @@ const closures: AutopsyVerb = {
     const { heap, functions } = session.v8;
     const [part = ""] = args.words;
     const byCode = new Map<number, { count: number; example: number }>();
-    await session.walk((address) => {
-      if (!heap.isFunction(address)) return;
+    const first = heap.layout.get("FirstJSFunctionType");
+    const last = heap.layout.get("LastJSFunctionType");
+    await session.walk((address, { instanceType }) => {
+      if (instanceType < first || instanceType > last) return;
       const shared = functions.sharedOf(address);
       const known = byCode.get(shared);
       if (known === undefined) byCode.set(shared, { count: 1, example: address });

@@ -23,7 +23,7 @@ const snapshot: AutopsyVerb = {
       throw misuse(snapshot, "say where to, as in: snapshot -o service.heapsnapshot");
     }
     const { target, heap, objects, values, v8 } = session;
-    const live = new LiveObjects(target, heap, v8.layout, v8.isolates);
+    const live = new LiveObjects(target, heap, v8.layout, v8.isolates, true);
     await session.run("mark", live.mark(), signal);
     const source = { heap, objects, values, live };
     const steps = writeSnapshot(source, file);

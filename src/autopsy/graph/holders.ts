@@ -15,6 +15,7 @@ import { taggedFromHalves } from "../v8/tagged.ts";
 
 /** An object's body is read in pieces of this size. */
 const PIECE_BYTES = 1024 * 1024;
+const SMALL_BYTES_MAX = 256;
 const PAGE_BYTES = 4096;
 const HASH_HEADER_WORDS = 4;
 
@@ -58,9 +59,11 @@ export class HolderScan {
     if (this.#ephemeronType < 0) yield* this.#findEphemeronType();
     yield* this.#heap.walk((address, map, bytes) => {
       if (this.#dataTypes.has(map.instanceType) || this.#isFlatString(map)) return;
-      for (let from = 0; from < bytes; from += PIECE_BYTES) {
-        this.#scan(address, from, Math.min(bytes - from, PIECE_BYTES), map, wanted, found);
-      }
+      if (bytes <= SMALL_BYTES_MAX) this.#scanSmall(address, bytes, map, wanted, found);
+      else
+        for (let from = 0; from < bytes; from += PIECE_BYTES) {
+          this.#scan(address, from, Math.min(bytes - from, PIECE_BYTES), map, wanted, found);
+        }
     });
   }
 
@@ -72,7 +75,6 @@ export class HolderScan {
     wanted: ReadonlySet<number>,
     found: (holder: Holder) => void,
   ): void {
-    const { instanceType } = map;
     const body = this.#target.memory.read(address + from, bytes);
     if (body === null) {
       if (bytes <= PAGE_BYTES) return;
@@ -93,11 +95,32 @@ export class HolderScan {
       const to = taggedFromHalves(low, words[at + 1] as number);
       if (!wanted.has(to)) continue;
       const offset = from + 4 * at;
-      const isKey =
-        instanceType === this.#ephemeronType && ((offset >> 3) - HASH_HEADER_WORDS - 1) % 2 === 0;
-      const isWeak = (low & 2) !== 0 || this.#weakTypes.has(instanceType) || isKey;
-      found({ from: address, to, offset, isWeak });
+      found({ from: address, to, offset, isWeak: this.#isWeak(low, map, offset) });
     }
+  }
+
+  /** Most objects are small: their words are read without a copy. */
+  #scanSmall(
+    address: number,
+    bytes: number,
+    map: MapInfo,
+    wanted: ReadonlySet<number>,
+    found: (holder: Holder) => void,
+  ): void {
+    const { view } = this.#heap;
+    for (let offset = 8; offset + 8 <= bytes; offset += 8) {
+      const low = view.unsigned(address, offset, 4);
+      if ((low & 1) === 0) continue;
+      const to = taggedFromHalves(low, view.unsigned(address, offset + 4, 4));
+      if (!wanted.has(to)) continue;
+      found({ from: address, to, offset, isWeak: this.#isWeak(low, map, offset) });
+    }
+  }
+
+  #isWeak(low: number, { instanceType }: MapInfo, offset: number): boolean {
+    const isKey =
+      instanceType === this.#ephemeronType && ((offset >> 3) - HASH_HEADER_WORDS - 1) % 2 === 0;
+    return (low & 2) !== 0 || this.#weakTypes.has(instanceType) || isKey;
   }
 
   #isFlatString({ instanceType, instanceBytes }: MapInfo): boolean {
@@ -107,10 +130,14 @@ export class HolderScan {
   *#findEphemeronType(): Generator<WalkCounts> {
     const { view, maps } = this.#heap;
     this.#ephemeronType = 0;
-    yield* this.#heap.walk((address, { instanceType }) => {
+    const walk = this.#heap.walk((address, { instanceType }) => {
       if (!this.#weakMapTypes.has(instanceType)) return;
-      const table = maps.of(view.tagged(address, 24));
+      const table = maps.of(view.tagged(address, view.layout.stated.collectionTable));
       if (table !== null) this.#ephemeronType = table.instanceType;
     });
+    for (const counts of walk) {
+      yield counts;
+      if (this.#ephemeronType > 0) return; // Node itself has one in every process
+    }
   }
 }

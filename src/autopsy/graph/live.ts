@@ -20,6 +20,8 @@ import { nativeRoots } from "./native-roots.ts";
 
 const TURN_OBJECTS = 5_000;
 const BODY_BYTES_MAX = 1024 * 1024;
+/** Words of less are read one by one, without a copy. */
+const SMALL_BYTES_MAX = 256;
 /** Words of a page: an object ends within so many, or is a large one. */
 const SMALL_WORDS_MAX = 33_000;
 /** Map, length, three counts. */
@@ -32,7 +34,7 @@ export type ReferenceVisitor = (to: number, offset: number, isWeak: boolean) => 
 export class LiveObjects {
   readonly index: WordIndex;
   readonly marked: BitSet;
-  /** Stores of properties and of elements, by whose they are. */
+  /** Stores of properties and of elements, by whose they are; empty unless told apart. */
   readonly properties: BitSet;
   readonly elements: BitSet;
   /** Objects that native memory refers to. */
@@ -54,10 +56,19 @@ export class LiveObjects {
   readonly #stores: readonly [number, number];
   #ephemeronType = -1;
   readonly #ephemerons: number[] = [];
-  #pending = new Float64Array(4096);
+  /** Numbers of words, of objects whose references were not followed yet. */
+  #pending: Uint32Array | Float64Array;
   #count = 0;
+  readonly #areStoresToldApart: boolean;
 
-  constructor(target: Target, heap: Heap, layout: Layout, isolates: readonly IsolateView[]) {
+  /** @param areStoresToldApart fills `properties` and `elements`, and allows `numberOf` */
+  constructor(
+    target: Target,
+    heap: Heap,
+    layout: Layout,
+    isolates: readonly IsolateView[],
+    areStoresToldApart = false,
+  ) {
     const types = (names: readonly string[]): ReadonlySet<number> =>
       new Set(names.map((name) => layout.findType(name) ?? -1));
     this.#heap = heap;
@@ -65,9 +76,11 @@ export class LiveObjects {
     this.#target = target;
     this.index = new WordIndex(heap.pages);
     const { bits } = this.index;
-    [this.marked, this.properties, this.elements] = [bits, bits, bits].map(
-      (count) => new BitSet(count),
-    ) as [BitSet, BitSet, BitSet]; // of three
+    this.#areStoresToldApart = areStoresToldApart;
+    this.#pending = bits < 2 ** 32 ? new Uint32Array(4096) : new Float64Array(4096);
+    this.marked = new BitSet(bits);
+    this.properties = new BitSet(areStoresToldApart ? bits : 0);
+    this.elements = new BitSet(areStoresToldApart ? bits : 0);
     this.#begins = new BitSet(bits);
     this.#ends = new BitSet(bits);
     this.#weakTypes = types(WEAK_TARGETS);
@@ -92,7 +105,7 @@ export class LiveObjects {
       yield* this.#drain();
       for (const table of this.#ephemerons) this.#markValues(table);
     }
-    this.marked.count();
+    if (this.#areStoresToldApart) this.marked.count();
   }
 
   /** What is marked is what V8 would keep; else some of it may only look so. */
@@ -162,34 +175,61 @@ export class LiveObjects {
     const bit = this.index.bitOf(address);
     if (!this.#begins.has(bit) || !this.marked.add(bit)) return false;
     if (this.#count === this.#pending.length) {
-      const larger = new Float64Array(2 * this.#count);
+      const larger =
+        this.#pending instanceof Uint32Array
+          ? new Uint32Array(2 * this.#count)
+          : new Float64Array(2 * this.#count);
       larger.set(this.#pending);
       this.#pending = larger;
     }
-    this.#pending[this.#count] = address;
+    this.#pending[this.#count] = bit;
     this.#count += 1;
     return true;
   }
 
   *#drain(): Generator<number> {
-    const [propertiesAt, elementsAt] = this.#stores;
     for (let done = 1; this.#count > 0; done += 1) {
       this.#count -= 1;
-      const address = this.#pending[this.#count] ?? 0;
+      const bit = this.#pending[this.#count] ?? 0;
+      const address = this.index.addressOf(bit);
       const map = this.#heap.maps.of(address);
       if (map === null) continue;
-      const bytes = this.#bytesOf(address, this.index.bitOf(address));
-      const isReceiver = map.instanceType >= this.#firstReceiver;
+      const bytes = this.#bytesOf(address, bit);
       if (map.instanceType === this.#ephemeronType) this.#ephemerons.push(address);
-      this.references(address, map, bytes, (to, offset, isWeak) => {
-        if (!isWeak) this.#push(to);
-        // the empty ones are everybody's
-        if (!isReceiver || this.index.isReadOnly(to)) return;
-        if (offset === propertiesAt) this.properties.add(this.index.bitOf(to));
-        if (offset === elementsAt) this.elements.add(this.index.bitOf(to));
-      });
+      if (this.#areStoresToldApart) this.#followStores(address, map, bytes);
+      else if (bytes <= SMALL_BYTES_MAX) this.#followSmall(address, map, bytes);
+      else this.references(address, map, bytes, this.#pushStrong);
       if (done % TURN_OBJECTS === 0) yield done;
     }
+  }
+
+  readonly #pushStrong: ReferenceVisitor = (to, _offset, isWeak) => {
+    if (!isWeak) this.#push(to);
+  };
+
+  /** As `references` and `#pushStrong`, for most objects: millions of them. */
+  #followSmall(address: number, map: MapInfo, bytes: number): void {
+    this.#push(map.address);
+    if (this.#hasNoReferences(map) || this.#weakTypes.has(map.instanceType)) return;
+    const { view } = this.#heap;
+    const end = map.instanceType === this.#ephemeronType ? Math.min(bytes, EPHEMERONS_AT) : bytes;
+    for (let offset = 8; offset < end; offset += 8) {
+      const low = view.unsigned(address, offset, 4);
+      if ((low & 3) !== 1) continue; // a number, or weak
+      this.#push(view.unsigned(address, offset + 4, 4) * 0x1_0000_0000 + (low - 1));
+    }
+  }
+
+  #followStores(address: number, map: MapInfo, bytes: number): void {
+    const [propertiesAt, elementsAt] = this.#stores;
+    const isReceiver = map.instanceType >= this.#firstReceiver;
+    this.references(address, map, bytes, (to, offset, isWeak) => {
+      if (!isWeak) this.#push(to);
+      // the empty ones are everybody's
+      if (!isReceiver || this.index.isReadOnly(to)) return;
+      if (offset === propertiesAt) this.properties.add(this.index.bitOf(to));
+      if (offset === elementsAt) this.elements.add(this.index.bitOf(to));
+    });
   }
 
   /** Values of a weak map whose keys are alive. */

@@ -12,6 +12,9 @@ import type { HeapPage } from "../heap/pages.ts";
 /** Objects begin in the first part of a page; behind it lies the rest of a large one. */
 const STARTS_BYTES_MAX = 256 * 1024 + 8;
 const WORD_BYTES = 8;
+/** Pages lie 256 KiB apart; so many are found without a search: 2 GiB. */
+const NEAR_BYTES = 256 * 1024;
+const NEAR_SPANS = 8192;
 
 interface Span {
   readonly start: number;
@@ -24,7 +27,10 @@ interface Span {
 export class WordIndex {
   readonly bits: number;
   readonly #spans: readonly Span[];
+  /** By the last bits of the page's number. */
+  readonly #near: (Span | undefined)[] = Array.from({ length: NEAR_SPANS }, () => undefined);
   #last: Span | undefined;
+  #lastOfBit: Span = { start: 0, end: 0, firstBit: 0, isReadOnly: true };
 
   constructor(pages: readonly HeapPage[]) {
     let bits = 0;
@@ -43,8 +49,26 @@ export class WordIndex {
   /** The bit of an address; -1: no object of the heap begins there. */
   bitOf(address: number): number {
     const span = this.#find(address);
-    if (span === undefined || address % WORD_BYTES !== 0) return -1;
+    if (span === undefined || (address & (WORD_BYTES - 1)) !== 0) return -1;
     return span.firstBit + (address - span.start) / WORD_BYTES;
+  }
+
+  /** The address of a bit; 0: there is no such. */
+  addressOf(bit: number): number {
+    const last = this.#lastOfBit;
+    const words = bit - last.firstBit;
+    const address = last.start + words * WORD_BYTES;
+    if (words >= 0 && address < last.end) return address;
+    let [low, high] = [0, this.#spans.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#spans[middle]?.firstBit ?? 0) <= bit) low = middle + 1;
+      else high = middle;
+    }
+    const span = this.#spans[low - 1];
+    if (span === undefined) return 0;
+    this.#lastOfBit = span;
+    return span.start + (bit - span.firstBit) * WORD_BYTES;
   }
 
   /** In the part of the heap that never changes, and is the same in every process of a binary. */
@@ -55,6 +79,9 @@ export class WordIndex {
   #find(address: number): Span | undefined {
     const last = this.#last;
     if (last !== undefined && address >= last.start && address <= last.end) return last;
+    const place = Math.floor(address / NEAR_BYTES) & (NEAR_SPANS - 1);
+    const near = this.#near[place];
+    if (near !== undefined && address >= near.start && address <= near.end) return near;
     let low = 0;
     let high = this.#spans.length;
     while (low < high) {
@@ -64,6 +91,7 @@ export class WordIndex {
     }
     const span = this.#spans[low - 1];
     if (span === undefined || address > span.end) return undefined;
+    this.#near[place] = span;
     this.#last = span;
     return span;
   }

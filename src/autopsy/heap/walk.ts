@@ -110,12 +110,13 @@ export class Heap {
     const u32: (address: number) => number = (address) => words[(address - areaStart) >>> 2] ?? 0;
     const end = areaStart + bytes;
     const unusedHere = this.#unused.filter((area) => area.start < end && area.end > areaStart);
-    const holes = [...unusedHere, ...missing];
+    const holes = [...unusedHere, ...missing].toSorted((a, b) => a.start - b.start);
+    let [hole, ahead] = [holes[0], 0];
     for (let at = areaStart; at + 8 <= end;) {
-      const unused = holes.find(({ start, end: stop }) => at >= start && at < stop);
-      if (unused !== undefined) {
-        counts.freeBytes += unused.end - at;
-        at = unused.end;
+      while (hole !== undefined && hole.end <= at) hole = holes[(ahead += 1)];
+      if (hole !== undefined && hole.start <= at) {
+        counts.freeBytes += hole.end - at;
+        at = hole.end;
         continue;
       }
       const map = this.#mapAt(u32(at), u32(at + 4));
@@ -126,8 +127,8 @@ export class Heap {
       }
       if (map.instanceType === this.#codeType) return; // machine code follows
       const size = this.#bytesAt(at, map, end, u32);
-      const isFree = [this.#fillerType, this.#freeSpaceType].includes(map.instanceType);
-      if (isFree) {
+      const { instanceType } = map;
+      if (instanceType === this.#fillerType || instanceType === this.#freeSpaceType) {
         counts.freeBytes += size;
       } else if (at + size > page.areaEnd) {
         // no object is longer than its page: its length is damaged

@@ -14,6 +14,8 @@
 const PAGE_BYTES = 4096;
 /** 1,024 blocks of 64 KiB: the memory that reading costs, whatever the size of the core. */
 const CACHE_BYTES_MAX = 64 * 1024 * 1024;
+/** Blocks that are found without the cache: who walks objects goes to and fro between some. */
+const FRONT_BLOCKS = 256;
 
 /** Bytes are not there: not dumped, not mapped, not readable, or the address is nonsense. */
 export class NotInMemory extends Error {
@@ -61,7 +63,17 @@ interface Block {
   readonly words: Uint32Array;
   /** One for each page: 1 when it is there. */
   readonly pages: Uint8Array;
+  /** Asked for since it was last looked at for being dropped. */
+  isUsed: boolean;
 }
+
+const NO_BLOCK: Block = {
+  start: -1,
+  bytes: Buffer.alloc(0),
+  words: new Uint32Array(0),
+  pages: new Uint8Array(0),
+  isUsed: false,
+};
 
 /** The last region that starts at or below `address`, or -1. */
 function regionAt(regions: readonly Region[], address: number): number {
@@ -75,19 +87,20 @@ function regionAt(regions: readonly Region[], address: number): number {
   return low - 1;
 }
 
+function emptyFront(): Block[] {
+  return Array.from({ length: FRONT_BLOCKS }, () => NO_BLOCK);
+}
+
 /** Memory made of regions, which are sorted and do not overlap; see the file's docstring. */
 export class RegionMemory implements Memory {
   readonly #regions: readonly Region[];
   readonly #blockBytes: number;
   readonly #blocksMax: number;
   readonly #blocks = new Map<number, Block>();
+  /** By the last bits of their number. */
+  #front = emptyFront();
   readonly #scratch = Buffer.alloc(8);
-  #last: Block = {
-    start: -1,
-    bytes: Buffer.alloc(0),
-    words: new Uint32Array(0),
-    pages: new Uint8Array(0),
-  };
+  #last = NO_BLOCK;
 
   /** `blockBytes`: a power of two, at least 4096: how much is read at a time. */
   constructor(regions: readonly Region[], blockBytes: number) {
@@ -160,7 +173,8 @@ export class RegionMemory implements Memory {
   /** Forgets what was read: a live process has run on. */
   forget(): void {
     this.#blocks.clear();
-    this.#last = { ...this.#last, start: -1, pages: new Uint8Array(0) };
+    this.#front = emptyFront();
+    this.#last = NO_BLOCK;
   }
 
   #unaligned(address: number, bytes: number): Buffer {
@@ -186,24 +200,36 @@ export class RegionMemory implements Memory {
   }
 
   #block(address: number): Block {
-    const start = address - (address % this.#blockBytes);
-    if (this.#last.start === start) return this.#last;
-    let block = this.#blocks.get(start);
-    if (block === undefined) {
-      if (this.#blocks.size >= this.#blocksMax) this.#dropOldest();
-      block = this.#load(start);
-    } else {
-      this.#blocks.delete(start); // it is the youngest now
+    const number = Math.floor(address / this.#blockBytes); // its remainder would be slow to get
+    const start = number * this.#blockBytes;
+    const place = number & (FRONT_BLOCKS - 1);
+    let block = this.#front[place] ?? NO_BLOCK;
+    if (block.start !== start) {
+      block = this.#blocks.get(start) ?? this.#keep(this.#load(start));
+      this.#front[place] = block;
     }
-    this.#blocks.set(start, block);
+    block.isUsed = true;
     this.#last = block;
     return block;
   }
 
-  #dropOldest(): void {
-    for (const start of this.#blocks.keys()) {
+  #keep(block: Block): Block {
+    if (this.#blocks.size >= this.#blocksMax) this.#dropOne();
+    this.#blocks.set(block.start, block);
+    return block;
+  }
+
+  /** The oldest that was not asked for since its last turn ("clock"). */
+  #dropOne(): void {
+    for (const [start, block] of this.#blocks) {
       this.#blocks.delete(start);
-      return;
+      if (!block.isUsed) {
+        const place = (start / this.#blockBytes) & (FRONT_BLOCKS - 1);
+        if (this.#front[place] === block) this.#front[place] = NO_BLOCK;
+        return;
+      }
+      block.isUsed = false;
+      this.#blocks.set(start, block); // behind the others: it is met again when all were used
     }
   }
 
@@ -220,7 +246,7 @@ export class RegionMemory implements Memory {
       if (from < to) fill(region, from, bytes.subarray(from - start, to - start), pages, start);
     }
     const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
-    return { start, bytes, words, pages };
+    return { start, bytes, words, pages, isUsed: true };
   }
 }
 

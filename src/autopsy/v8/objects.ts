@@ -75,6 +75,11 @@ export class ObjectReader {
     return this.heap.instanceTypeOf(object) > this.#firstJsObject;
   }
 
+  /** The same, of an object whose type is known already. */
+  isReceiverType(instanceType: number): boolean {
+    return instanceType > this.#firstJsObject;
+  }
+
   /** What stands where nothing was stored, or nothing may be read. */
   isHole(value: Tagged): boolean {
     const type = this.heap.instanceTypeOf(value);
@@ -116,11 +121,25 @@ export class ObjectReader {
       return;
     }
     const bits = heap.unsigned(map, layout.field("Map", "bit_field3"), 4);
-    if (((bits >>> layout.get("bit_field3_is_dictionary_map_shift")) & 1) === 1) {
+    if (this.#isDictionary(bits)) {
       yield* this.#dictionaryProperties(heap.tagged(object, layout.stated.objectProperties));
       return;
     }
     yield* this.#fastProperties(object, map, bits);
+  }
+
+  /** Whether all objects of this one's map have the same properties. */
+  isShapedByMap(object: Tagged): boolean {
+    const { heap } = this;
+    const { layout } = heap;
+    if (heap.instanceTypeOf(object) === layout.type("JS_GLOBAL_OBJECT_TYPE")) return false;
+    const field = layout.field("Map", "bit_field3");
+    return !this.#isDictionary(heap.unsigned(heap.mapOf(object), field, 4));
+  }
+
+  #isDictionary(bitField3: number): boolean {
+    const shift = this.heap.layout.get("bit_field3_is_dictionary_map_shift");
+    return ((bitField3 >>> shift) & 1) === 1;
   }
 
   /** The value of an own data property; null when there is none. */
