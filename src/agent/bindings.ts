@@ -19,6 +19,7 @@ import { LINE_CHANNEL } from "../base/mod.ts";
 import type { WatchedLine } from "../base/mod.ts";
 import { findFunction } from "./find-function.ts";
 import { LineSession, channelOf, filesOf } from "./line-session.ts";
+import type { Pause } from "./line-session.ts";
 
 const RETRY_MS = 1000;
 /** A main thread that is in native code for longer keeps a wrapper that does nothing. */
@@ -27,6 +28,9 @@ const RETRIES_MAX = 120;
 const SWEPT_MAX = 2000;
 /** Scopes that a name of a module can be in; a function's own variables are no such thing. */
 const SCOPES: readonly string[] = ["closure", "module", "script", "block"];
+
+/** Calls at which another debugger of the process may end the pause before we have done. */
+const TRIES_MAX = 10;
 
 /** Made in the scope of a module; stops there when it is called while a session listens. */
 const STOPPER_NAME = "holdfastStopsHere";
@@ -38,12 +42,15 @@ const LATER = `function () {
 interface Wanted {
   readonly line: WatchedLine;
   readonly scriptId: string;
+  readonly location: Debugger.Location;
   /** The name in the module's scope, and members from there. */
   readonly name: string;
   readonly path: readonly string[];
   /** An expression: the arguments of the call. */
   readonly values: string;
   readonly owner: Owner;
+  /** The how many-th call it is at which it is tried. */
+  readonly tries: number;
 }
 
 /** The trace that wants it. */
@@ -68,13 +75,13 @@ interface Bound {
 
 /** See the file's docstring. */
 export class Bindings {
-  readonly #session: LineSession = new LineSession((paused) => this.#paused(paused));
+  readonly #session: LineSession = new LineSession((...told) => this.#paused(...told));
   /** By breakpoint: several traces may want one function. */
   readonly #wanted = new Map<string, readonly Wanted[]>();
   /** By place: V8 takes one breakpoint for each. */
   readonly #places = new Map<string, string>();
   readonly #bound = new Map<string, Bound>();
-  #restoring: ((frame: Debugger.CallFrame) => Promise<void>) | null = null;
+  #restoring: ((frame: Debugger.CallFrame, pause: Pause) => Promise<void>) | null = null;
   #queue: Promise<unknown> = Promise.resolve();
   /** Scripts in which something was bound, while the main thread stands. */
   readonly #toSweep = new Set<string>();
@@ -149,14 +156,14 @@ export class Bindings {
       }
       const { line: lineNumber, column: columnNumber, values } = place;
       const location = { scriptId, lineNumber, columnNumber };
-      const wanted = { line, scriptId, name, path, values, owner };
-      await this.#setAt(location, wanted);
+      await this.#setAt({ line, scriptId, location, name, path, values, owner, tries: 1 });
       return null;
     }
     return problem;
   }
 
-  async #setAt(location: Debugger.Location, wanted: Wanted): Promise<void> {
+  async #setAt(wanted: Wanted): Promise<void> {
+    const { location } = wanted;
     const place = `${location.scriptId}:${location.lineNumber}:${location.columnNumber}`;
     const known = this.#places.get(place);
     if (known !== undefined) {
@@ -172,45 +179,62 @@ export class Bindings {
   }
 
   /** Ours are gone on from, whatever happens; another's pause is left alone. */
-  #paused({ hitBreakpoints = [], callFrames }: Debugger.PausedEventDataType): void {
+  #paused({ hitBreakpoints = [], callFrames }: Debugger.PausedEventDataType, pause: Pause): void {
     const [frame] = callFrames;
     const ours = hitBreakpoints.filter((each) => this.#wanted.has(each));
     if (frame === undefined) return;
     if (ours.length === 0) {
       if (frame.functionName !== STOPPER_NAME) return;
       // one that comes late stops too, and nobody else lets it go on
-      const restored = this.#restoring?.(frame) ?? Promise.resolve();
-      void restored.finally(() => void this.#session.settled("Debugger.resume"));
+      const restored = this.#restoring?.(frame, pause) ?? Promise.resolve();
+      void restored.catch(() => undefined).then(() => this.#session.resume(pause)); // tried again
       return;
     }
     const isOthers = ours.length < hitBreakpoints.length;
-    void this.#bindAll(ours, frame, isOthers).catch(() => undefined); // it answers no more
+    void this.#bindAll(ours, frame, isOthers, pause).catch(() => undefined); // it answers no more
   }
 
   async #bindAll(
     breakpoints: readonly string[],
     frame: Debugger.CallFrame,
     isOthers: boolean,
+    pause: Pause,
   ): Promise<void> {
     // the trace may end meanwhile, or have all that it wanted
     const release = await this.#session.hold();
     try {
       for (const breakpointId of breakpoints) {
         const all = this.#wanted.get(breakpointId) ?? [];
-        await this.#remove(breakpointId);
+        const removed = this.#remove(breakpointId);
         for (const wanted of all.filter(({ owner }) => owner.isOpen())) {
-          await this.#bind(wanted, frame).catch(async (error: unknown) => {
-            const off = error instanceof Error ? error.message : String(error);
-            await this.#session.tell({ id: wanted.line.id, off });
+          await this.#bind(wanted, frame, pause).catch((error: unknown) => {
+            return this.#failed(wanted, error, this.#session.isOver(pause));
           });
         }
+        await removed;
       }
-      if (!isOthers) await this.#session.settled("Debugger.resume");
+      if (!isOthers) await this.#session.resume(pause);
       await this.#sweepAfter();
     } finally {
       await release();
       for (const wake of this.#waiting.splice(0)) wake();
     }
+  }
+
+  /** Where another debugger has ended the pause meanwhile, the next call is waited for. */
+  async #failed(wanted: Wanted, error: unknown, isOver: boolean): Promise<void> {
+    const { line, owner, tries } = wanted;
+    if (!isOver) {
+      const off = error instanceof Error ? error.message : String(error);
+      await this.#session.tell({ id: line.id, off });
+    } else if (tries < TRIES_MAX) {
+      if (owner.isOpen()) await this.#setAt({ ...wanted, tries: tries + 1 });
+    } else await this.#unbound(wanted, "another debugger in the process ends each pause too early");
+  }
+
+  async #unbound({ line, owner }: Wanted, unbound: string): Promise<void> {
+    await this.#session.tell({ id: line.id, unbound });
+    owner.unbound(line);
   }
 
   async #sweepAfter(): Promise<void> {
@@ -220,38 +244,51 @@ export class Bindings {
   }
 
   /** While the main thread stands in a call of the function. */
-  async #bind(wanted: Wanted, frame: Debugger.CallFrame): Promise<void> {
+  async #bind(wanted: Wanted, frame: Debugger.CallFrame, pause: Pause): Promise<void> {
     const { line, scriptId, name, path, values, owner } = wanted;
     const { callFrameId } = frame;
     const scopeNumber = await this.#scopeOf(frame, name);
     if (scopeNumber < 0) {
-      const reason = `${name} is in no scope that outlives a call`;
-      await this.#session.tell({ id: line.id, unbound: reason });
-      owner.unbound(line);
-      return;
+      return this.#unbound(wanted, `${name} is in no scope that outlives a call`);
     }
-    const before = await this.#evaluate(callFrameId, name);
     const members = `root: ${name}, path: ${JSON.stringify(path)}, values: () => ${values}`;
     const message = `{ id: ${line.id}, isWanted: false, ${members} }`;
     const publish = `${channelOf(LINE_CHANNEL)}.publish(message)`;
     const bind = `((message) => { ${publish}; return message.replacement; })(${message})`;
-    const { objectId: wrapper, type } = await this.#evaluate(callFrameId, bind);
+    // at once, as another debugger may end the pause
+    const [before, made, stopper] = await Promise.all([
+      this.#evaluate(callFrameId, name),
+      this.#evaluate(callFrameId, bind),
+      this.#evaluate(callFrameId, STOPPER),
+    ]);
+    const { objectId: wrapper, type } = made;
     if (type !== "function" || wrapper === undefined || before.objectId === undefined) return;
-    const key = `${scriptId}:${name}`;
-    owner.hold(key);
-    const known = this.#bound.get(key);
-    if (known === undefined) {
-      const { objectId: stopper = "" } = await this.#evaluate(callFrameId, STOPPER);
-      const original = before.objectId;
-      this.#bound.set(key, { scriptId, name, original, wrapper, stopper, holders: 1 });
-    } else known.holders += 1;
-    await this.#session.post("Debugger.setVariableValue", {
+    await this.#set(pause, {
       callFrameId,
       scopeNumber,
       variableName: name,
       newValue: { objectId: wrapper },
     });
+    const key = `${scriptId}:${name}`;
+    owner.hold(key);
+    const known = this.#bound.get(key);
+    if (known === undefined) {
+      const [original, { objectId: stops = "" }] = [before.objectId, stopper];
+      this.#bound.set(key, { scriptId, name, original, wrapper, stopper: stops, holders: 1 });
+    } else {
+      known.holders += 1;
+      await this.#session.settled("Runtime.releaseObject", { objectId: stopper.objectId });
+    }
     this.#toSweep.add(scriptId);
+  }
+
+  async #set(pause: Pause, options: Debugger.SetVariableValueParameterType): Promise<void> {
+    this.#mustStand(pause);
+    await this.#session.post("Debugger.setVariableValue", options);
+  }
+
+  #mustStand(pause: Pause): void {
+    if (this.#session.isOver(pause)) throw new Error("another debugger has ended the pause");
   }
 
   async #scopeOf({ scopeChain }: Debugger.CallFrame, name: string): Promise<number> {
@@ -299,8 +336,8 @@ export class Bindings {
     const release = await this.#session.hold();
     let isDone = false;
     const { promise: stopped, resolve } = Promise.withResolvers<void>();
-    this.#restoring = async (frame) => {
-      isDone = await this.#putBack(frame, key, bound).finally(resolve);
+    this.#restoring = async (frame, pause) => {
+      isDone = await this.#putBack(frame, pause, key, bound).finally(resolve);
     };
     const late = setTimeout(resolve, RETRY_MS);
     try {
@@ -325,10 +362,14 @@ export class Bindings {
     return isDone;
   }
 
-  async #putBack(frame: Debugger.CallFrame, key: string, bound: Bound): Promise<boolean> {
+  async #putBack(
+    frame: Debugger.CallFrame,
+    pause: Pause,
+    key: string,
+    bound: Bound,
+  ): Promise<boolean> {
     const { original, wrapper, name } = bound;
     if (bound.holders > 0) return true; // a new trace came meanwhile
-    this.#bound.delete(key);
     const scopeNumber = await this.#scopeOf(frame, name);
     const { objectId } = await this.#evaluate(frame.callFrameId, name);
     const { result } = (await this.#session.post("Runtime.callFunctionOn", {
@@ -336,13 +377,17 @@ export class Bindings {
       functionDeclaration: "function (other) { return this === other; }",
       arguments: [objectId === undefined ? { value: null } : { objectId }],
     })) as Runtime.CallFunctionOnReturnType; // as above
-    if (result.value !== true) return true; // the application has bound it to something else since
-    await this.#session.post("Debugger.setVariableValue", {
-      callFrameId: frame.callFrameId,
-      scopeNumber,
-      variableName: name,
-      newValue: { objectId: original },
-    });
+    this.#mustStand(pause);
+    // else the application has bound it to something else since
+    if (result.value === true) {
+      await this.#set(pause, {
+        callFrameId: frame.callFrameId,
+        scopeNumber,
+        variableName: name,
+        newValue: { objectId: original },
+      });
+    }
+    this.#bound.delete(key);
     return true;
   }
 

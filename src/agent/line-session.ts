@@ -6,6 +6,7 @@ import { Session } from "node:inspector";
 import type { Debugger } from "node:inspector";
 import { LINE_CHANNEL, nearestName } from "../base/mod.ts";
 import { connectToMain } from "./connect.ts";
+import { HELD_MS_MIN, pauses } from "./pauses.ts";
 import { OURS, pathOf } from "./source-maps.ts";
 
 const POST_LIMIT_MS = 2000;
@@ -25,15 +26,26 @@ export interface LineScript {
   readonly isModule: boolean;
 }
 
+/** One pause of the main thread. */
+export interface Pause {
+  readonly sinceMs: number;
+}
+
+type OnPaused = (paused: Debugger.PausedEventDataType, pause: Pause) => void;
+
 /** See the file's docstring. */
 export class LineSession {
   /** By id, since the domain was last switched on. */
   readonly scripts = new Map<string, LineScript>();
-  readonly #onPaused: (paused: Debugger.PausedEventDataType) => void;
+  readonly #onPaused: OnPaused;
   #session: Session | null = null;
   #holders = 0;
+  /** The pause in which the main thread stands. */
+  #pause: Pause | null = null;
+  #hasPaused = false;
+  #onResumed: () => void = () => undefined;
 
-  constructor(onPaused: (paused: Debugger.PausedEventDataType) => void) {
+  constructor(onPaused: OnPaused) {
     this.#onPaused = onPaused;
   }
 
@@ -83,6 +95,25 @@ export class LineSession {
     await this.settled("Runtime.evaluate", { expression, silent: true });
   }
 
+  /** Another debugger has ended the pause; a call frame's id may be one of the next pause then. */
+  isOver(pause: Pause): boolean {
+    return this.#pause !== pause;
+  }
+
+  /** Ends a pause. Others have the time to do that first: see pauses.ts. */
+  async resume(pause: Pause): Promise<void> {
+    const restMs = pause.sinceMs + HELD_MS_MIN - performance.now();
+    if (restMs > 0 && (pauses.areShared || !this.#hasPaused)) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onResumed = resolve;
+      const timer = setTimeout(resolve, restMs);
+      await promise.finally(() => clearTimeout(timer));
+    }
+    this.#hasPaused = true;
+    if (this.isOver(pause)) pauses.areShared = true;
+    else await this.settled("Debugger.resume");
+  }
+
   async sourceOf(scriptId: string): Promise<string> {
     const answer = await this.post("Debugger.getScriptSource", { scriptId });
     return (answer as Debugger.GetScriptSourceReturnType).scriptSource; // the protocol says so
@@ -120,7 +151,14 @@ export class LineSession {
       if (!path.startsWith("/") || path.startsWith(OURS)) return;
       this.scripts.set(scriptId, { path, isModule });
     });
-    session.on("Debugger.paused", ({ params }) => this.#onPaused(params));
+    session.on("Debugger.paused", ({ params }) => {
+      this.#pause = { sinceMs: performance.now() };
+      this.#onPaused(params, this.#pause);
+    });
+    session.on("Debugger.resumed", () => {
+      this.#pause = null;
+      this.#onResumed();
+    });
     return session;
   }
 }
@@ -136,7 +174,10 @@ export function scriptsOf(
   scripts: ReadonlyMap<string, LineScript>,
   file: string,
 ): readonly string[] | string {
-  const found = [...scripts].filter(([, { path }]) => isNamed(path, file));
+  const named = [...scripts].filter(([, { path }]) => isNamed(path, file));
+  // the application's own come before those of its packages
+  const own = named.filter(([, { path }]) => !path.includes("/node_modules/"));
+  const found = own.length > 0 ? own : named;
   const paths = [...new Set(found.map(([, { path }]) => path))];
   if (paths.length === 0) return `no file of that name is loaded${near(scripts, file)}`;
   if (paths.length > 1) return `several files are: ${paths.slice(0, 4).join(", ")}`;

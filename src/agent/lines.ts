@@ -13,6 +13,7 @@ import { LINE_CHANNEL } from "../base/mod.ts";
 import type { WatchedLine } from "../base/mod.ts";
 import { findFunction } from "./find-function.ts";
 import { LineSession, channelOf, scriptsOf } from "./line-session.ts";
+import type { Pause } from "./line-session.ts";
 
 /** As long as the runtime counts the firings of a line. */
 const AGAIN_AFTER_MS = 1000;
@@ -25,7 +26,7 @@ interface Place {
 
 /** See the file's docstring. */
 export class Lines {
-  readonly #session: LineSession = new LineSession((paused) => this.#paused(paused));
+  readonly #session: LineSession = new LineSession((...told) => this.#paused(...told));
   /** Breakpoints that are set, by their id. */
   readonly #set = new Map<string, Place>();
 
@@ -121,7 +122,7 @@ export class Lines {
   }
 
   /** V8 has stopped: at one of ours it goes on without it; another's pause is left alone. */
-  #paused({ hitBreakpoints = [] }: Debugger.PausedEventDataType): void {
+  #paused({ hitBreakpoints = [] }: Debugger.PausedEventDataType, pause: Pause): void {
     const ours = hitBreakpoints.filter((each) => this.#set.has(each));
     if (ours.length === 0) return;
     for (const breakpointId of ours) {
@@ -131,7 +132,7 @@ export class Lines {
         if (place?.isOpen() === true) void this.#setAt(place).catch(() => undefined);
       }, AGAIN_AFTER_MS).unref();
     }
-    if (ours.length === hitBreakpoints.length) void this.#session.settled("Debugger.resume");
+    if (ours.length === hitBreakpoints.length) void this.#session.resume(pause);
   }
 }
 

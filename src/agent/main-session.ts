@@ -14,12 +14,13 @@
  * await some eight times slower, therefore it is on for moments only.
  *
  * A pause that somebody else has caused (a debugger that is attached, an error tracker that looks
- * at exceptions) is looked at and left alone.
+ * at exceptions) is looked at and left alone. A pause of ours lasts for HELD_MS_MIN at least, may be
+ * ended by others meanwhile (see pauses.ts), and is then not ended again: that could be another's.
  */
 import { Session } from "node:inspector";
 import type { Debugger, InspectorNotification } from "node:inspector";
 import { connectToMain } from "./connect.ts";
-import { pauses } from "./pauses.ts";
+import { HELD_MS_MIN, pauses } from "./pauses.ts";
 
 /** Of one message to the main thread; it answers within a millisecond where it answers at all. */
 export const POST_LIMIT_MS = 2000;
@@ -51,6 +52,10 @@ export interface Held {
   readonly paused: Debugger.PausedEventDataType;
   readonly isOurs: boolean;
   readonly scripts: ReadonlyMap<string, Script>;
+  /** Another debugger has ended the pause. */
+  isLetGo(): boolean;
+  /** Resolves when it has, or has had the time to. */
+  settled(): Promise<void>;
 }
 
 /** See the file's docstring. */
@@ -68,6 +73,9 @@ export class MainSession {
   #askedAtMs = -LEAVING_MS;
   /** It has begun a pause of ours, and not said that it has left it. */
   #isLeaving = false;
+  /** It is in a pause that was waited for, nobody has ended it. */
+  #isHeld = false;
+  #heldAtMs = 0;
   #onResumed: () => void = () => undefined;
   readonly #listeners = new Set<(notification: InspectorNotification<object>) => void>();
 
@@ -182,8 +190,15 @@ export class MainSession {
       const isPlain = paused.reason === "other" && (paused.hitBreakpoints ?? []).length === 0;
       const isOurs = isPlain && !wasPaused;
       if (isPlain && wasPaused && isPatient) return "leaving";
+      const held: Held = {
+        paused,
+        isOurs,
+        scripts: this.#scripts,
+        isLetGo: () => !this.#isHeld,
+        settled: () => this.#settled(),
+      };
       try {
-        return { value: await look({ paused, isOurs, scripts: this.#scripts }) };
+        return { value: await look(held) };
       } finally {
         if (isOurs) await this.#resume();
       }
@@ -196,13 +211,32 @@ export class MainSession {
 
   /** Until the main thread has left the pause, which it says after the answer. */
   async #resume(): Promise<void> {
+    await this.#settled();
+    if (!this.#isHeld) {
+      pauses.areShared = true;
+      // what a pause has made for us is let go with it, if it is we who end it
+      const options = { objectGroup: "backtrace" };
+      await settled(this.post("Runtime.releaseObjectGroup", options));
+      return;
+    }
     this.#isLeaving = true;
-    const { promise: left, resolve } = Promise.withResolvers<void>();
-    this.#onResumed = resolve;
-    const timer = setTimeout(resolve, LEAVING_MS);
+    const left = this.#resumedWithin(LEAVING_MS);
     await settled(this.post("Debugger.resume"));
     await left;
-    clearTimeout(timer);
+  }
+
+  /** Resolves when others have ended the pause, or have had the time for it. */
+  async #settled(): Promise<void> {
+    const restMs = this.#heldAtMs + HELD_MS_MIN - performance.now();
+    if (this.#isHeld && restMs > 0) await this.#resumedWithin(restMs);
+  }
+
+  /** Resolves when the main thread leaves the pause, or when that has not come in time. */
+  #resumedWithin(limitMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onResumed = resolve;
+    const timer = setTimeout(resolve, limitMs);
+    return promise.finally(() => clearTimeout(timer));
   }
 
   #release(): void {
@@ -237,9 +271,11 @@ export class MainSession {
       this.#scripts.set(scriptId, { url, sourceMapUrl: sourceMapURL, isModule });
     } else if (method === "Debugger.paused") {
       if (this.#onPaused === null) this.#isLeaving = true; // ours, too late: nobody waits for it
+      else [this.#isHeld, this.#heldAtMs] = [true, performance.now()];
       this.#onPaused?.(params as Debugger.PausedEventDataType); // as above
     } else if (method === "Debugger.resumed") {
       this.#isLeaving = false;
+      this.#isHeld = false;
       this.#onResumed();
     }
     for (const listener of this.#listeners) listener(notification);

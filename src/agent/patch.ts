@@ -13,7 +13,8 @@
  * the closures is then counted in the heap, by their text.
  *
  * Editing a function that runs can end the process (V8 checks what it cannot do there), therefore
- * the main thread is held first, again and again, until no frame of the file is on its stack.
+ * the main thread is held first, again and again, until no frame of the file is on its stack; and
+ * for as long as other debuggers of the process take to end such a pause, before anything is done.
  */
 import { createHash } from "node:crypto";
 import { setFlagsFromString } from "node:v8";
@@ -62,6 +63,11 @@ const REASONS: Readonly<Partial<Record<string, string>>> = {
   BlockedByActiveFunction: "a function that changes is running",
   BlockedByTopLevelEsModuleChange: "the variables around a function would not be the same ones",
 };
+
+/** An edit of a function that runs may end the process, so it is not tried then. */
+const LET_GO =
+  "another debugger in the process, that of an APM tool for instance, ends every pause, " +
+  "and V8 edits safely in one only";
 
 /** V8 does not edit the file; the functions may be replaced where they are bound. */
 class NotEdited extends Error {}
@@ -161,6 +167,8 @@ export class Patches {
       return { running: `${name} (line ${location.lineNumber + 1})` };
     }
     const from = performance.now();
+    await held.settled();
+    if (held.isLetGo()) throw new NotEdited(LET_GO);
     const refusal = await this.#edit(scriptId, sources, request.isDryRun);
     if (refusal !== null) throw new NotEdited(refusal);
     const counts = request.isDryRun ? [] : await this.#count(request.functions);

@@ -2,8 +2,8 @@
  * Ends a loop that does not end, without ending the process: an exception in the guilty frame.
  *
  * ```
- *   hold --> optimised? --yes--> step into (then it is interpreted) --+
- *                  +---no---------------------------------------------+--> poison the locals --> go
+ *   hold --> poison the locals --> go
+ *              +--none can be set: the frame is optimised--> step into, then it is interpreted --^
  * ```
  * Every local variable of the innermost frame is replaced by a Proxy whose traps all throw. The
  * next use of any of them is an ordinary exception there: `finally` runs, the framework answers
@@ -22,6 +22,8 @@ const STEP_LIMIT_MS = 250;
 /** Frames of Node's between the application's and where it is held. */
 const STEPS_OUT_MAX = 4;
 const VARIABLES_MAX = 64;
+/** Pauses that other debuggers of the process may end before we have done. */
+const TRIES_MAX = 6;
 
 /** Made in the main thread, so that the error is one of its own. */
 const POISON = `(() => {
@@ -37,24 +39,42 @@ const POISON = `(() => {
 interface Variable {
   readonly scopeNumber: number;
   readonly name: string;
-  readonly value: Runtime.RemoteObject;
 }
 
 /** See the file's docstring. */
 export async function rescue(session: MainSession): Promise<RescueResult> {
-  const result = await session.held((held) => poison(session, held));
-  return result ?? { done: false, how: "the main thread could not be held" };
+  for (let tries = 1; ; tries += 1) {
+    const result = await session.held((held) => poison(session, held));
+    if (result === null) return { done: false, how: "the main thread could not be held" };
+    if (result !== "let go") return result;
+    if (tries === TRIES_MAX) {
+      return { done: false, how: "another debugger in the process let it go on each time" };
+    }
+  }
 }
 
-async function poison(session: MainSession, held: Held): Promise<RescueResult> {
+async function poison(session: MainSession, held: Held): Promise<RescueResult | "let go"> {
   if (!held.isOurs) return { done: false, how: "a debugger holds the main thread" };
+  try {
+    const result = await tryToPoison(session, held);
+    return !result.done && held.isLetGo() ? "let go" : result;
+  } catch (error) {
+    if (held.isLetGo()) return "let go";
+    throw error;
+  }
+}
+
+async function tryToPoison(session: MainSession, held: Held): Promise<RescueResult> {
   const urlOf = ({ url, location: { scriptId } }: Debugger.CallFrame): string => {
     return held.scripts.get(scriptId)?.url ?? url;
   };
   const step = async (method: "stepInto" | "stepOut"): Promise<Debugger.CallFrame | undefined> => {
     const stepped = session.nextPause(STEP_LIMIT_MS);
     await session.post(`Debugger.${method}`);
-    return (await stepped)?.callFrames[0];
+    const paused = await stepped;
+    // another debugger may have ended the pause, and something else have begun one
+    const isStep = paused?.reason === "other" || paused?.reason === "step";
+    return isStep ? paused.callFrames[0] : undefined;
   };
   /** Out of what the application has called, to its own frame. */
   const outward = async (frame: Debugger.CallFrame | undefined): Promise<typeof frame> => {
@@ -66,85 +86,59 @@ async function poison(session: MainSession, held: Held): Promise<RescueResult> {
   };
   let top = await outward(held.paused.callFrames[0]);
   if (top === undefined) return { done: false, how: "it is in Node's own code" };
-  let variables = await localsOf(session, top);
-  if (await isOptimised(session, top, variables)) {
+  // as the protocol describes the answer; asked at once, as the pause may be ended by others
+  const made = session.post("Runtime.evaluate", { expression: POISON });
+  const [poisoned, locals] = await Promise.all([made, localsOf(session, top)]);
+  const { objectId = "" } = (poisoned as { result: Runtime.RemoteObject }).result;
+  let count = held.isLetGo() ? 0 : await setAll(session, top, locals, objectId);
+  if (count === 0 && locals.length > 0 && !held.isLetGo()) {
+    // an optimised frame, where V8 sets none
     top = await outward(await step("stepInto"));
     if (top === undefined) return { done: false, how: "the optimised frame did not take a step" };
-    variables = await localsOf(session, top);
+    const interpreted = await localsOf(session, top);
+    count = held.isLetGo() ? 0 : await setAll(session, top, interpreted, objectId);
   }
   const { functionName, location } = top;
   const name = functionName === "" ? "(anonymous)" : functionName;
   const where = `${name} (${pathOf(urlOf(top))}:${location.lineNumber + 1})`;
-  const count = await setAll(session, top, variables);
   if (count === 0) return { done: false, how: `${where} has no local variable` };
   return { done: true, how: `an exception in ${where}, by ${count} of its variables` };
 }
 
+/** How many of them could be set. */
 async function setAll(
   session: MainSession,
   { callFrameId }: Debugger.CallFrame,
   variables: readonly Variable[],
+  objectId: string,
 ): Promise<number> {
-  // as the protocol describes the answer
-  const { result } = (await session.post("Runtime.evaluate", { expression: POISON })) as {
-    result: Runtime.RemoteObject;
-  };
-  if (result.objectId === undefined) return 0;
-  const newValue = { objectId: result.objectId };
-  let count = 0;
-  for (const { scopeNumber, name: variableName } of variables) {
-    const options = { scopeNumber, variableName, newValue, callFrameId };
-    const isSet = await session.post("Debugger.setVariableValue", options).then(
-      () => true,
-      () => false, // e.g. one that is not initialised yet
+  const sets = variables.map(({ scopeNumber, name: variableName }) => {
+    const options = { scopeNumber, variableName, newValue: { objectId }, callFrameId };
+    return session.post("Debugger.setVariableValue", options).then(
+      () => 1,
+      () => 0, // e.g. one that is not initialised yet
     );
-    if (isSet) count += 1;
-  }
-  return count;
+  });
+  return (await Promise.all(sets)).reduce((sum, each) => sum + each, 0);
 }
 
 async function localsOf(
   session: MainSession,
   { scopeChain }: Debugger.CallFrame,
 ): Promise<readonly Variable[]> {
-  const variables: Variable[] = [];
-  for (const [scopeNumber, { type, object }] of scopeChain.entries()) {
-    if (type !== "local" && type !== "block" && type !== "catch") break;
-    const { objectId } = object;
-    if (objectId === undefined) continue;
+  const own = scopeChain.slice(0, scopeChain.findIndex(({ type }) => type === "local") + 1);
+  const found = own.map(async ({ object: { objectId } }, scopeNumber) => {
+    if (objectId === undefined) return [];
     const options = { objectId, ownProperties: true };
     // as the protocol describes the answer
-    const answer = (await session.post(
+    const { result } = (await session.post(
       "Runtime.getProperties",
       options,
     )) as Runtime.GetPropertiesReturnType;
-    for (const { name, value } of answer.result) {
-      if (value !== undefined && name !== "this") variables.push({ scopeNumber, name, value });
-    }
-    if (type === "local") break;
-  }
-  return variables.slice(0, VARIABLES_MAX);
-}
-
-/** Writes one variable back to itself: V8 does not do that in an optimised frame. */
-async function isOptimised(
-  session: MainSession,
-  { callFrameId }: Debugger.CallFrame,
-  [first]: readonly Variable[],
-): Promise<boolean> {
-  if (first === undefined) return false;
-  const { scopeNumber, name: variableName, value } = first;
-  const options = { scopeNumber, variableName, newValue: argumentOf(value), callFrameId };
-  return session.post("Debugger.setVariableValue", options).then(
-    () => false,
-    () => true,
-  );
-}
-
-function argumentOf({ objectId, unserializableValue, value }: Runtime.RemoteObject): object {
-  if (objectId !== undefined) return { objectId };
-  if (unserializableValue !== undefined) return { unserializableValue };
-  return value === undefined ? {} : { value: value as unknown };
+    const known = result.filter(({ name, value }) => value !== undefined && name !== "this");
+    return known.map(({ name }) => ({ scopeNumber, name }));
+  });
+  return (await Promise.all(found)).flat().slice(0, VARIABLES_MAX);
 }
 
 function isInternal(url: string): boolean {

@@ -21,6 +21,8 @@ const FRAMES_MAX = 64;
 /** Innermost frames of the application whose variables are shown. */
 const FRAMES_WITH_VARIABLES = 4;
 const VARIABLES_MAX = 16;
+/** Scopes that are not of one function, nor of those around it. */
+const SHARED_SCOPES: readonly string[] = ["module", "global", "script"];
 const TARGET_CHARACTERS_MAX = 200;
 /** A main thread that has been silent for longer is not waiting for events, even if in epoll. */
 const IDLE_SILENCE_MAX_MS = 400;
@@ -74,37 +76,51 @@ export async function mainStack(
   return isHeartbeat(stack.frames) ? { state: "idle", ...nothing } : stack;
 }
 
+/** All is asked at once: another debugger of the process may end the pause in between. */
 async function read(
   session: MainSession,
   maps: SourceMaps,
-  { paused, isOurs, scripts }: Held,
+  held: Held,
   withVariables: boolean,
 ): Promise<MainStack> {
+  const { paused, isOurs, scripts } = held;
   const from = performance.now();
-  const frames: StackFrame[] = [];
-  const requests = new Map<string, MetRequest>();
+  const [top] = paused.callFrames;
+  const awaits = top === undefined ? Promise.resolve([]) : awaiting(session, top, scripts);
   let described = 0;
-  for (const callFrame of paused.callFrames.slice(0, FRAMES_MAX)) {
+  const looks = paused.callFrames.slice(0, FRAMES_MAX).map(async (callFrame) => {
     const frame = frameOf(callFrame, maps, scripts);
     const isTheirs = !frame.file.startsWith("node:") && !frame.file.startsWith(OURS);
-    if (withVariables && isTheirs && described < FRAMES_WITH_VARIABLES) {
-      described += 1;
-      frames.push({ ...frame, variables: await variablesOf(session, callFrame) });
-      for (const each of await requestsIn(session, callFrame)) requests.set(each.text, each);
-    } else frames.push(frame);
-  }
-  const [top] = paused.callFrames;
-  const awaitedBy = top === undefined ? [] : await awaiting(session, top, scripts);
-  const [met = null] = requests.size === 1 ? requests.values() : [];
+    if (!withVariables || !isTheirs || described >= FRAMES_WITH_VARIABLES) return { frame };
+    described += 1;
+    const scopes = await unlessLetGo(held, scopesOf(session, callFrame), null);
+    if (scopes === null) return { frame };
+    return { frame: { ...frame, variables: scopes.variables }, requests: scopes.requests };
+  });
+  const [awaitedBy, ...seen] = await Promise.all([unlessLetGo(held, awaits, []), ...looks]);
+  const frames: readonly StackFrame[] = seen.map(({ frame }) => frame);
+  const met = seen.flatMap(({ requests = [] }) => requests);
+  const requests = new Map(met.map((each) => [each.text, each]));
+  const [only = null] = requests.size === 1 ? requests.values() : [];
   return {
     state: isOurs ? "running" : "paused",
     frames,
     awaitedBy,
-    requestSeen: met?.text ?? null,
-    route: isOurs ? await routeOf(session, met) : null,
+    requestSeen: only?.text ?? null,
+    route: isOurs ? await unlessLetGo(held, routeOf(session, only), null) : null,
     framesMore: Math.max(0, paused.callFrames.length - FRAMES_MAX),
     heldMs: Math.round(10 * (performance.now() - from)) / 10,
   };
+}
+
+/** What cannot be read any more because another debugger has ended the pause is left out. */
+async function unlessLetGo<T>(held: Held, reading: Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (held.isLetGo()) return otherwise;
+    throw error;
+  }
 }
 
 /** A frame of the protocol as one of the source. */
@@ -118,45 +134,50 @@ export function frameOf(
   return { name: functionName, ...position };
 }
 
-async function variablesOf(
+/** The variables of a function, and the requests that it can reach: also by those around it. */
+async function scopesOf(
   session: MainSession,
   { scopeChain }: Debugger.CallFrame,
-): Promise<readonly (readonly [string, string])[]> {
-  const variables: (readonly [string, string])[] = [];
-  for (const { type, object } of scopeChain) {
-    const { objectId } = object;
-    // what follows the function's own scope is shared by others
-    if (type === "closure" || type === "module" || type === "global" || type === "script") break;
-    if (objectId !== undefined) variables.push(...(await scopeOf(session, objectId)));
-    if (type === "local" || variables.length >= VARIABLES_MAX) break;
-  }
-  return variables.slice(0, VARIABLES_MAX);
+): Promise<{
+  readonly variables: readonly (readonly [string, string])[];
+  readonly requests: readonly MetRequest[];
+}> {
+  const shared = scopeChain.findIndex(({ type }) => SHARED_SCOPES.includes(type));
+  const reachable = scopeChain.slice(0, shared < 0 ? undefined : shared);
+  // what follows the function's own scope is shared by others; a module's body has none
+  const local = reachable.findIndex(({ type }) => type === "local" || type === "closure");
+  const own = local < 0 ? reachable.length : local + Number(reachable[local]?.type === "local");
+  const scopes = await Promise.all(
+    reachable.map(async ({ object: { objectId } }, index) => {
+      if (objectId === undefined) return [];
+      return propertiesOf(session, objectId, index < own);
+    }),
+  );
+  const variables = scopes.slice(0, own).flatMap((properties) => {
+    return properties.slice(0, VARIABLES_MAX).flatMap(({ name, value }) => {
+      return value === undefined ? [] : [[name, describe(name, value)] as const];
+    });
+  });
+  const found = scopes.flat().flatMap(({ value }) => {
+    return value?.className === "IncomingMessage" ? (value.objectId ?? []) : [];
+  });
+  const requests = await Promise.all(found.map((objectId) => requestAt(session, objectId)));
+  return {
+    variables: variables.slice(0, VARIABLES_MAX),
+    requests: requests.filter((each) => each !== null),
+  };
 }
 
-/** The requests that a function can reach: its variables, and those around it. */
-async function requestsIn(
-  session: MainSession,
-  { scopeChain }: Debugger.CallFrame,
-): Promise<readonly MetRequest[]> {
-  const found: MetRequest[] = [];
-  for (const { type, object } of scopeChain) {
-    if (type === "module" || type === "global" || type === "script") break;
-    if (object.objectId === undefined) continue;
-    for (const { value } of await propertiesOf(session, object.objectId)) {
-      if (value?.className !== "IncomingMessage" || value.objectId === undefined) continue;
-      const members = await propertiesOf(session, value.objectId);
-      const textOf = (name: string): unknown => {
-        return members.find((each) => each.name === name)?.value?.value;
-      };
-      const [method, url] = [textOf("method"), textOf("url")];
-      // a response that the application has asked for has neither
-      if (typeof method === "string" && typeof url === "string" && url !== "") {
-        const text = `${method} ${maskTarget(url).slice(0, TARGET_CHARACTERS_MAX)}`;
-        found.push({ text, objectId: value.objectId });
-      }
-    }
-  }
-  return found;
+/** A response that the application has asked for is none. */
+async function requestAt(session: MainSession, objectId: string): Promise<MetRequest | null> {
+  const members = await propertiesOf(session, objectId, false);
+  const textOf = (name: string): unknown => {
+    return members.find((each) => each.name === name)?.value?.value;
+  };
+  const [method, url] = [textOf("method"), textOf("url")];
+  if (typeof method !== "string" || typeof url !== "string" || url === "") return null;
+  const text = `${method} ${maskTarget(url).slice(0, TARGET_CHARACTERS_MAX)}`;
+  return { text, objectId };
 }
 
 /** What the request that is being executed, or the one that was met, is counted under. */
@@ -177,29 +198,15 @@ async function routeOf(session: MainSession, met: MetRequest | null): Promise<st
 async function propertiesOf(
   session: MainSession,
   objectId: string,
+  generatePreview: boolean,
 ): Promise<readonly Runtime.PropertyDescriptor[]> {
-  const options = { objectId, ownProperties: true };
+  const options = { objectId, ownProperties: true, generatePreview };
   // as the protocol describes the answer
   const answer = (await session.post(
     "Runtime.getProperties",
     options,
   )) as Runtime.GetPropertiesReturnType;
   return answer.result;
-}
-
-async function scopeOf(
-  session: MainSession,
-  objectId: string,
-): Promise<readonly (readonly [string, string])[]> {
-  const options = { objectId, ownProperties: true, generatePreview: true };
-  // as the protocol describes the answer
-  const answer = (await session.post(
-    "Runtime.getProperties",
-    options,
-  )) as Runtime.GetPropertiesReturnType;
-  return answer.result.slice(0, VARIABLES_MAX).flatMap(({ name, value }) => {
-    return value === undefined ? [] : [[name, describe(name, value)] as const];
-  });
 }
 
 async function awaiting(

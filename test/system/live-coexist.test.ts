@@ -1,12 +1,14 @@
 /** The agent beside other debuggers: it looks while they hold the worker, and lets nothing go. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
 import { describe, it } from "node:test";
 import { Debugger } from "./support/debugger.ts";
 import { get } from "./support/load.ts";
 import { CLI, app, nodeBinary } from "./support/paths.ts";
 import { cleanEnvironment } from "./support/run.ts";
-import { startService } from "./support/service.ts";
+import { makeRuntimeDir, startService } from "./support/service.ts";
 import type { Owner, Service } from "./support/service.ts";
 import { waitFor } from "./support/wait.ts";
 
@@ -68,4 +70,29 @@ describe("a debugger that holds the worker", () => {
       assert.match(await textOf(service, "0"), /worker 0 \(pid \d+\): idle/);
     });
   }
+});
+
+describe("a debugger of the application's that ends every pause", () => {
+  it("costs no evidence, and is what a patch is refused for", async (t) => {
+    const folder = makeRuntimeDir();
+    t.after(() => rmSync(folder, { recursive: true }));
+    const text = readFileSync(app("live/ends-pauses.cjs"), "utf8");
+    const entry = path.join(folder, "app.cjs");
+    writeFileSync(entry, text);
+    const flags = ["--json", "--stall-warn", "300ms"];
+    const service = await startService(t, { entry, flags, workers: 1 });
+    const target = await service.target();
+    const spun = get(target, "/spins?1500");
+    const logged = (): string | undefined => /^.*makes no progress.*$/m.exec(service.stderr)?.[0];
+    const line = await waitFor("the stall is logged", logged, undefined, () => service.describe());
+    const record = JSON.parse(line) as Record<string, string>; // what is tested
+    assert.equal(record["state"], "running");
+    assert.match(record["stack"] ?? "", /spins \(/);
+    assert.equal((await spun).text, "true");
+    const { ended } = JSON.parse((await get(target, "/")).text) as { ended: number };
+    assert.ok(ended > 0, "it has had its say");
+    writeFileSync(entry, text.replace("passes += 1", "passes += 2"));
+    const { stdout, stderr } = await service.control("patch", "--all", entry);
+    assert.match(`${String(stdout)}${String(stderr)}`, /another debugger in the process/);
+  });
 });

@@ -121,7 +121,12 @@ export class Lines {
 
   /** In the function's first call, which the replacement does not see. */
   #bind({ binding, sites }: Watched, event: LineEvent): void {
-    if (binding === null || binding.bound !== null) return;
+    if (binding === null) return;
+    if (binding.bound !== null) {
+      // asked again, as it could not be bound the last time
+      event.replacement = binding.bound.replacement;
+      return;
+    }
     const bound = binding.bind(event.root, event.path ?? []);
     if (typeof bound === "string") {
       for (const site of [...sites, ...binding.returns]) site.off = bound;
