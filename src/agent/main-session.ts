@@ -14,8 +14,8 @@
  * await some eight times slower, therefore it is on for moments only.
  *
  * A pause that somebody else has caused (a debugger that is attached, an error tracker that looks
- * at exceptions) is looked at and left alone. A pause of ours lasts for HELD_MS_MIN at least, may be
- * ended by others meanwhile (see pauses.ts), and is then not ended again: that could be another's.
+ * at exceptions) is looked at and left alone. A pause of ours lasts for HELD_MS_MIN at least, may
+ * be ended by others meanwhile (pauses.ts), and is then not ended again: that could be another's.
  */
 import { Session } from "node:inspector";
 import type { Debugger, InspectorNotification } from "node:inspector";

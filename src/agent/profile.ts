@@ -1,15 +1,28 @@
 /**
  * Profiles of the main thread: where its time goes, who allocates. Started and stopped through the
  * inspector, so that a thread that spins is profiled as well.
+ *
+ * V8 has no name for code that it compiled for a loop which runs already (on-stack replacement),
+ * and counts its time for whoever called the function: the profile of a thread that spins would
+ * accuse another one. So such a thread is held for a moment, and a breakpoint that never holds is
+ * set in the functions on its stack and taken away, which makes V8 forget that code; what it
+ * compiles then has a name.
  */
-import type { Runtime } from "node:inspector";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Debugger, Runtime } from "node:inspector";
 import { pathToFileURL } from "node:url";
 import type { AgentRequest } from "../base/mod.ts";
 import type { MainSession } from "./main-session.ts";
 import type { SourceMaps } from "./source-maps.ts";
+import { waitsForEvents } from "./stack.ts";
 
 /** A part of the profile's text; far below what a line may have. */
 const PART_CHARACTERS: number = 64 * 1024;
+/** Looks at a main thread, and what is between two; one that turns waits for events in between. */
+const BUSY_LOOKS = 5;
+const BUSY_LOOK_MS = 5;
+/** Innermost functions of a thread that spins: the loop is in one of them. */
+const FORGOTTEN_FRAMES = 8;
 /** To stop and hand over; the main thread makes the profile, in time in proportion to its size. */
 const STOP_LIMIT_MS = 30_000;
 /** Those who allocated what was collected meanwhile count as well. */
@@ -25,6 +38,15 @@ interface Steps {
   /** Answers with `{profile}`. */
   readonly stop: string;
   readonly domain: "Profiler" | "HeapProfiler";
+}
+
+/** Whether it does not wait for events, each time that somebody looks. */
+async function isBusy(): Promise<boolean> {
+  for (let look = 0; look < BUSY_LOOKS; look += 1) {
+    if (waitsForEvents()) return false;
+    await sleep(BUSY_LOOK_MS);
+  }
+  return true;
 }
 
 function stepsOf({ what, interval }: ProfileRequest): Steps {
@@ -77,7 +99,8 @@ export class Profiles {
     this.#running = request.what;
     const { start, stop, domain } = stepsOf(request);
     try {
-      await start(this.#session);
+      if (request.what === "cpu" && (await isBusy())) await this.#startBusy(start);
+      else await start(this.#session);
       await ended;
       // as the protocol describes the answer of either
       const { profile } = (await this.#session.post(stop, {}, STOP_LIMIT_MS)) as {
@@ -93,6 +116,21 @@ export class Profiles {
       this.#running = null;
       await this.#session.post(`${domain}.disable`).catch(() => undefined); // it has ended anyway
     }
+  }
+
+  async #startBusy(start: Steps["start"]): Promise<void> {
+    const started = await this.#session.held(async ({ paused }) => {
+      for (const { location } of paused.callFrames.slice(0, FORGOTTEN_FRAMES)) {
+        const options = { location, condition: "false" };
+        const made = await this.#session.post("Debugger.setBreakpoint", options).catch(() => null);
+        if (made === null) continue; // another one is there: it does the same
+        // as the protocol describes the answer
+        const { breakpointId } = made as Debugger.SetBreakpointReturnType;
+        await this.#session.post("Debugger.removeBreakpoint", { breakpointId });
+      }
+      return start(this.#session).then(() => true);
+    });
+    if (started === null) await start(this.#session); // it is in native code
   }
 
   /** Places of code that has a source map become those of its source. */

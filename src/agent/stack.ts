@@ -257,7 +257,7 @@ function isHeartbeat(frames: readonly StackFrame[]): boolean {
 }
 
 /** Whether the main thread is in epoll; false where the kernel does not tell. */
-function waitsForEvents(): boolean {
+export function waitsForEvents(): boolean {
   try {
     // the main thread's id is the process's (proc_pid_syscall(5))
     const text = readFileSync(`/proc/self/task/${process.pid}/syscall`, "utf8");

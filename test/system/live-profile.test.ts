@@ -43,7 +43,8 @@ describe("holdfast profile", () => {
         samples: number[];
       };
       const names = profile.nodes.map(({ callFrame }) => callFrame.functionName);
-      assert.ok(names.includes("inner") || names.includes("outer"), names.join(" "));
+      // not its caller alone, whom V8 charges for what it has compiled before the profile
+      assert.ok(names.includes("inner"), names.join(" "));
       assert.ok(profile.samples.length > 0);
       assert.equal((await awaited).text, "awaited");
     });
