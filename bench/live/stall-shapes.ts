@@ -1,7 +1,8 @@
 /**
  * How soon a stall is in the log with its stack, for loops of many shapes: milliseconds beyond
  * `--stall-warn` since the loop began, and the function that the record names.
- * `node bench/live/stall-shapes.ts [22 24 26]`; a minute for each version.
+ * `node bench/live/stall-shapes.ts [22 24 26] [shape ...]`: all of both unless told; four to six
+ * seconds for each.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -67,7 +68,7 @@ function rowOf(line: string, began: number): Row {
   };
 }
 
-async function measure(version: string, node: string): Promise<void> {
+async function measure(version: string, node: string, chosen: readonly string[]): Promise<void> {
   const folder = mkdtempSync(path.join(os.tmpdir(), "hf-shapes-"));
   const flags = ["--workers", "1", "--json", "--stall-warn", `${WARN_MS}ms`, "--stall-limit", "2s"];
   const child = spawn(path.join(ROOT, node), [CLI, "run", APP, ...flags], {
@@ -79,7 +80,11 @@ async function measure(version: string, node: string): Promise<void> {
     stream.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));
   }
   const port = Number(await until(() => /port (\d+)/.exec(output)?.[1]));
-  for (const shape of (await answer(port)).split(",")) {
+  const all = (await answer(port)).split(",");
+  for (const shape of chosen.filter((each) => !all.includes(each))) {
+    console.log(`there is no shape ${shape}; there are ${all.join(" ")}`);
+  }
+  for (const shape of all.filter((each) => chosen.length === 0 || chosen.includes(each))) {
     const from = output.length;
     void get(port, `/${shape}`);
     const begins = new RegExp(`begins ${shape} (\\d+)`);
@@ -107,5 +112,9 @@ function say(version: string, shape: string, row: Row | null): void {
   console.log(text.replaceAll(ROOT, ""));
 }
 
-const versions = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(BINARIES);
-for (const version of versions) await measure(version, BINARIES[version] ?? version);
+const args = process.argv.slice(2);
+const named = args.filter((each) => each in BINARIES);
+const shapes = args.filter((each) => !(each in BINARIES));
+for (const version of named.length > 0 ? named : Object.keys(BINARIES)) {
+  await measure(version, BINARIES[version] ?? version, shapes);
+}
