@@ -44,7 +44,7 @@ export function execute(parsed: Parsed, world: World): Promise<number> {
   const found = crashes(parsed, world);
   const isJson = parsed.flags["json"] === true;
   if (action === "show") {
-    const report = chosen(found, id);
+    const report = withCore(chosen(found, id));
     const lines = isJson ? [JSON.stringify(report, null, 2)] : crashText(report);
     world.stdout.write(`${lines.join("\n")}\n`);
     return Promise.resolve(EXIT_CODES.ok);
@@ -89,6 +89,16 @@ function chosen(found: readonly Found[], id: string | undefined): CrashReport {
   const what = id === undefined ? "a crash report" : `the crash report ${JSON.stringify(id)}`;
   const why = matching.length > 1 ? `that fits several: ${ids.join(", ")}` : there;
   throw new HoldfastError("ERR_HOLDFAST_NO_CRASH", `Cannot show ${what}: ${why}.`);
+}
+
+/** A core that is not there any more, and is not being compressed, is said to be gone. */
+function withCore(report: CrashReport): CrashReport {
+  const { core } = report;
+  if (core === null || "none" in core) return report;
+  const isThere = [core.path, core.path.replace(/\.zst$/, "")].some((file) => existsSync(file));
+  if (isThere) return report;
+  const why = "it had to make room for newer ones, or did not fit (then the log says so)";
+  return { ...report, core: { none: `${core.path} is not there: ${why}` } };
 }
 
 /** What the table shows, as one document. */

@@ -72,3 +72,26 @@ test("one that is larger than all that may be kept is not, and nothing is left",
   await store.settled();
   assert.deepEqual(readdirSync(at), []);
 });
+
+test("on a full disk the oldest make room; one that never fits leaves nothing", async (t) => {
+  const at = folder(t);
+  const name = (day: number): string => `shop-202611${day}T000000Z-w0-1.core`;
+  mkdirSync(at);
+  for (const day of [11, 12, 13]) writeFileSync(path.join(at, `${name(day)}.zst`), noise(10));
+  const full = Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+  const fits = (count: number) => async (_: string, partial: string) => {
+    writeFileSync(partial, noise(10), { flag: "wx" });
+    if (readdirSync(at).filter((file) => file.endsWith(".zst")).length > count) throw full;
+  };
+  const store = new CoreStore(at, "shop", 1e6, fits(1));
+  writeFileSync(path.join(at, name(14)), "core");
+  await store.keep(path.join(at, name(14)));
+  assert.deepEqual(
+    readdirSync(at),
+    [13, 14].map((day) => `${name(day)}.zst`),
+  );
+  const never = new CoreStore(at, "shop", 1e6, fits(-1));
+  writeFileSync(path.join(at, name(15)), "core");
+  await assert.rejects(never.keep(path.join(at, name(15))), { code: "ENOSPC" });
+  assert.deepEqual(readdirSync(at), []);
+});

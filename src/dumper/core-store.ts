@@ -22,11 +22,18 @@ export class CoreStore {
   readonly #own: RegExp;
   readonly #service: string;
   readonly #bytesMax: number;
+  readonly #compress: (path: string, partial: string) => Promise<void>;
   /** One after the other: compressing takes a CPU. */
   #work: Promise<unknown> = Promise.resolve();
 
   /** Removes what a former dumper left half done. */
-  constructor(folder: string, service: string, bytesMax: number) {
+  constructor(
+    folder: string,
+    service: string,
+    bytesMax: number,
+    compress: (path: string, partial: string) => Promise<void> = compressed,
+  ) {
+    this.#compress = compress;
     this.#folder = folder;
     this.#service = service;
     this.#bytesMax = bytesMax;
@@ -45,7 +52,7 @@ export class CoreStore {
   }
 
   /**
-   * Compresses a core and removes older ones that are too much.
+   * Compresses a core and removes older ones that are too much, or whose place it needs.
    * @throws HoldfastError ERR_HOLDFAST_CORE when it is larger than all that may be kept, or an
    *   error of the file system; nothing is left of it then
    */
@@ -64,8 +71,7 @@ export class CoreStore {
     const whole = `${path}.zst`;
     const partial = `${path}.partial`;
     try {
-      const file = createWriteStream(partial, { mode: 0o600, flags: "wx" });
-      await pipeline(createReadStream(path), createZstdCompress(), file);
+      await this.#compressInto(path, partial);
       const { size } = await stat(partial);
       if (size > this.#bytesMax) {
         throw new HoldfastError(
@@ -83,16 +89,40 @@ export class CoreStore {
     }
   }
 
-  async #prune(): Promise<void> {
+  /** On a full disk the oldest make room, one after the other. */
+  async #compressInto(path: string, partial: string): Promise<void> {
+    for (;;) {
+      try {
+        await this.#compress(path, partial);
+        return;
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        const oldest = (await this.#newestFirst()).at(-1);
+        if ((code !== "ENOSPC" && code !== "EDQUOT") || oldest === undefined) throw error;
+        await rm(partial, { force: true });
+        await rm(join(this.#folder, oldest), { force: true });
+      }
+    }
+  }
+
+  async #newestFirst(): Promise<readonly string[]> {
     const names = (await readdir(this.#folder)).filter((name) => {
       return this.#own.test(name) && name.endsWith(".zst");
     });
-    const newestFirst = names.toSorted().toReversed();
+    return names.toSorted().toReversed();
+  }
+
+  async #prune(): Promise<void> {
     let bytes = 0;
-    for (const [index, name] of newestFirst.entries()) {
+    for (const [index, name] of (await this.#newestFirst()).entries()) {
       const file = join(this.#folder, name);
       bytes += (await stat(file)).size;
       if (index >= CORES_MAX || bytes > this.#bytesMax) await rm(file, { force: true });
     }
   }
+}
+
+async function compressed(path: string, partial: string): Promise<void> {
+  const file = createWriteStream(partial, { mode: 0o600, flags: "wx" });
+  await pipeline(createReadStream(path), createZstdCompress(), file);
 }

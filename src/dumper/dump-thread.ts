@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
 import { openTarget, signalName, writeDump } from "../autopsy/mod.ts";
 import type { SignalFacts, Target } from "../autopsy/mod.ts";
+import { HoldfastError } from "../base/mod.ts";
 import { readProcessStat } from "../os/mod.ts";
 
 export interface DumpOrder {
@@ -35,8 +36,15 @@ function dump({ pid, path, registers, fatal }: DumpOrder): DumpOutcome {
       target.close();
     }
   } catch (error) {
-    return { error: error instanceof Error ? error.message : String(error), bytes: 0 };
+    return { error: failure(error), bytes: 0 };
   }
+}
+
+/** Its advice is for people who have named a file. */
+function failure(error: unknown): string {
+  if (!(error instanceof HoldfastError)) return String(error);
+  const isUnwritten = error.code === "ERR_HOLDFAST_AUTOPSY_WRITE";
+  return isUnwritten ? error.message.replace(/ Name another place.*$/s, "") : error.message;
 }
 
 /** The thread that has got the signal comes first, as in the kernel's own cores. */

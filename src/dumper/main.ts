@@ -174,7 +174,7 @@ class Dumper {
       say({ kind: "kept", path: kept.path, bytes: kept.bytes, ms: Math.round(ms) });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      say({ kind: "failed", message: `cannot keep the core of ${bytes} bytes: ${why}` });
+      say({ kind: "failed", message: `cannot keep the core ${path} of ${bytes} bytes: ${why}` });
     }
   }
 }
