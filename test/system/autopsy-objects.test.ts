@@ -30,6 +30,21 @@ async function errorPlaces(session: Session): Promise<string[][]> {
   return places;
 }
 
+/** What is put together of very many parts is read where it is asked for, and told elsewhere. */
+async function assertLongText(session: Session): Promise<void> {
+  const ask = (text: string) => runExpression(session, parseExpression(text), undefined);
+  const log = await ask("find Log --property text | print");
+  assert.match(log.kind === "text" ? log.text : "", /'line number 0\\n.*\.\.\. \d{6} more char/su);
+  const strings = await ask("strings 'line number 777' --limit 0");
+  assert.ok(strings.kind === "table" && strings.rows.length < 100);
+  assert.match(strings.remarks.join("\n"), /^\d{5} strings \(.*too many parts/mu);
+  const found = await ask("find --text 'number 11999' --limit 5");
+  assert.match(
+    found.kind === "table" ? found.remarks.join("\n") : "",
+    /not searched to their end/u,
+  );
+}
+
 describe("objects of a core", () => {
   for (const major of NODES.keys()) {
     it(`are those that V8 has, with names and stacks, Node ${major}`, async (t) => {
@@ -54,6 +69,7 @@ describe("objects of a core", () => {
         assert.deepEqual(unread, read);
         assert.match(unread[0] ?? "", /young\.cjs:\d+:\d+$/);
         assert.ok(unread.length >= 5, unread.join("\n"));
+        if (major === 24) await assertLongText(session);
       } finally {
         session.close();
       }

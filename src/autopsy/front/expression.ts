@@ -117,8 +117,13 @@ export async function runExpression(
   return withDoubts(result, session.doubts);
 }
 
-/** The same, and why it may be wrong. */
-function withDoubts(result: Result, doubts: readonly string[]): Result {
+/** The same, and why it may be wrong, as far as it does not say so itself. */
+function withDoubts(result: Result, all: readonly string[]): Result {
+  const isTold = (doubt: string): boolean =>
+    result.kind === "table"
+      ? result.remarks.includes(doubt) || result.rows.some((row) => row.includes(doubt))
+      : result.text.includes(doubt);
+  const doubts = all.filter((doubt) => !isTold(doubt));
   if (doubts.length === 0) return result;
   if (result.kind === "table") {
     return { ...result, remarks: [...result.remarks, ...doubts] };

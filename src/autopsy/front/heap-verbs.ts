@@ -1,4 +1,5 @@
 /** Verbs about objects: census, print, find, who refers to what, strings, closures. */
+import { formatSize } from "../../base/mod.ts";
 import { LiveObjects } from "../graph/live.ts";
 import { takeCensus } from "../heap/census.ts";
 import type { CensusRow, IsLive } from "../heap/census.ts";
@@ -6,13 +7,18 @@ import type { MapInfo } from "../heap/maps.ts";
 import { renderValue } from "../heap/render.ts";
 import type { Property } from "../v8/objects.ts";
 import type { Session } from "./session.ts";
+import { StringSearch } from "./string-search.ts";
 import type { Result } from "./result.ts";
 import { LIMIT, addressesFrom, limitOf, misuse, numberOf } from "./verb.ts";
 import type { AutopsyVerb, VerbArgs } from "./verb.ts";
 
 const FOUND_MAX = 1_000_000;
 const BRIEF_CHARS = 60;
-const STRINGS_TOLD_APART_MAX = 2_000_000;
+/** Of a property that is compared; one of more parts is as long. */
+const VALUE_CHARS_MAX = 1_000;
+const STRINGS_TOLD_APART_MAX = 500_000;
+/** Parts of a string that is put together of others, to see how it begins. */
+const STRING_KEY_PARTS = 64;
 /** Characters by which equal strings are found. */
 const STRING_KEY_CHARS = 200;
 
@@ -35,7 +41,7 @@ const objects: AutopsyVerb = {
     const [part = ""] = args.words;
     const rows = census.rows.filter(({ name }) => name.includes(part));
     const limit = limitOf(objects, args);
-    const { skippedBytes, objects: count, bytes } = census.walk;
+    const { emptyBytes, objects: count, bytes } = census.walk;
     const sum = (of: (row: CensusRow) => number): number =>
       census.rows.reduce((total, row) => total + of(row), 0);
     const remarks = [
@@ -43,9 +49,7 @@ const objects: AutopsyVerb = {
         ? `${count} objects, ${bytes} bytes; garbage that is not collected yet is among them`
         : `${sum((row) => row.count)} objects, ${sum((row) => row.bytes)} bytes are alive` +
           `${live.isExact ? "" : " at most"}, of ${count} objects, ${bytes} bytes`,
-      ...(skippedBytes > 0 && heap.remarks.length === 0
-        ? [`${skippedBytes} bytes of the heap were passed over`]
-        : []),
+      ...(emptyBytes > 0 ? [`${emptyBytes} bytes are zeros: set aside, and not used yet`] : []),
       ...(live?.remarks ?? []),
     ];
     if (args.flags["shapes"] === true) return shapesTable(session, rows, limit, remarks);
@@ -172,30 +176,31 @@ const find: AutopsyVerb = {
     const found: number[] = [];
     let more = 0;
     const limit = Math.min(limitOf(find, args), FOUND_MAX);
-    const fits = matcher(session, className, args.flags);
+    const search = typeof text === "string" ? new StringSearch(session.v8.heap, text) : null;
+    const fits: Matcher =
+      search === null
+        ? matcher(session, className, args.flags)
+        : (address, { instanceType }) => search.fits(address, instanceType);
     await session.walk((address, map) => {
       if (!fits(address, map)) return;
       if (found.length < limit) found.push(address);
       else more += 1;
     }, args.signal);
-    return listOf(session, found, more);
+    return listOf(session, found, more, search?.remarks);
   },
 };
 
 /** What a map says of all its objects: they fit, they do not, or each must be looked at. */
 type Verdict = "yes" | "no" | "ask";
 
+type Matcher = (address: number, map: MapInfo) => boolean;
+
 /** Whether an object fits; most are told by their maps, of which there are few. */
 function matcher(
-  { objects: reader, v8: { heap }, describer }: Session,
+  { objects: reader, describer }: Session,
   className: string | undefined,
-  { property, value, text }: VerbArgs["flags"],
-): (address: number, map: MapInfo) => boolean {
-  if (typeof text === "string") {
-    const firstNonString = heap.layout.get("FirstNonstringType");
-    return (address, { instanceType }) =>
-      instanceType < firstNonString && heap.string(address)?.includes(text) === true;
-  }
+  { property, value }: VerbArgs["flags"],
+): Matcher {
   const isOfClass = (address: number): boolean => reader.className(address) === className;
   const ofClass = verdicts((address) => {
     if (className === undefined) return "yes";
@@ -205,7 +210,7 @@ function matcher(
   const isWanted = ({ name, value: tagged }: Property): boolean => {
     if (typeof property === "string" && name !== property) return false;
     if (typeof value !== "string") return true;
-    const shown = describer.primitive(tagged, 1_000);
+    const shown = describer.primitive(tagged, VALUE_CHARS_MAX, { parts: 1_000, chars: 1_000_000 });
     return shown?.kind === "primitive" && (shown.text === value || shown.text === `'${value}'`);
   };
   const has = (address: number, isIt: (property: Property) => boolean): boolean => {
@@ -243,7 +248,12 @@ function verdicts(
 }
 
 /** A table of objects, a line each. */
-export function listOf(session: Session, addresses: readonly number[], more: number): Result {
+export function listOf(
+  session: Session,
+  addresses: readonly number[],
+  more: number,
+  remarks: readonly string[] = [],
+): Result {
   return {
     kind: "table",
     columns: [
@@ -257,7 +267,7 @@ export function listOf(session: Session, addresses: readonly number[], more: num
       briefly(session, address),
     ]),
     more,
-    remarks: [],
+    remarks,
   };
 }
 
@@ -280,11 +290,18 @@ const strings: AutopsyVerb = {
     const { heap } = session.v8;
     const [part] = args.words;
     const seen = new Map<string, { count: number; bytes: number; example: number }>();
+    const unread = { count: 0, bytes: 0 };
     let untold = 0;
     await session.walk((address, { instanceType }, bytes) => {
       if (instanceType >= heap.layout.get("FirstNonstringType")) return;
-      const text = heap.string(address, STRING_KEY_CHARS);
-      if (text === null || (part !== undefined && !text.includes(part))) return;
+      const budget = { parts: STRING_KEY_PARTS, chars: STRING_KEY_CHARS };
+      const text = heap.string(address, STRING_KEY_CHARS, budget);
+      if (text === null) {
+        unread.count += 1;
+        unread.bytes += bytes;
+        return;
+      }
+      if (part !== undefined && !text.includes(part)) return;
       const key = `${heap.stringLength(address)}:${text}`;
       const known = seen.get(key);
       if (known !== undefined) {
@@ -308,7 +325,15 @@ const strings: AutopsyVerb = {
         .slice(0, limit)
         .map(([, { count, bytes, example }]) => [count, bytes, example, briefly(session, example)]),
       more: Math.max(0, sorted.length - limit),
-      remarks: untold > 0 ? [`${untold} more strings were not told apart`] : [],
+      remarks: [
+        ...(untold > 0 ? [`${untold} more strings were not told apart`] : []),
+        ...(unread.count > 0
+          ? [
+              `${unread.count} strings (${formatSize(unread.bytes)} without what they are put ` +
+                `together of) have too many parts, or parts that are not there`,
+            ]
+          : []),
+      ],
     };
   },
 };

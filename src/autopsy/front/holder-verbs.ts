@@ -97,10 +97,11 @@ const why: AutopsyVerb = {
       return `${"  ".repeat(index)}${edge}${index === 0 ? "" : " -> "}${name} @${hex(at)}`;
     });
     const text = [rootText(path), ...lines].join("\n");
-    const { root, areRootsExact } = path;
+    const { root, areRootsExact, isGivenUp } = path;
     const json = {
       root,
       areRootsExact,
+      isGivenUp,
       path: steps.map((each) => ({ ...each, at: hex(each.at) })),
     };
     return { kind: "text", text, json, addresses: steps.map(({ at }) => at) };
@@ -127,7 +128,9 @@ function stepsOf({ edges, describer }: Session, { nodes }: WhyPath): readonly St
   });
 }
 
-function rootText({ root, nodes, areRootsExact }: WhyPath): string {
+function rootText({ root, nodes, areRootsExact, isGivenUp }: WhyPath): string {
+  if (isGivenUp && root === null)
+    return "not found: millions of objects hold it from afar, and none of the first is a root";
   switch (root) {
     case "global":
       return "held by the global object or a top-level scope:";

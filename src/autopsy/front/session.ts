@@ -107,6 +107,8 @@ export class Session {
     const doubts = [
       ...(layout.choice.isExact ? [] : [inexact(layout)]),
       ...machineRemarks(this.target.machine),
+      // what is cut off is missing from every answer that needs the heap
+      ...(this.#heap !== null && this.target.kind === "core" ? this.remarks : []),
       ...(this.#heap?.remarks ?? []),
     ];
     const isShort = this.#heap === null && layout.choice.isExact;

@@ -26,6 +26,9 @@ const SMALL_BYTES_MAX = 256;
 const SMALL_WORDS_MAX = 33_000;
 /** Map, length, three counts. */
 const EPHEMERONS_AT = 40;
+/** Weak maps whose values are keys of others: a chain of them takes a round for each link. */
+const WEAK_ROUNDS_MAX = 1_000;
+const UNFINISHED = "weak maps hold each other in long chains: what is alive may count as garbage";
 const WEAK_TARGETS = ["JS_WEAK_REF_TYPE", "WEAK_CELL_TYPE"];
 
 /** References of a body; `isWeak`: they keep nothing alive. */
@@ -100,9 +103,13 @@ export class LiveObjects {
     this.remarks.push(...roots.remarks);
     for (const root of roots.addresses) if (this.#push(root)) this.roots.push(root);
     let before = -1;
-    while (this.marked.size !== before) {
+    for (let round = 0; this.marked.size !== before; round += 1) {
       before = this.marked.size;
       yield* this.#drain();
+      if (round === WEAK_ROUNDS_MAX) {
+        this.remarks.push(UNFINISHED);
+        break;
+      }
       for (const table of this.#ephemerons) this.#markValues(table);
     }
     if (this.#areStoresToldApart) this.marked.count();

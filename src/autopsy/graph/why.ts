@@ -18,19 +18,24 @@ import type { HolderScan } from "./holders.ts";
 import { nativeRoots } from "./native-roots.ts";
 
 const STEPS_MAX = 60;
-/** Objects of one step: a dictionary that everything refers to would explode. */
-const FRONTIER_MAX = 2_000_000;
+/** Objects on the way: what is referred to by everything would fill our memory. */
+const SEEN_MAX = 3_000_000;
 
 export interface WhyPath {
   /** What kind of root it begins at. */
   readonly root: "global" | "native" | null;
   /** False: what native memory has may be a stale word. */
   readonly areRootsExact: boolean;
+  /** So many objects hold it, from near and far, that not all of them were looked at. */
+  readonly isGivenUp: boolean;
   /** From the root to the object. */
   readonly nodes: readonly number[];
 }
 
-/** Finds the path; yields now and then. `root` null: nothing holds it, it is garbage. */
+/**
+ * Finds the path; yields now and then. `root` null: nothing holds it, it is garbage, unless the
+ * search was given up.
+ */
 export function* findWhy(
   target: Target,
   heap: Heap,
@@ -42,24 +47,28 @@ export function* findWhy(
   const next = new Map<number, number>([[object, 0]]);
   let frontier = new Set([object]);
   let nativeEnd: number | null = null;
+  let isGivenUp = false;
   for (let step = 0; step < STEPS_MAX && frontier.size > 0; step += 1) {
     for (const address of frontier) {
       if (isSureRoot(heap.view, address))
-        return { root: "global", areRootsExact, nodes: pathFrom(address, next) };
+        return { root: "global", areRootsExact, isGivenUp, nodes: pathFrom(address, next) };
       if (nativeEnd === null && address !== object && native.has(address)) nativeEnd = address;
     }
     const found = new Set<number>();
     yield* scan.find(frontier, ({ from, to, isWeak }) => {
-      if (isWeak || next.has(from) || found.size >= FRONTIER_MAX) return;
+      if (isWeak || next.has(from)) return;
+      isGivenUp ||= next.size >= SEEN_MAX;
+      if (isGivenUp) return;
       next.set(from, to);
       found.add(from);
     });
     frontier = found;
   }
   if (nativeEnd !== null)
-    return { root: "native", areRootsExact, nodes: pathFrom(nativeEnd, next) };
+    return { root: "native", areRootsExact, isGivenUp, nodes: pathFrom(nativeEnd, next) };
   const isHeld = native.has(object);
-  return { root: isHeld ? "native" : null, areRootsExact, nodes: [object] };
+  isGivenUp ||= frontier.size > 0;
+  return { root: isHeld ? "native" : null, areRootsExact, isGivenUp, nodes: [object] };
 }
 
 function pathFrom(start: number, next: ReadonlyMap<number, number>): number[] {

@@ -8,6 +8,9 @@ import type { Heap, WalkCounts } from "./walk.ts";
 
 /** Shapes that are told apart for one class. */
 const SHAPES_MAX = 10_000;
+/** Classes that are told apart: names may be in the objects, which may be damaged. */
+const CLASSES_MAX = 100_000;
+const OTHERS = "(other classes)";
 
 export interface CensusRow {
   /** The class, `(string)`, `(code)`..., as in DevTools. */
@@ -38,7 +41,8 @@ export function* takeCensus(
   const rowOf = (address: number, map: MapInfo): CensusRow => {
     const known = byMap.get(map.address);
     if (known !== undefined) return known;
-    const name = censusName(objects, address, map);
+    const own = censusName(objects, address, map);
+    const name = rows.has(own) || rows.size < CLASSES_MAX ? own : OTHERS;
     const row = rows.get(name) ?? { name, count: 0, bytes: 0, example: 0, shapes: new Map() };
     rows.set(name, row);
     const isReceiver = objects.isReceiver(address);

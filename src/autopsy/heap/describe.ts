@@ -3,7 +3,7 @@
  * depth, width and length; what was left out is counted.
  */
 import type { FunctionReader } from "../v8/functions.ts";
-import type { HeapView } from "../v8/heap-view.ts";
+import type { HeapView, StringBudget } from "../v8/heap-view.ts";
 import type { ObjectReader, Property } from "../v8/objects.ts";
 import { readScopeInfo } from "../v8/scope-info.ts";
 import { CLEARED, isSmi, smiValue } from "../v8/tagged.ts";
@@ -23,6 +23,11 @@ export interface DescribeLimits {
 
 export const DEFAULT_LIMITS: DescribeLimits = { depth: 2, members: 100, chars: 1_000 };
 const BYTES_SHOWN_MAX = 50;
+/** In one tree, whatever its depth: what is in two places of an object is told twice. */
+const VALUES_MAX = 100_000;
+/** For all strings of one tree. */
+const STRING_PARTS_MAX = 2_000_000;
+const STRING_CHARS_MAX = 1_000_000_000;
 /** Contexts around a closure. */
 const CONTEXTS_MAX = 50;
 
@@ -62,6 +67,9 @@ export class Describer {
   readonly #functions: FunctionReader;
   readonly #values: ValueReader;
   readonly #positionOf: PositionReader;
+  /** Objects that may still be told of the one that is described, and strings read. */
+  #left = VALUES_MAX;
+  #strings = stringBudget();
 
   /** `positionOf`: for the stacks of errors, which are told without lines where it finds none. */
   constructor(objects: ObjectReader, values: ValueReader, positionOf: PositionReader = () => null) {
@@ -73,14 +81,18 @@ export class Describer {
   }
 
   describe(value: Tagged, limits: DescribeLimits = DEFAULT_LIMITS): Described {
+    this.#left = VALUES_MAX;
+    this.#strings = stringBudget();
     return this.#value(value, limits, new Set(), 0);
   }
 
   #value(value: Tagged, limits: DescribeLimits, path: Set<number>, depth: number): Described {
-    const primitive = this.primitive(value, limits.chars);
+    const primitive = this.primitive(value, limits.chars, this.#strings);
     if (primitive !== null) return primitive;
     const name = this.nameOf(value);
-    if (path.has(value) || depth > limits.depth) return { kind: "reference", name, address: value };
+    this.#left -= 1;
+    if (path.has(value) || depth > limits.depth || this.#left < 0)
+      return { kind: "reference", name, address: value };
     path.add(value);
     const members: Member[] = [];
     let more = 0;
@@ -103,13 +115,13 @@ export class Describer {
   }
 
   /** Numbers, strings, symbols, undefined...; null for objects. */
-  primitive(value: Tagged, charsMax: number): Described | null {
+  primitive(value: Tagged, charsMax: number, strings = stringBudget()): Described | null {
     const heap = this.#heap;
     if (isSmi(value)) return primitive("number", String(smiValue(value)));
     if (value === CLEARED) return { kind: "missing", text: "<missing>" };
     const type = heap.instanceTypeOf(value);
     if (type < 0) return { kind: "missing", text: `<corrupt 0x${value.toString(16)}>` };
-    if (heap.isString(value)) return this.#string(value, charsMax);
+    if (heap.isString(value)) return this.#string(value, charsMax, strings);
     const number = this.#objects.number(value);
     if (number !== null) return primitive("number", numberText(number));
     const oddball = this.#objects.oddball(value);
@@ -309,13 +321,23 @@ export class Describer {
     }
   }
 
-  #string(value: Tagged, charsMax: number): Described {
-    const text = this.#heap.string(value, charsMax);
-    if (text === null) return { kind: "missing", text: "<corrupt string>" };
+  #string(value: Tagged, charsMax: number, strings: StringBudget): Described {
+    const text = this.#heap.string(value, charsMax, strings);
     const length = this.#heap.stringLength(value);
+    if (text === null) {
+      const { parts, chars } = strings;
+      const isCorrupt = parts > 0 && chars > 0;
+      const why = isCorrupt ? "<corrupt string>" : `<string of ${length} characters, not read>`;
+      return { kind: "missing", text: why };
+    }
     const rest = length > text.length ? `... ${length - text.length} more characters` : "";
     return primitive("string", `${quoted(text)}${rest}`);
   }
+}
+
+/** For the strings of one answer. */
+function stringBudget(): StringBudget {
+  return { parts: STRING_PARTS_MAX, chars: STRING_CHARS_MAX };
 }
 
 function primitive(type: string, text: string): Described {

@@ -6,7 +6,9 @@ import { CLEARED } from "../v8/tagged.ts";
 import type { Tagged } from "../v8/tagged.ts";
 
 /** More maps than any program has; beyond, a damaged heap would fill our memory. */
-const MAPS_MAX = 4_000_000;
+const MAPS_MAX = 1_000_000;
+/** Words that look like a map's address and are none: of these only so many are remembered. */
+const OTHERS_MAX = 200_000;
 
 export interface MapInfo {
   readonly address: Tagged;
@@ -18,7 +20,8 @@ export interface MapInfo {
 /** Maps by address; null for what is none. */
 export class MapTable {
   readonly #view: HeapView;
-  readonly #known = new Map<number, MapInfo | null>();
+  readonly #known = new Map<number, MapInfo>();
+  readonly #others = new Set<number>();
   readonly #typeOffset: number;
   readonly #sizeOffset: number;
 
@@ -31,8 +34,10 @@ export class MapTable {
   get(address: Tagged): MapInfo | null {
     const known = this.#known.get(address);
     if (known !== undefined) return known;
+    if (this.#others.has(address)) return null;
     const info = this.#read(address);
-    if (this.#known.size < MAPS_MAX) this.#known.set(address, info);
+    if (info === null && this.#others.size < OTHERS_MAX) this.#others.add(address);
+    if (info !== null && this.#known.size < MAPS_MAX) this.#known.set(address, info);
     return info;
   }
 

@@ -19,8 +19,6 @@ import { SizeTable, UNKNOWN_SIZE } from "./sizes.ts";
 /** Large objects are pages of their own: their content is not needed to walk. */
 const WINDOW_BYTES = 256 * 1024;
 const MEMORY_PAGE_BYTES = 4096;
-/** Rests of areas that threads of V8 have set aside are less of any heap: nothing is lost there. */
-const SKIPPED_SHARE = 0.01;
 
 /** What lies in a half-open part of an allocation area is not initialised. */
 export interface UnusedArea {
@@ -35,6 +33,8 @@ export interface WalkCounts {
   freeBytes: number;
   /** Bytes whose objects are not known: damaged, or between allocation areas. */
   skippedBytes: number;
+  /** Zeros where an object might begin: what a thread has set aside and not used yet, or lost. */
+  emptyBytes: number;
   /** Objects that would be longer than their page. */
   damaged: number;
   /** Pages of which a part was never touched, or is not in the core. */
@@ -46,6 +46,7 @@ const NOTHING: WalkCounts = {
   bytes: 0,
   freeBytes: 0,
   skippedBytes: 0,
+  emptyBytes: 0,
   damaged: 0,
   missingPages: 0,
 };
@@ -92,8 +93,8 @@ export class Heap {
 
   /** What was found on the way that an answer may lack something for. */
   get remarks(): readonly string[] {
-    const { bytes, skippedBytes, damaged } = this.#seen;
-    if (damaged === 0 && skippedBytes < bytes * SKIPPED_SHARE) return [];
+    const { skippedBytes, damaged } = this.#seen;
+    if (skippedBytes === 0) return [];
     const objects = damaged === 0 ? "" : `, among it ${damaged} of an impossible length`;
     return [
       `${skippedBytes} bytes of the heap were passed over: no object makes sense there${objects}`,
@@ -119,9 +120,11 @@ export class Heap {
         at = hole.end;
         continue;
       }
-      const map = this.#mapAt(u32(at), u32(at + 4));
+      const [low, high] = [u32(at), u32(at + 4)];
+      const map = this.#mapAt(low, high);
       if (map === null) {
-        counts.skippedBytes += 8;
+        if (low === 0 && high === 0) counts.emptyBytes += 8;
+        else counts.skippedBytes += 8;
         at += 8;
         continue;
       }

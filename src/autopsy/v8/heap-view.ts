@@ -8,13 +8,19 @@ import type { Layout } from "./layout.ts";
 import { CLEARED, isSmi, smiValue, taggedFromHalves } from "./tagged.ts";
 import type { Tagged } from "./tagged.ts";
 
-/** Nested cons, sliced and thin strings. */
-const STRING_PARTS_MAX = 10_000;
+/** Nested cons, sliced and thin strings: a log that was put together line by line has many. */
+const STRING_PARTS_MAX = 100_000;
 /** Bytes of a string that are read for one name or message. */
 const STRING_CHARS_MAX = 10_000_000;
 const BYTES_MAX = 64 * 1024 * 1024;
 
 type StringShape = "sequential" | "cons" | "external" | "sliced" | "thin" | null;
+
+/** What may still be read of strings: who reads many counts down one such. */
+export interface StringBudget {
+  parts: number;
+  chars: number;
+}
 
 export class HeapView {
   readonly memory: Memory;
@@ -171,15 +177,20 @@ export class HeapView {
    * @param charsMax more than that are cut off
    * @returns null when this is no string, or part of it is not there
    */
-  string(string: Tagged, charsMax = STRING_CHARS_MAX): string | null {
+  string(
+    string: Tagged,
+    charsMax = STRING_CHARS_MAX,
+    budget: StringBudget = { parts: STRING_PARTS_MAX, chars: STRING_CHARS_MAX },
+  ): string | null {
     const parts: string[] = [];
     const pending: { value: Tagged; start: number; end: number }[] = [
       { value: string, start: 0, end: Number.MAX_SAFE_INTEGER },
     ];
     let chars = 0;
-    for (let count = 0; pending.length > 0 && chars < charsMax; count += 1) {
+    while (pending.length > 0 && chars < charsMax) {
       const part = pending.pop();
-      if (part === undefined || count > STRING_PARTS_MAX) return null;
+      if (part === undefined || budget.parts <= 0 || budget.chars <= 0) return null;
+      budget.parts -= 1;
       const { value } = part;
       if (!this.isString(value)) return null;
       const end = Math.min(part.end, this.stringLength(value), part.start + charsMax - chars);
@@ -188,8 +199,16 @@ export class HeapView {
       if (flat === null) return null;
       parts.push(flat);
       chars += flat.length;
+      budget.chars -= flat.length;
     }
     return parts.join("");
+  }
+
+  /** Whether a string of this type is put together of two others. */
+  isConcatenation(instanceType: number): boolean {
+    const { layout } = this;
+    const shape = this.#stringShapes[instanceType & layout.get("StringRepresentationMask")];
+    return instanceType < layout.get("FirstNonstringType") && shape === "cons";
   }
 
   /** Characters [start, end) of a flat string; of another one, "" with its parts in `pending`. */

@@ -29,7 +29,15 @@ const makeError = () => new RangeError("made twice at one place");
 globalThis.errors = [0, 1].map(() => makeError());
 globalThis.errors[1].stack.toString();
 globalThis.kept = [tagged("Tagged one"), tagged("Tagged two"), tagged("Tagged two")];
+/** A log that was put together line by line: a string of 24,000 parts, and all those before it. */
+class Log {
+  constructor() {
+    this.text = "";
+    for (let line = 0; line < 12_000; line += 1) this.text += "line number " + line + "\n";
+  }
+}
 work();
+globalThis.log = new Log();
 // an object that is young twice is moved to the old generation: what is left is what lives
 globalThis.gc({ type: "minor" });
 globalThis.gc({ type: "minor" });
