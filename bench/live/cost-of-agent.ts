@@ -1,6 +1,6 @@
 /**
  * What the agent and the recording of latencies cost a worker, against neither: CPU time (user and
- * system, all processes of the service) a request of a hello server, and memory (PSS) of the worker.
+ * system, all processes of the service) a request of a hello server, and the worker's memory (PSS).
  *
  * There is no switch for "neither": a copy of the build is made in which the two modules that start
  * the agent and record requests are replaced by empty ones. Both services run side by side, one

@@ -53,6 +53,9 @@ const BY_ERROR_CODE: ReadonlyMap<string, number> = new Map([
   ["ERR_HOLDFAST_REFUSED", EXIT_CODES.failed],
   ["ERR_HOLDFAST_NO_CRASH", EXIT_CODES.failed],
   ["ERR_HOLDFAST_PROFILE", EXIT_CODES.failed],
+  ["ERR_HOLDFAST_ATTACH", EXIT_CODES.failed],
+  ["ERR_HOLDFAST_ATTACH_DENIED", EXIT_CODES.denied],
+  ["ERR_HOLDFAST_ATTACH_GONE", EXIT_CODES.noInput],
   ["ERR_HOLDFAST_DEBUG", EXIT_CODES.unavailable],
 ]);
 

@@ -24,15 +24,22 @@ const INSPECTOR_PORT = 9229;
 /** LISTEN in /proc/net/tcp (include/net/tcp_states.h). */
 const LISTEN = "0A";
 
+type AttachCode = "ERR_HOLDFAST_ATTACH" | "ERR_HOLDFAST_ATTACH_DENIED" | "ERR_HOLDFAST_ATTACH_GONE";
+
 /** Throws when the process is not one that can be attached to. */
 export function checkTarget(pid: number): void {
-  const refuse = (why: string): never => {
-    throw attachError(`Cannot attach to process ${pid}: ${why}. Nothing was done to it.`);
+  const refuse = (why: string, code?: AttachCode): never => {
+    const message = `Cannot attach to process ${pid}: ${why}. Nothing was done to it.`;
+    throw attachError(message, undefined, code);
   };
-  const status = read(`/proc/${pid}/status`) ?? refuse("there is no such process");
+  const gone = "ERR_HOLDFAST_ATTACH_GONE";
+  const status = read(`/proc/${pid}/status`) ?? refuse("there is no such process", gone);
   const owner = statSync(`/proc/${pid}`).uid;
   const own = process.geteuid?.() ?? 0;
-  if (owner !== own) refuse(`it belongs to another user (${owner}, you are ${own})`);
+  if (owner !== own) {
+    const why = `it belongs to another user (${owner}, you are ${own})`;
+    refuse(why, "ERR_HOLDFAST_ATTACH_DENIED");
+  }
   const command = (read(`/proc/${pid}/cmdline`) ?? "").split("\0");
   if (pid === process.pid) refuse("it is this very command");
   if (command.some((word) => /\/(?:worker|portable)\/preload\.c[jt]s$/.test(word))) {
@@ -43,11 +50,11 @@ export function checkTarget(pid: number): void {
     refuse("it is in another container: run holdfast there");
   }
   if (!isCaught(status, SIGUSR1)) {
-    const isOff = [command.join(" "), read(`/proc/${pid}/environ`) ?? ""].some((text) => {
-      return text.includes("--disable-sigusr1");
-    });
-    const why = "it does not expect SIGUSR1, which would end it: it is not Node";
-    refuse(isOff ? "it runs with --disable-sigusr1" : why);
+    const flags = [command.join(" "), read(`/proc/${pid}/environ`) ?? ""];
+    const has = (flag: string): boolean => flags.some((text) => text.includes(flag));
+    if (has("--disable-sigusr1")) refuse("it runs with --disable-sigusr1");
+    if (has("--permission")) refuse("its permission model allows no inspector (--allow-inspector)");
+    refuse("it does not expect SIGUSR1, which would end it: it is not Node");
   }
   const unread = "its signal handlers cannot be read: it is not Node, or its symbols are missing";
   const handled = signalsOf(pid) ?? refuse(unread);
@@ -64,8 +71,12 @@ export function listening(pid: number): readonly number[] {
   return sockets(pid).flatMap(({ port, inode }) => (inodes.has(`socket:[${inode}]`) ? [port] : []));
 }
 
-export function attachError(message: string, cause?: unknown): HoldfastError {
-  return new HoldfastError("ERR_HOLDFAST_ATTACH", message, { cause });
+export function attachError(
+  message: string,
+  cause?: unknown,
+  code: AttachCode = "ERR_HOLDFAST_ATTACH",
+): HoldfastError {
+  return new HoldfastError(code, message, { cause });
 }
 
 function isTaken(wanted: number): boolean {

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { describe, it } from "node:test";
@@ -50,8 +51,13 @@ class Scene {
   }
 
   /** A port of its own, so that tests may run side by side. */
-  async stranger(...args: string[]): Promise<Child> {
-    const options = ["--inspect-port=0", ...args.filter((each) => each.startsWith("--dis"))];
+  stranger(...args: string[]): Promise<Child> {
+    return this.plain("--inspect-port=0", ...args);
+  }
+
+  async plain(...args: string[]): Promise<Child> {
+    const ofNode = /^--(?:inspect|disable|permission|allow)/;
+    const options = args.filter((each) => ofNode.test(each));
     const rest = args.filter((each) => !options.includes(each));
     const child = start(
       this.#owner,
@@ -133,24 +139,57 @@ describe("holdfast attach", { concurrency: 2 }, () => {
 
   it("is refused where a signal would do harm, before any is sent", async (t) => {
     const scene = new Scene(t, 24);
-    const refused = async (pid: number): Promise<string> => {
+    const refused = async (pid: number, why: RegExp, expected = 1): Promise<void> => {
       const { code, stderr } = await scene.cli("attach", String(pid));
-      assert.equal(code, 70, stderr.toString());
-      return stderr.toString();
+      assert.match(stderr.toString(), why);
+      assert.match(stderr.toString(), /Nothing was done to it\./);
+      assert.equal(code, expected, stderr.toString());
     };
     const sleeper = spawn("sleep", ["60"], { stdio: "ignore" });
     t.after(() => void sleeper.kill("SIGKILL"));
-    assert.match(await refused(sleeper.pid ?? 0), /would end it: it is not Node/);
-    const handler = await scene.stranger("--handler");
-    assert.match(await refused(handler.pid), /the application handles SIGUSR1 itself/);
-    assert.doesNotMatch(handler.output(), /signalled/);
-    const closed = await scene.stranger("--disable-sigusr1");
-    assert.match(await refused(closed.pid), /runs with --disable-sigusr1/);
-    for (const child of [handler, closed]) assert.equal(child.process.exitCode, null);
-    assert.equal(sleeper.exitCode, null);
-    assert.match(await refused(2 ** 22), /there is no such process/);
-    const service = await startService(t, { entry: app("live/lines.cjs"), workers: 1 });
+    // where Node would open its inspector; if somebody else has it, that is as good
+    const taken = createServer().on("error", () => undefined);
+    t.after(() => void taken.close());
+    taken.listen(9229, "127.0.0.1");
+    const [plain, handler, closed, permitted, service] = await Promise.all([
+      scene.plain(),
+      scene.stranger("--handler"),
+      scene.stranger("--disable-sigusr1"),
+      scene.stranger("--permission", "--allow-fs-read=*"),
+      startService(t, { entry: app("live/lines.cjs"), workers: 1 }),
+    ]);
     const [pid = 0] = await service.workerPids();
-    assert.match(await refused(pid), /it is a worker of a service of Holdfast/);
+    await Promise.all([
+      refused(sleeper.pid ?? 0, /would end it: it is not Node/),
+      refused(plain.pid, /port 9229 is taken, where Node would open its inspector/),
+      refused(handler.pid, /the application handles SIGUSR1 itself/),
+      refused(closed.pid, /runs with --disable-sigusr1/),
+      refused(permitted.pid, /its permission model allows no inspector/),
+      refused(2 ** 22, /there is no such process/, 66),
+      refused(pid, /it is a worker of a service of Holdfast/),
+      anothersIsRefused(handler.pid),
+    ]);
+    assert.doesNotMatch(handler.output(), /signalled/);
+    for (const { process } of [plain, handler, closed, permitted])
+      assert.equal(process.exitCode, null);
+    assert.equal(sleeper.exitCode, null);
   });
 });
+
+/** Process 1 is root's; root itself gives its rights away first. */
+async function anothersIsRefused(ours: number): Promise<void> {
+  const isRoot = process.getuid?.() === 0;
+  const prefix = isRoot ? ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all"] : [];
+  const pid = isRoot ? String(ours) : "1";
+  const folder = mkdtempSync(path.join(os.tmpdir(), "holdfast-attach-"));
+  if (isRoot) chownSync(folder, 65_534, 65_534);
+  const words = [...prefix, nodeBinary(), "--", CLI, "attach", pid];
+  const [command = "", ...args] = words;
+  const { code, stderr } = await run(command, args, {
+    cwd: "/",
+    env: { PATH: process.env["PATH"] ?? "", HOLDFAST_RUNTIME_DIR: folder },
+  });
+  rmSync(folder, { recursive: true });
+  assert.match(stderr.toString(), /it belongs to another user \(\d+, you are \d+\)/);
+  assert.equal(code, 77);
+}
