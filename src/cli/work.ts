@@ -69,7 +69,9 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
   const text =
     parsed.flags["json"] === true
       ? JSON.stringify({ service: service.name, ...report }, null, 2)
-      : page(service.name, report, limit, isColored).join("\n");
+      : page(service.name, { ...report, items: withParents(whole, items) }, limit, isColored).join(
+          "\n",
+        );
   world.stdout.write(`${text}\n`);
   return EXIT_CODES.ok;
 }
@@ -92,6 +94,16 @@ async function readWork(service: Service): Promise<WorkReport> {
     `Cannot read the work of ${service.name}: the answer has another shape. Use the version ` +
       `of holdfast that runs the service.`,
   );
+}
+
+/** What is part of something else says so: `GET http://10.0.0.7 < GET /orders/17`. */
+function withParents(whole: WorkReport, items: readonly WorkItem[]): readonly WorkItem[] {
+  const key = (worker: number, id: number): string => `${worker} ${id}`;
+  const names = new Map(whole.items.map(({ worker, id, name }) => [key(worker, id), name]));
+  return items.map((item) => {
+    const parent = item.parent === null ? undefined : names.get(key(item.worker, item.parent));
+    return parent === undefined ? item : { ...item, name: `${item.name} < ${parent}` };
+  });
 }
 
 /** The report as lines for a person. */

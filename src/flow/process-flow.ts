@@ -6,16 +6,19 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { channel } from "node:diagnostics_channel";
 import { WORK_BYTES, WorkTable } from "../ledger/mod.ts";
+import type { WorkView } from "../ledger/mod.ts";
 import type { FlowContext } from "./context.ts";
 
 /** Raised when `ProcessFlow` changes: copies of another version keep to themselves. */
-const VERSION = 2;
+const VERSION = 3;
 export const FLOW_CHANNEL = "holdfast:flow";
 
 export interface ProcessFlow {
   readonly version: number;
   readonly table: WorkTable;
   readonly storage: AsyncLocalStorage<FlowContext>;
+  /** Requests in flight that the server accounts for elsewhere. */
+  readonly requests: () => readonly WorkView[];
 }
 
 interface Question {
@@ -30,15 +33,16 @@ export function processFlow(): ProcessFlow {
   const question: Question = { answer: null };
   channel(FLOW_CHANNEL).publish(question);
   const isOurs = question.answer?.version === VERSION;
-  found = isOurs && question.answer !== null ? question.answer : make(null);
+  found = isOurs && question.answer !== null ? question.answer : make(null, () => []);
   return found;
 }
 
-function make(table: WorkTable | null): ProcessFlow {
+function make(table: WorkTable | null, requests: ProcessFlow["requests"]): ProcessFlow {
   return {
     version: VERSION,
     table: table ?? new WorkTable(new ArrayBuffer(WORK_BYTES), 0, "writer"),
     storage: new AsyncLocalStorage<FlowContext>(),
+    requests,
   };
 }
 
@@ -46,8 +50,11 @@ function make(table: WorkTable | null): ProcessFlow {
  * What a worker subscribes to `FLOW_CHANNEL`, so that every copy of this library in its process
  * writes to its part of the ledger.
  */
-export function tableOffer(table: WorkTable): (question: unknown) => void {
-  const flow = make(table);
+export function tableOffer(
+  table: WorkTable,
+  requests: ProcessFlow["requests"] = () => [],
+): (question: unknown) => void {
+  const flow = make(table, requests);
   return (question) => {
     (question as Question).answer = flow; // published above, by us or another copy
   };

@@ -52,6 +52,8 @@ export interface ServerGuardOptions {
   readonly around?: (request: IncomingMessage, turn: () => void) => void;
   /** Whether requests stand in the accounts as `http.in`; default: yes. */
   readonly isAccounted?: boolean;
+  /** If not, under which number they are known, as parents of what is done for them. */
+  readonly work?: (request: IncomingMessage) => Work;
   /** How long ago a request came, in milliseconds; null, and by default: the kernel is asked. */
   readonly ageMs?: (request: IncomingMessage) => number | null;
 }
@@ -217,6 +219,7 @@ class Guard {
   readonly #deadlineMs: ServerGuardOptions["deadlineMs"];
   readonly #criticality: ServerGuardOptions["criticality"];
   readonly #isAccounted: boolean;
+  readonly #workOf: ServerGuardOptions["work"];
   readonly #around: ServerGuardOptions["around"];
   readonly #ageMs: ServerGuardOptions["ageMs"];
   readonly #server: Server;
@@ -238,6 +241,7 @@ class Guard {
     this.#deadlineMs = options.deadlineMs;
     this.#criticality = options.criticality;
     this.#isAccounted = options.isAccounted ?? true;
+    this.#workOf = options.work;
     this.#around = options.around;
     this.#ageMs = options.ageMs;
   }
@@ -337,7 +341,9 @@ class Guard {
       return;
     }
     const deadline = new Deadline(ms === null ? Number.POSITIVE_INFINITY : arrivedMs + ms);
-    const work = this.#isAccounted ? begin(request, response, deadline) : 0;
+    const work = this.#isAccounted
+      ? begin(request, response, deadline)
+      : (this.#workOf?.(request) ?? 0);
     response.once("close", () => {
       if (!response.writableFinished) deadline.cancel(new ClientGone());
     });
@@ -395,6 +401,21 @@ function refuse(
   response.end(body);
 }
 
+/** Kinds of the accounts of connections that Node, or the kernel, has given up. */
+const GIVEN_UP: Readonly<Record<string, string>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: "request-timeout", // headersTimeout, requestTimeout
+  ETIMEDOUT: "peer-not-acking", // TCP_USER_TIMEOUT
+};
+
+/** A connection has failed: counted by reason, where it was given up on purpose. */
+function countFailed(error: unknown): void {
+  const { code } = error as { readonly code?: unknown }; // what Node emits as `clientError`
+  const kind = typeof code === "string" ? GIVEN_UP[code] : undefined;
+  if (kind === undefined) return;
+  const failed = account(kind);
+  failed.end(failed.begin("", 0, 0), "refused");
+}
+
 /** Looks at the server's connections each second. Returns what ends that. */
 function watchPeers(
   server: Server,
@@ -406,12 +427,14 @@ function watchPeers(
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   };
-  server.on("connection", onConnection);
+  // with TLS what holds the bytes is the socket that is made of a connection
+  const event = "setSecureContext" in server ? "secureConnection" : "connection";
+  server.on(event, onConnection);
   const timer = setInterval(() => peers.look(sockets, nowMs()), LOOK_MS);
   timer.unref();
   return () => {
     clearInterval(timer);
-    server.off("connection", onConnection);
+    server.off(event, onConnection);
   };
 }
 
@@ -427,6 +450,7 @@ export function guardServer(server: Server, options: ServerGuardOptions = {}): S
   let isDisposed = false;
   const guarded = function guarded(this: Server, event: string, ...args: unknown[]): boolean {
     if (isDisposed || (event !== "request" && event !== "checkContinue")) {
+      if (event === "clientError") countFailed(args[0]);
       return Reflect.apply(emit, this, [event, ...args]) as boolean; // emit's own
     }
     const [request, response] = args as [IncomingMessage, ServerResponse]; // of these events

@@ -19,6 +19,7 @@ function fake(change: Partial<Fake> = {}): Fake & Socket {
     bytesWritten: 0,
     bytesRead: 0,
     parser: { incoming: null },
+    remoteAddress: "10.0.0.1",
     isPaused: () => false,
     resetAndDestroy(): void {
       this.destroyed = true;

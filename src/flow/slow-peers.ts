@@ -45,6 +45,8 @@ interface Look {
 interface HttpSocket extends Socket {
   /** The response that is being written (lib/_http_server.js). */
   readonly _httpMessage?: { readonly writableEnded: boolean } | null;
+  /** Of a TLS socket. */
+  readonly encrypted?: boolean;
   readonly parser?: { readonly incoming?: { readonly complete: boolean } | null } | null;
 }
 
@@ -135,9 +137,16 @@ export class SlowPeers {
     this.#ended.set(reason, (this.#ended.get(reason) ?? 0) + 1);
     const ended = account(reason); // of each, since what has ended shows its kind only
     ended.end(ended.begin("", 0, 0), this.#isObserver ? "ok" : "refused");
-    // with RST: half a response must not look like a whole one
-    if (!this.#isObserver) socket.resetAndDestroy();
+    if (this.#isObserver) return;
+    // with RST: half a response must not look like a whole one; TLS shows that by itself, and a
+    // unix socket has none
+    if (isPlainTcp(socket)) socket.resetAndDestroy();
+    else socket.destroy();
   }
+}
+
+function isPlainTcp(socket: HttpSocket): boolean {
+  return socket.encrypted !== true && socket.remoteAddress !== undefined;
 }
 
 /** A request has begun, the application reads it, and it is not all there. */

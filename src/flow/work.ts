@@ -144,7 +144,8 @@ export function outcomeOf(error: unknown): WorkOutcome {
 
 /** All work of this process that is in flight and listed, oldest first. */
 export function inFlight(): readonly WorkView[] {
-  return processFlow().table.list();
+  const { table, requests } = processFlow();
+  return [...table.list(), ...requests()].toSorted((a, b) => a.startMs - b.startMs);
 }
 
 /** What is known of each kind of work. */

@@ -23,5 +23,5 @@ export {
   WORK_STATES,
 } from "./work-layout.ts";
 export type { Refusal, WorkOutcome, WorkState } from "./work-layout.ts";
-export { WorkTable } from "./work-table.ts";
+export { WorkTable, requestWork } from "./work-table.ts";
 export type { GateRow, GateView, KindView, WorkView } from "./work-table.ts";

@@ -25,6 +25,13 @@ const FIRST_ROW = 1;
 /** Less than this is counted and not listed; the kind is what is below. */
 const UNLISTED = -1;
 const OTHER_KIND = "(other)";
+/** From here down are requests that only their connections account for. */
+const FIRST_REQUEST = -1024;
+
+/** The number of the request on a connection, as the parent of what is done for it. */
+export function requestWork(slot: number): number {
+  return FIRST_REQUEST - slot;
+}
 
 /** One piece of work in flight. */
 export interface WorkView {

@@ -2,8 +2,10 @@
  * The work in flight of all workers: read from the ledger and, of connections, from the kernel by
  * the reactor's own descriptors. A worker that spins is not asked.
  */
+import { HISTOGRAM_BUCKETS, quantilesUs } from "../base/mod.ts";
 import type { LogFields, PipeStall } from "../base/mod.ts";
-import type { WorkTable } from "../ledger/mod.ts";
+import { requestWork } from "../ledger/mod.ts";
+import type { KindView, LatencySeries, WorkTable } from "../ledger/mod.ts";
 import { PeerStateReader, machineNowMs, peerTrouble } from "../os/mod.ts";
 import { requestFacts } from "../supervision/mod.ts";
 import type { WorkItem, WorkReport } from "../supervision/mod.ts";
@@ -13,6 +15,8 @@ import type { WorkerLink } from "./worker-link.ts";
 
 /** What the connections' own requests are called in the list. */
 const INBOUND = "http.in";
+/** By which the clocks of two processes may differ. */
+const CLOCKS_MS = 1;
 /** An answer of the control socket is a page, not a flood. */
 const ITEMS_MAX = 20_000;
 
@@ -21,11 +25,13 @@ export function workReport(service: Service, observation: Observation): WorkRepo
   const links = [...service.links.values()];
   const tables = links.map(({ row }) => service.ledger.work(row, "reader"));
   const nowMs = machineNowMs();
-  const items = links.flatMap((link, index) => [
-    ...inbound(service, observation, link, nowMs),
-    ...accountedWork(tables[index] as WorkTable, link, nowMs), // made for each link
-  ]);
-  const kinds = tables.map((table) => table.kinds());
+  const items = links.flatMap((link, index) => {
+    const requests = inbound(service, observation, link, nowMs);
+    const table = tables[index] as WorkTable; // made for each link
+    return [...requests, ...accountedWork(table, link, nowMs, requests)];
+  });
+  // a table for each link, as above
+  const kinds = links.map((link, at) => kindsOf(service, link, tables[at] as WorkTable));
   const unlisted = kinds.flat().reduce((sum, kind) => sum + kind.unlisted, 0);
   return {
     atMs: Date.now(),
@@ -38,6 +44,56 @@ export function workReport(service: Service, observation: Observation): WorkRepo
     })),
     items: items.toSorted((a, b) => b.ageMs - a.ageMs).slice(0, ITEMS_MAX),
     unlisted: unlisted + Math.max(0, items.length - ITEMS_MAX),
+  };
+}
+
+/** The kinds of a worker's work, its requests first. */
+function kindsOf({ ledger }: Service, link: WorkerLink, table: WorkTable): readonly KindView[] {
+  const kinds = table.kinds();
+  const own = kinds.find(({ kind }) => kind === INBOUND);
+  const gate = table.gates().find(({ name, observes }) => name === INBOUND && !observes);
+  const refused = Object.values(gate?.refused ?? {}).reduce((sum, each) => sum + each, 0);
+  const requests = inboundKind(ledger.latency(link.row).read(), refused, {
+    inFlight: Math.max(0, link.inFlight) + (own?.inFlight ?? 0),
+    unlisted: own?.unlisted ?? 0,
+  });
+  return [requests, ...kinds.filter((each) => each !== own)];
+}
+
+/** Requests as a kind of work: the accounts of those that have ended are the latencies. */
+export function inboundKind(
+  series: readonly LatencySeries[],
+  refused: number,
+  now: Pick<KindView, "inFlight" | "unlisted">,
+): KindView {
+  const merged = new Float64Array(HISTOGRAM_BUCKETS);
+  const ended = [0, 0, 0]; // cancelled, well, failed
+  let sumUs = 0;
+  let maxUs = 0;
+  for (const { status, counts, sumUs: sum, maxUs: max } of series) {
+    const which = status === 0 ? 0 : status < 5 ? 1 : 2;
+    counts.forEach((count, bucket) => {
+      merged[bucket] = (merged[bucket] ?? 0) + count;
+      ended[which] = (ended[which] ?? 0) + count;
+    });
+    sumUs += sum;
+    maxUs = Math.max(maxUs, max);
+  }
+  const [cancelled = 0, ok = 0, failed = 0] = ended;
+  // those that its gate has refused were answered with 503
+  const shed = Math.min(refused, failed);
+  const all = ok + failed + cancelled;
+  const [p50Us = 0, p99Us = 0] = quantilesUs(merged, [0.5, 0.99]);
+  return {
+    kind: INBOUND,
+    ...now,
+    opened: all + now.inFlight,
+    outcomes: { ok, error: failed - shed, refused: shed, expired: 0, cancelled, lost: 0 },
+    bytes: 0,
+    meanUs: all > 0 ? sumUs / all : 0,
+    p50Us,
+    p99Us,
+    maxUs,
   };
 }
 
@@ -60,7 +116,7 @@ function inbound(
     const trouble = peer === null ? null : peerTrouble(peer);
     return {
       worker: link.index,
-      id: 0,
+      id: requestWork(slot),
       kind: INBOUND,
       name: `${method} ${path}`,
       state: slot === executing ? "executing" : (trouble ?? "running"),
@@ -89,9 +145,12 @@ export function accountedWork(
   table: WorkTable,
   link: WorkerLink,
   nowMs: number,
+  requests: readonly WorkItem[] = [],
 ): readonly WorkItem[] {
   const rows = table.list();
-  const there = new Set(rows.map(({ work }) => work));
+  // what goes on after its request has ended may find another one on that connection
+  const ages = new Map(requests.map(({ id, ageMs }) => [id, ageMs]));
+  for (const { work, startMs } of rows) ages.set(work, nowMs - startMs);
   return rows.map((row) => ({
     worker: link.index,
     id: row.work,
@@ -103,6 +162,6 @@ export function accountedWork(
     leftMs: row.deadlineMs > 0 ? row.deadlineMs - nowMs : null,
     bytes: row.bytes,
     buffered: row.buffered,
-    parent: there.has(row.parent) ? row.parent : null,
+    parent: (ages.get(row.parent) ?? -1) >= nowMs - row.startMs - CLOCKS_MS ? row.parent : null,
   }));
 }

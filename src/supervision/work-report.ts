@@ -5,7 +5,7 @@ import type { GateView, KindView } from "../ledger/mod.ts";
 export interface WorkItem {
   /** Index of the worker. */
   readonly worker: number;
-  /** Within its worker; 0: a request that only its connection accounts for. */
+  /** Within its worker; negative: a request that only its connection accounts for. */
   readonly id: number;
   readonly kind: string;
   readonly name: string;

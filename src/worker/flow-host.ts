@@ -18,8 +18,10 @@ import { deadlineOf, entryUrl, hasDeadlines, pipeLimits } from "../base/mod.ts";
 import type { FlowOrders } from "../base/mod.ts";
 import type * as FlowModule from "../flow/mod.ts";
 import type { Gate, ServerGuard, SlowPeers } from "../flow/mod.ts";
-import type { WorkTable } from "../ledger/mod.ts";
+import { requestWork } from "../ledger/mod.ts";
+import type { WorkTable, WorkView } from "../ledger/mod.ts";
 import type { ParkRequest } from "./account-host.ts";
+import { watchInbound } from "./inbound-calls.ts";
 import type { HeldStreamHandle } from "./node-internals.ts";
 import { OutboundCalls } from "./outbound-calls.ts";
 import type { WorkerContext } from "./worker-context.ts";
@@ -36,6 +38,27 @@ const ORIGINS_MAX = 32;
 /** Slow clients are looked at once a second. */
 const BEATS_PER_LOOK = 10;
 const FLOW_CHANNEL = "holdfast:flow";
+
+/** The requests in flight of accounted connections. */
+function requests({ accounts, connections }: WorkerContext): readonly WorkView[] {
+  const busy = [...accounts.values()].filter(({ isIdle, isOpaque }) => !isIdle && !isOpaque);
+  return busy.map(({ slot, handle }) => {
+    const { method = "", url = "" } = handle.owner?._httpMessage?.req ?? {};
+    const startMs = connections.requestAtMs(slot);
+    return {
+      work: requestWork(slot),
+      kind: GATE_NAME,
+      name: `${method} ${url}`,
+      parent: 0,
+      state: "running",
+      startMs,
+      deadlineMs: 0,
+      progressMs: startMs,
+      bytes: 0,
+      buffered: handle.owner?.writableLength ?? 0,
+    };
+  });
+}
 
 interface HeldSocket {
   readonly _handle?: Partial<HeldStreamHandle> | null;
@@ -57,6 +80,7 @@ export class FlowHost {
   /** A request has waited for so long that an observer is worth its memory. */
   #isLate = false;
   #watchesOutbound = false;
+  #watchesInbound = false;
 
   constructor(context: WorkerContext, orders: FlowOrders) {
     this.#context = context;
@@ -67,7 +91,7 @@ export class FlowHost {
       context.onWaited = () => (this.#isLate = true);
     }
     channel(FLOW_CHANNEL).subscribe((question) => {
-      this.#answer ??= this.#load().tableOffer(this.#workTable());
+      this.#answer ??= this.#load().tableOffer(this.#workTable(), () => requests(this.#context));
       this.#answer(question);
     });
     this.#watchPipes();
@@ -129,11 +153,15 @@ export class FlowHost {
     return release;
   }
 
-  /** A server of the application's is about to listen. */
-  guard(server: Server): void {
+  /** A server of the application's is about to listen; `accounted`: its connections are. */
+  guard(server: Server, accounted: boolean): void {
     const { gate } = this.#orders;
     const isBounded = gate !== "off" && gate !== "observe";
-    if ((!isBounded && !this.#hasDeadlines) || this.#guarded.has(server)) return;
+    if (this.#guarded.has(server)) return;
+    if (!isBounded && !this.#hasDeadlines) {
+      if (gate === "observe" && !accounted) this.#watchInbound();
+      return;
+    }
     const mode = isBounded ? "enforce" : "observe";
     if (!this.#watchesOutbound) {
       this.#watchesOutbound = true;
@@ -144,14 +172,25 @@ export class FlowHost {
       name: GATE_NAME,
       mode,
       limit: typeof gate === "number" ? { kind: "fixed", max: gate } : { kind: "loop" },
-      slowPeers: false, // looked at below
-      isAccounted: false, // connections and their requests are in the ledger already
+      // those that are in the ledger already are looked at below
+      ...(accounted ? { slowPeers: false } : {}),
+      isAccounted: !accounted,
+      work: ({ socket }) => {
+        const account = (socket as HeldSocket)._handle?.account; // see #execute
+        return account === undefined || account === null ? 0 : requestWork(account.slot);
+      },
       around: (request, turn) => this.#execute(request, turn),
       ageMs: ({ socket }) => (socket as HeldSocket)._handle?.account?.ageMs ?? null,
       ...(this.#hasDeadlines ? { deadlineMs: (request) => deadlineOf(request, this.#orders) } : {}),
     });
     this.#guarded.set(server, guard);
     if (isBounded) this.#context.park ??= this.#park;
+  }
+
+  #watchInbound(): void {
+    if (this.#watchesInbound) return;
+    this.#watchesInbound = true;
+    watchInbound(this.#workTable(), () => this.#context.nowMs());
   }
 
   readonly #park: ParkRequest = ({ server }, head, waitedMs, bytes) => {

@@ -145,16 +145,16 @@ export class Listeners {
   #isAsking = false;
   #countsUnaccounted = false;
   #sequence = 0;
-  readonly #onHttpServer: (server: HttpServer) => void;
+  readonly #onHttpServer: (server: HttpServer, accounted: boolean) => void;
   #onListening: () => void;
 
   /**
-   * `onHttpServer` is called for each http or https server that is about to listen, `onListening`
-   * when the first server listens.
+   * `onHttpServer` is called for each http or https server that is about to listen, with whether
+   * its connections are accounted; `onListening` when the first server listens.
    */
   constructor(
     context: WorkerContext,
-    onHttpServer: (server: HttpServer) => void,
+    onHttpServer: (server: HttpServer, accounted: boolean) => void,
     onListening: () => void,
   ) {
     this.#context = context;
@@ -172,7 +172,7 @@ export class Listeners {
     used.add(index);
     const spec = specOf(query, index, server);
     const accounted = spec.kind === "tcp" && isHttpServer(server);
-    if (speaksHttp(server)) this.#onHttpServer(server);
+    if (speaksHttp(server)) this.#onHttpServer(server, accounted);
     if (!accounted && !this.#countsUnaccounted && speaksHttp(server)) {
       this.#countsUnaccounted = true;
       countUnaccounted(this.#context.latency, () => this.#context.nowMs());

@@ -269,7 +269,7 @@ export function startWorker(): void {
   const context = new WorkerContext(ledger, row, channel, identity.journalLimitBytes);
   const flow = new FlowHost(context, identity.flow);
   const ready = (): void => context.send({ type: "ready" });
-  const listeners = new Listeners(context, (server) => flow.guard(server), ready);
+  const listeners = new Listeners(context, (...given) => flow.guard(...given), ready);
   channel.onClose(() => endAsOrphan(context));
   process.on("exit", () => {
     channel.close(); // koffi must not find it open when the environment ends

@@ -11,6 +11,7 @@
  * What `holdfast/flow` accounts for itself is left out here.
  */
 import { subscribe } from "node:diagnostics_channel";
+import { errorMonitor } from "node:events";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { WORK_OUTCOMES, WORK_STATES } from "../ledger/mod.ts";
 import type { WorkOutcome, WorkState, WorkTable } from "../ledger/mod.ts";
@@ -61,7 +62,10 @@ export class OutboundCalls {
       const named = request.getHeader("host");
       this.#begin(request, method, `${protocol}//${typeof named === "string" ? named : host}`);
       this.#state(request, "sent");
-      request.once("close", () => this.#end(request, outcomeOfHttp(request)));
+      let error: unknown = null;
+      // hears it without taking it from who should
+      request.once(errorMonitor, (why: unknown) => (error = why));
+      request.once("close", () => this.#end(request, outcomeOfHttp(request, error)));
     });
     subscribe("http.client.response.finish", (message) => {
       const { request } = message as { readonly request: ClientRequest }; // as above
@@ -115,10 +119,9 @@ export class OutboundCalls {
   }
 }
 
-function outcomeOfHttp(request: ClientRequest): WorkOutcome {
+function outcomeOfHttp(request: ClientRequest, error: unknown): WorkOutcome {
   const { res } = request as { readonly res?: IncomingMessage | null }; // lib/_http_client.js
-  if (res?.complete === true) return "ok";
-  return outcomeOfError(request.errored);
+  return res?.complete === true ? "ok" : outcomeOfError(error);
 }
 
 function outcomeOfError(error: unknown): WorkOutcome {

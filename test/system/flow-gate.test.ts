@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import type { WorkReport } from "../../src/supervision/mod.ts";
+import type { WorkView } from "../../src/ledger/mod.ts";
+import type { WorkItem, WorkReport } from "../../src/supervision/mod.ts";
 import { get } from "./support/load.ts";
 import { app } from "./support/paths.ts";
 
@@ -151,6 +152,11 @@ describe("run --gate", () => {
     for (const ms of [Number(told.byFetch), Number(told.byHttp)]) {
       assert.ok(ms > 0 && ms < told.leftMs + 1, JSON.stringify(told));
     }
+    const inside = await ask(target, "/inside?x=1", { "X-Request-Deadline-Ms": "30000" });
+    const seen = JSON.parse(inside.body.toString()) as { inFlight: readonly WorkView[] };
+    const [request, query] = seen.inFlight;
+    assert.deepEqual([request?.kind, request?.name], ["http.in", "GET /inside?x=1"]);
+    assert.deepEqual([query?.kind, query?.parent], ["sql", request?.work]);
     await ask(target, "/wait?ms=400", { "grpc-timeout": "100m" });
     assert.deepEqual(await counts(target), { entered: 1, aborted: 1 });
     const late = await ask(target, "/wait?ms=1", { "X-Request-Deadline-Ms": "0" });
@@ -176,13 +182,18 @@ describe("holdfast work", () => {
   });
 
   it("lists what is in flight while the worker spins, oldest first", async (t) => {
-    const service = await startService(t, { entry, workers: 1, flags: ["--stall-limit", "0"] });
+    const flags = ["--stall-limit", "0", "--deadline", "1m"];
+    const service = await startService(t, { entry, workers: 2, flags });
     const target = await service.target();
-    const waiting = together(target, 2, "/wait?ms=3000");
-    await waitFor("both queries", async () => {
-      const { items } = await report(service);
-      return items.filter(({ kind }) => kind === "sql").length === 2;
-    });
+    const waiting: Promise<unknown>[] = [];
+    const queries = async (): Promise<readonly WorkItem[]> =>
+      (await report(service)).items.filter(({ kind }) => kind === "sql");
+    // one after the other: the next goes to whoever has least to do
+    for (let count = 1; count <= 2; count += 1) {
+      waiting.push(get(target, "/wait?ms=4000"));
+      await waitFor("the query", async () => (await queries()).length === count);
+    }
+    assert.equal(new Set((await queries()).map(({ worker }) => worker)).size, 2);
     const blocking = get(target, "/block?ms=3000");
     await waitFor("the block", async () => {
       const { items } = await report(service);
@@ -196,13 +207,17 @@ describe("holdfast work", () => {
       items.map(({ ageMs }) => ageMs).toSorted((a, b) => b - a),
     );
     const page = (await service.control("work", "--kind", "sql", "--limit", "1")).stdout.toString();
-    assert.match(page, /^ *[\d.]+m?s +sql +orders by customer +running/m);
+    assert.match(page, /^ *[\d.]+m?s +sql +orders by customer < GET \/wait\?ms=4000 +running/m);
     assert.match(page, /^\.\.\. and 1 more: --limit 0$/m);
     assert.match(page, /^sql +2 +[\d.]+m?s +0 +0/m);
-    await Promise.all([waiting, blocking]);
+    await Promise.all([...waiting, blocking]);
     await waitFor("nothing in flight", async () => (await report(service)).items.length === 0);
-    const after = (await report(service)).workers[0]?.kinds.find(({ kind }) => kind === "sql");
-    assert.equal(after?.outcomes.ok, 2);
+    const { workers } = await report(service);
+    const done = (name: string): number =>
+      workers
+        .flatMap(({ kinds }) => kinds.filter(({ kind }) => kind === name))
+        .reduce((sum, { outcomes }) => sum + outcomes.ok, 0);
+    assert.deepEqual([done("sql"), done("http.in")], [2, 3]);
     assert.equal((await service.control("work", "--limit", "some")).code, 64);
   });
 });

@@ -36,7 +36,7 @@ const WANTED: readonly (readonly [RegExp, RegExp, RegExp])[] = [
   [/^ReadableStream -> WritableStream$/, /^callback-outstanding$/, /^WritableStream$/],
   [/^ReadableStream -> WritableStream$/, /^source-silent$/, /^ReadableStream$/],
   [/^ReadableStream -> ServerResponse GET \/ /, /^peer-window-closed$/, /^ServerResponse$/],
-  [/^Readable -> ServerResponse GET \/events 127\./, /^peer-not-acking$/, /^ServerResponse$/],
+  [/^Readable -> ServerResponse GET \/events 127\./, /^peer-not-acking$/, /Response$/],
   [/^Readable -> PassThrough$/, /^consumer-paused$/, /^Readable$/],
   // whether it is collected before it stands still for so long is the garbage collector's choice
   [
@@ -49,7 +49,8 @@ const WANTED: readonly (readonly [RegExp, RegExp, RegExp])[] = [
 async function look(version: 22 | 24 | 26): Promise<void> {
   const result = await run(nodeBinary(version), ["--expose-gc", app("flow/stuck.mjs")]);
   assert.equal(result.code, 0, result.stderr.toString());
-  const { seen, states, isRestored, text } = JSON.parse(result.stdout.toString()) as Seen; // the program's
+  // the program's
+  const { seen, states, isRestored, text } = JSON.parse(result.stdout.toString()) as Seen;
   for (const [pipe, why, culprit] of WANTED) {
     const found = seen.filter((each) => pipe.test(each.pipe) && why.test(each.why));
     assert.ok(found.length > 0, `Node ${version}: ${pipe} ${why} in ${JSON.stringify(seen)}`);

@@ -1,6 +1,8 @@
 // Knows nothing of Holdfast: asks others, pipes, waits.
 const { createReadStream } = require("node:fs");
 const http = require("node:http");
+const os = require("node:os");
+const path = require("node:path");
 const { pipeline } = require("node:stream");
 const { Pool } = require("undici");
 
@@ -35,7 +37,17 @@ async function byUndici(path) {
   return body.text();
 }
 
+function byPath() {
+  return new Promise((resolve, reject) => {
+    const request = http.get({ socketPath, path: "/local/17" }, (response) => {
+      response.resume().on("end", () => resolve("local"));
+    });
+    request.on("error", reject);
+  });
+}
+
 const routes = {
+  "/path": byPath,
   "/undici": () => byUndici("/held"),
   "/http": () => byHttp("/held"),
   "/fetch": () => byFetch("/held"),
@@ -64,4 +76,9 @@ const server = http.createServer(async (request, response) => {
     response.end(`${error.name} ${error.code ?? error.cause?.code}`);
   }
 });
-server.listen(0, "127.0.0.1", () => upstream.listen(0, "127.0.0.1", listening));
+/** Its connections are not accounted for: it listens on a path. */
+const local = http.createServer((request, response) => held.add(response));
+const socketPath = path.join(os.tmpdir(), `holdfast-unmodified-${process.pid}`);
+server.listen(0, "127.0.0.1", () => {
+  local.listen(socketPath, () => upstream.listen(0, "127.0.0.1", listening));
+});

@@ -1,7 +1,7 @@
 // Work of several kinds, accounted for with the library, and how often the application was entered.
 const http = require("node:http");
 const { setTimeout: delay } = require("node:timers/promises");
-const { account, deadline } = require("holdfast/flow");
+const { account, deadline, inFlight } = require("holdfast/flow");
 
 const queries = account("sql");
 const cell = new Int32Array(new SharedArrayBuffer(4));
@@ -41,6 +41,7 @@ const routes = {
   },
   "/die": (request, query) =>
     new Promise(() => setTimeout(() => process.kill(process.pid, "SIGKILL"), query.get("ms"))),
+  "/inside": () => queries.run("orders by customer", () => ({ inFlight: inFlight() })),
   "/deadline": async () => ({ leftMs: deadline.current()?.remainingMs(), ...(await forwarded()) }),
 };
 
