@@ -65,9 +65,8 @@ const ENTERED_FROM_BITS: readonly number[] = CONNECTION_STATES.map((to) =>
 );
 
 /** Asserts that a slot in state `from` may enter `to`; a violation is a programmer's error. */
-export function assertTransition(from: number, to: ConnectionState): void {
-  const isAllowed = (((ENTERED_FROM_BITS[STATE[to]] ?? 0) >> from) & 1) === 1;
-  if (!isAllowed) {
-    assert.fail(`a connection cannot go from ${CONNECTION_STATES[from] ?? from} to ${to}`);
-  }
+export function assertTransition(from: number, to: number): void {
+  if ((((ENTERED_FROM_BITS[to] ?? 0) >> from) & 1) === 1) return;
+  const [before = from, after = to] = [CONNECTION_STATES[from], CONNECTION_STATES[to]];
+  assert.fail(`a connection cannot go from ${before} to ${after}`);
 }

@@ -34,7 +34,7 @@ function inState(state: ConnectionState): ConnectionTable {
   for (const step of paths[state]) {
     if (step === "held" || step === "granted") connections.open(SLOT, 7, 1, step);
     else if (step === "handed") connections.handOver(SLOT, 5);
-    else connections.enter(SLOT, step);
+    else connections.enter(SLOT, STATE[step]);
   }
   assert.equal(connections.state(SLOT), STATE[state]);
   return connections;
@@ -74,7 +74,7 @@ describe("the life of a slot", () => {
     for (const from of CONNECTION_STATES) {
       for (const to of CONNECTION_STATES) {
         const isDrawn = drawn.has(`${from} ${to}`) || (to === "free" && from !== "free");
-        const go = (): void => assertTransition(STATE[from], to);
+        const go = (): void => assertTransition(STATE[from], STATE[to]);
         if (isDrawn) assert.doesNotThrow(go, `${from} to ${to}`);
         else assert.throws(go, { code: "ERR_ASSERTION" }, `${from} to ${to}`);
         assert.equal(ENTERED_FROM[to].includes(from), isDrawn);
@@ -90,7 +90,7 @@ describe("the life of a slot", () => {
         if (ENTERED_FROM[to].includes(from)) continue;
         const connections = inState(from);
         const before = connections.snapshot(SLOT);
-        assert.throws(() => connections.enter(SLOT, to), { code: "ERR_ASSERTION" });
+        assert.throws(() => connections.enter(SLOT, STATE[to]), { code: "ERR_ASSERTION" });
         if (to === "handed") assert.throws(() => connections.handOver(SLOT, 9));
         if (to === "held") assert.throws(() => connections.open(SLOT, 0, 0, "held"));
         assert.deepEqual(connections.snapshot(SLOT), before);
@@ -100,7 +100,7 @@ describe("the life of a slot", () => {
 
   it("a state that does not exist may not be left", () => {
     for (let from = CONNECTION_STATES.length; from < 16; from += 1) {
-      for (const to of CONNECTION_STATES) assert.throws(() => assertTransition(from, to));
+      for (const to of CONNECTION_STATES) assert.throws(() => assertTransition(from, STATE[to]));
     }
   });
 });
@@ -117,10 +117,10 @@ describe("generations", () => {
         assert.equal(connections.generation(SLOT), generation);
         seen.add(generation);
         assert.ok(connections.exchange(SLOT, generation, "handed", "idle"));
-        connections.enter(SLOT, "released");
-        connections.enter(SLOT, "held");
+        connections.enter(SLOT, STATE.released);
+        connections.enter(SLOT, STATE.held);
       }
-      connections.enter(SLOT, "free");
+      connections.enter(SLOT, STATE.free);
     }
     assert.equal(seen.size, 12);
   });
@@ -146,7 +146,7 @@ describe("generations", () => {
     const connections = table();
     connections.open(SLOT, 1, 0, "held");
     const first = connections.handOver(SLOT, 2);
-    connections.enter(SLOT, "free");
+    connections.enter(SLOT, STATE.free);
     connections.open(SLOT, 1, 0, "held");
     connections.handOver(SLOT, 2);
     assert.equal(connections.state(SLOT), STATE.handed);
@@ -173,7 +173,7 @@ describe("generations", () => {
             }
           } else if (name === "claim new" && isHanded) {
             assert.ok(connections.exchange(SLOT, newest, "handed", "idle"));
-            connections.enter(SLOT, "held");
+            connections.enter(SLOT, STATE.held);
           }
         }
       }),
@@ -189,7 +189,7 @@ describe("generations", () => {
     assert.ok(connections.exchange(SLOT, 0xfff_ffff, "held", "handed"));
     assert.ok(connections.exchange(SLOT, 0xfff_ffff, "handed", "held"));
     assert.equal(connections.handOver(SLOT, 1), 0);
-    connections.enter(SLOT, "free");
+    connections.enter(SLOT, STATE.free);
     word[0] = (0xfff_ffff << 4) | STATE.free;
     connections.open(SLOT, 0, 0, "held");
     assert.equal(connections.generation(SLOT), 0);
@@ -207,7 +207,7 @@ describe("a new life of a slot", () => {
     connections.setDeaths(SLOT, 1);
     connections.setFlags(SLOT, 1);
     connections.setRequestAtMs(SLOT, 99);
-    connections.enter(SLOT, "free");
+    connections.enter(SLOT, STATE.free);
     connections.open(SLOT, 3, 44, "held");
     const { generation, ...rest } = connections.snapshot(SLOT);
     assert.equal(generation, 3);
@@ -309,7 +309,7 @@ describe("a worker may die between any two stores", () => {
     const memory = new ArrayBuffer(BYTES);
     const connections = table(memory);
     connections.open(SLOT, 1, 1, "held");
-    connections.enter(SLOT, "free");
+    connections.enter(SLOT, STATE.free);
     const word = connectionsOffset(SHAPE) + SLOT * CONNECTION_SLOT_BYTES + CONNECTION.word;
     const original = Atomics.store.bind(Atomics);
     let seen: ConnectionSnapshot | null = null;

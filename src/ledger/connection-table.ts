@@ -119,12 +119,12 @@ export class ConnectionTable {
     this.#i32[this.#i(slot, CONNECTION.flags)] = flags;
   }
 
-  /** Moves a slot to another state; asserts the edge. */
-  enter(slot: number, state: ConnectionState): void {
+  /** Moves a slot to another state, of `STATE`; asserts the edge. */
+  enter(slot: number, state: number): void {
     const index = this.#i(slot, CONNECTION.word);
     const word = this.#i32[index] ?? 0;
     assertTransition(word & STATE_MASK, state);
-    this.#i32[index] = (word & ~STATE_MASK) | STATE[state];
+    this.#i32[index] = (word & ~STATE_MASK) | state;
   }
 
   /** Moves a slot from one state to another only if it is still there, in the same generation. */
@@ -141,7 +141,7 @@ export class ConnectionTable {
   open(slot: number, listener: number, openedAtMs: number, state: "held" | "granted"): void {
     const index = this.#i(slot, CONNECTION.word);
     const word = this.#i32[index] ?? 0;
-    assertTransition(word & STATE_MASK, state);
+    assertTransition(word & STATE_MASK, STATE[state]);
     this.#i32.fill(0, index + 1, index + (CONNECTION_SLOT_BYTES >> 2));
     this.#i32[this.#i(slot, CONNECTION.listener)] = listener;
     this.#f64[this.#f(slot, CONNECTION.openedAtMs)] = openedAtMs;
@@ -152,7 +152,7 @@ export class ConnectionTable {
   handOver(slot: number, workerId: number): number {
     const index = this.#i(slot, CONNECTION.word);
     const word = Atomics.load(this.#i32, index);
-    assertTransition(word & STATE_MASK, "handed");
+    assertTransition(word & STATE_MASK, STATE.handed);
     const generation = ((word >>> STATE_BITS) + 1) & GENERATION_MASK;
     this.#i32[this.#i(slot, CONNECTION.owner)] = workerId;
     Atomics.store(this.#i32, index, wordOf(generation, STATE.handed));

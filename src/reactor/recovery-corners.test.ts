@@ -329,7 +329,7 @@ describe("several requests die a second time", () => {
     const [gone = -1, next = -1] = slots;
     world.recovery.tick();
     await tester.receive(gone);
-    world.ledger.connections.enter(gone, "closed");
+    world.ledger.connections.enter(gone, STATE.closed);
     world.retention.closed(Uint32Array.of(gone, world.ledger.connections.generation(gone)));
     world.recovery.tick();
     await tester.receive(next);

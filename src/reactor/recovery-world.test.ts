@@ -134,7 +134,7 @@ export class FakeWorker {
   /** Bytes are written down: the state is busy, and they are in the journal. */
   writeDown(slot: number, text: string): void {
     const { connections } = this.#world.ledger;
-    if (connections.state(slot) === STATE.idle) connections.enter(slot, "busy");
+    if (connections.state(slot) === STATE.idle) connections.enter(slot, STATE.busy);
     const bytes = Buffer.from(text, "latin1");
     let last = -1;
     for (let at = 0; at < bytes.length; at += BLOCK_PAYLOAD_BYTES) {
@@ -180,7 +180,7 @@ export class FakeWorker {
     const chain = this.#chains.get(slot);
     connections.setJournalBytes(slot, 0);
     if (chain !== undefined) this.arena.release(chain);
-    connections.enter(slot, "idle");
+    connections.enter(slot, STATE.idle);
   }
 
   /** What the process had open is closed by the kernel. */

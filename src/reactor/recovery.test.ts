@@ -143,9 +143,9 @@ describe("the connections of a dead worker", () => {
       await world.open(first),
     ];
     const { connections } = world.ledger;
-    connections.enter(opaque.slot, "opaque");
-    connections.enter(closed.slot, "closed");
-    connections.enter(released.slot, "released");
+    connections.enter(opaque.slot, STATE.opaque);
+    connections.enter(closed.slot, STATE.closed);
+    connections.enter(released.slot, STATE.released);
     const second = world.worker();
     assert.deepEqual(figures(world.bury(first)), { moved: 1, opaque: 1 });
     await opaque.client.endsWith("fin");

@@ -302,13 +302,13 @@ export class Recovery {
   /** The dead worker has no part in it any more: a second recovery of that worker passes it by. */
   #hold(slot: number): void {
     this.#ledger.connections.clearInFlight(slot);
-    this.#ledger.connections.enter(slot, "held");
+    this.#ledger.connections.enter(slot, STATE.held);
     this.#retention.disown(slot);
   }
 
   #refuse(slot: number, verdict: Extract<Verdict, { kind: "refuse" }>): void {
     const fd = this.#retention.takeDescriptor(slot);
-    this.#ledger.connections.enter(slot, "ending");
+    this.#ledger.connections.enter(slot, STATE.ending);
     this.#retention.disown(slot);
     if (fd === null) {
       this.#retention.free(slot);

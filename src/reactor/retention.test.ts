@@ -48,7 +48,7 @@ describe("retention", () => {
     assert.ok(world.retention.isFull);
     const [first] = opened;
     assert.ok(first !== undefined);
-    world.ledger.connections.enter(first.slot, "closed");
+    world.ledger.connections.enter(first.slot, STATE.closed);
     world.retention.closed(rowOf(world, first.slot));
     assert.ok(!world.retention.isFull);
     assert.equal(world.ledger.total("closed"), 1);
@@ -87,8 +87,8 @@ describe("retention", () => {
     const worker = world.worker();
     const closed = await world.open(worker);
     const released = await world.open(worker);
-    world.ledger.connections.enter(closed.slot, "closed");
-    world.ledger.connections.enter(released.slot, "released");
+    world.ledger.connections.enter(closed.slot, STATE.closed);
+    world.ledger.connections.enter(released.slot, STATE.released);
     for (const { slot } of [closed, released]) {
       const late = Uint32Array.of(slot, world.ledger.connections.generation(slot) - 1);
       world.retention.closed(late);
@@ -102,7 +102,7 @@ describe("retention", () => {
     const world = new RecoveryWorld(t);
     const worker = world.worker();
     const { slot, client } = await world.open(worker);
-    world.ledger.connections.enter(slot, "opaque");
+    world.ledger.connections.enter(slot, STATE.opaque);
     world.retention.opaque(rowOf(world, slot));
     assert.equal(world.retention.descriptor(slot), null);
     assert.equal(client.ended, "no");
@@ -116,7 +116,7 @@ describe("retention", () => {
     second.link.isFed = false;
     const { slot } = await world.open(first);
     const rows = rowOf(world, slot);
-    world.ledger.connections.enter(slot, "released");
+    world.ledger.connections.enter(slot, STATE.released);
     first.link.isFed = false;
     second.link.isFed = true;
     assert.equal(world.retention.released(rows), 1);
@@ -148,7 +148,7 @@ describe("retention", () => {
     const worker = world.worker();
     const { slot } = await world.open(worker);
     const { connections } = world.ledger;
-    connections.enter(slot, "held");
+    connections.enter(slot, STATE.held);
     world.retention.handOn(slot, Buffer.from("GET"));
     assert.equal(world.retention.takeBack(worker.link), 0);
     assert.equal(world.retention.journalInTransit(slot)?.toString(), "GET");

@@ -192,7 +192,7 @@ export class Retention {
     const slots = this.#slotsOf(rows, STATE.released);
     for (const slot of slots) {
       this.disown(slot);
-      this.#ledger.connections.enter(slot, "held");
+      this.#ledger.connections.enter(slot, STATE.held);
       this.handOn(slot, null);
     }
     this.flush();
@@ -248,7 +248,7 @@ export class Retention {
     this.#waiting.delete(slot);
     this.#replaying.delete(slot);
     this.#dropDescriptor(slot);
-    this.#ledger.connections.enter(slot, "free");
+    this.#ledger.connections.enter(slot, STATE.free);
     this.#freed.push(slot);
     this.#count -= 1;
   }

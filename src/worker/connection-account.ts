@@ -174,7 +174,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
     if (this.#isOpaque || this.#isClosed) return;
     this.#isOpaque = true;
     this.#journal.release();
-    this.#host.connections.enter(this.slot, "opaque");
+    this.#host.connections.enter(this.slot, STATE.opaque);
     this.#host.requestsEnded(this.#begun - this.#answered);
     this.#begun = this.#answered = 0;
     this.#host.becameOpaque(this);
@@ -240,7 +240,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
     this.#parked?.close();
     this.#isClosed = true;
     if (!this.#isReleased) {
-      this.#host.connections.enter(this.slot, "closed");
+      this.#host.connections.enter(this.slot, STATE.closed);
       // the reactor holds a duplicate: the kernel would say nothing to the peer until that is
       // closed
       if (!this.#isOpaque && this.#handle.fd >= 0) shutdownBoth(this.#handle.fd);
@@ -446,7 +446,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
     }
     this.#clock.arrived(nowMs, waitedMs);
     connections.setRequestAtMs(this.slot, nowMs - waitedMs);
-    connections.enter(this.slot, "busy");
+    connections.enter(this.slot, STATE.busy);
     if (!this.#adoptedTimeout) return true;
     this.#adoptedTimeout = false;
     const { owner } = this.#handle;
@@ -580,7 +580,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
     if (end < this.#read) return; // the beginning of the next request is here already
     this.#journal.restart();
     connections.setDeaths(this.slot, 0);
-    connections.enter(this.slot, "idle");
+    connections.enter(this.slot, STATE.idle);
     this.#host.settled(this);
   }
 

@@ -15,6 +15,7 @@ import type { Server } from "node:net";
 import type { ListenerSpec, ReactorToWorker } from "../base/mod.ts";
 import { EMFILE, ENFILE, acceptConnection, closeDescriptor, libc } from "../os/mod.ts";
 import type { Watch } from "../os/mod.ts";
+import { STATE } from "../ledger/mod.ts";
 import { ConnectionAccount } from "./connection-account.ts";
 import { heldClass } from "./held-handle.ts";
 import type { HeldClass } from "./held-handle.ts";
@@ -261,7 +262,7 @@ export class Listeners {
     const errno = handle.open(fd);
     if (errno !== 0) {
       closeDescriptor(fd);
-      this.#context.connections.enter(slot, "closed");
+      this.#context.connections.enter(slot, STATE.closed);
       return;
     }
     const account = new ConnectionAccount(this.#context, handle, slot, journal?.length ?? 0);
@@ -399,7 +400,7 @@ export class Listeners {
       connections.setListener(slot, listener);
       const accept = (): number => {
         const accepted = acceptConnection(listenerFd);
-        if (accepted >= 0) connections.enter(slot, "idle"); // what is retained has a state
+        if (accepted >= 0) connections.enter(slot, STATE.idle); // what is retained has a state
         return accepted;
       };
       const fd = isAccounted
@@ -417,7 +418,7 @@ export class Listeners {
       else {
         closeDescriptor(fd); // the application closed its server over one of the others
         if (isAccounted) this.#context.giveBack(slot);
-        else connections.enter(slot, "closed");
+        else connections.enter(slot, STATE.closed);
       }
     }
     this.#askForSlots();

@@ -7,6 +7,7 @@
  *   reactor <--closed, released, opaque, retain-- rows, gathered over one turn of the event loop
  * ```
  */
+import { performance } from "node:perf_hooks"; // the global one is behind a getter
 import {
   PACKET_CLOSED,
   PACKET_JSON,
@@ -15,7 +16,7 @@ import {
   PACKET_RETAIN,
 } from "../base/mod.ts";
 import type { WorkerToReactor } from "../base/mod.ts";
-import { WORKER_NUMBER, WORKER_WORD } from "../ledger/mod.ts";
+import { STATE, WORKER_NUMBER, WORKER_WORD } from "../ledger/mod.ts";
 import type { ConnectionTable, JournalArena, Ledger } from "../ledger/mod.ts";
 import { ArrivalReader, DESCRIPTORS_PER_PACKET_MAX } from "../os/mod.ts";
 import type { PacketChannel } from "../os/mod.ts";
@@ -225,7 +226,7 @@ export class WorkerContext implements AccountHost {
 
   /** A connection that no server here wants: back to the reactor. */
   giveBack(slot: number): void {
-    this.connections.enter(slot, "released");
+    this.connections.enter(slot, STATE.released);
     this.#gather(PACKET_RELEASED, { slot, generation: this.connections.generation(slot) });
   }
 
