@@ -41,13 +41,17 @@ console.log("after: the same with the watchdog");
 const told = new Map();
 const dog = watchdog({
   stallMs: 1500,
-  onStall: ({ pipe, why, culprit, site }) => {
-    const line = `${pipe}: ${why} at ${culprit}, made at ${site.replace(/^.*\/|\)$/g, "")}`;
-    told.set(line, (told.get(line) ?? 0) + 1);
+  onStall: ({ pipe, why, site }) => {
+    const reason = `${why}, made at ${site.replace(/^.*\/|\)$/g, "")}`;
+    told.set(reason, [...(told.get(reason) ?? []), pipe]);
   },
 });
 await round("watched", 50);
-for (const [line, count] of told) console.log(`  ${count} x ${line}`);
+for (const [reason, pipes] of told) {
+  console.log(`  ${pipes.length} x ${reason}`);
+  for (const pipe of pipes.toSorted().slice(0, 3)) console.log(`    ${pipe}`);
+  if (pipes.length > 3) console.log(`    ... and ${pipes.length - 3} more`);
+}
 dog[Symbol.dispose]();
 rmSync(folder, { recursive: true });
 process.exit(0);

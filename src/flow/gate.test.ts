@@ -13,6 +13,7 @@ import type { Waiting } from "./gate-queue.ts";
 import { Gate } from "./gate.ts";
 import type { GateOptions } from "./gate.ts";
 import { Permit } from "./visitor.ts";
+import { makeLimit } from "./limits.ts";
 import { account, inFlight } from "./work.ts";
 
 /** Longer than any test here waits. */
@@ -379,6 +380,21 @@ describe("limits", () => {
     assert.equal(gate.limit, 8);
     for (let count = 0; count < 400; count += 1) one("ok");
     assert.ok(gate.limit > 8, String(gate.limit));
+  });
+
+  it("a gradient is soon back at half of where it was, and careful from there", () => {
+    const limit = makeLimit({ kind: "gradient", initial: 32, max: 64 });
+    let atMs = 0;
+    for (let drops = 0; drops < 6; drops += 1) limit.ended("drop", 0, 32, (atMs += 200));
+    assert.equal(limit.value, 1);
+    for (let count = 0; count < 15; count += 1) limit.ended("ok", 10, 32, (atMs += 10));
+    assert.equal(limit.value, 16);
+    for (let count = 0; count < 15; count += 1) limit.ended("ok", 10, 32, (atMs += 10));
+    assert.equal(limit.value, 16);
+    limit.ended("drop", 0, 32, (atMs += 200)); // too much already
+    limit.ended("drop", 0, 32, (atMs += 200));
+    for (let count = 0; count < 5; count += 1) limit.ended("ok", 10, 32, (atMs += 10));
+    assert.equal(limit.value, 8);
   });
 
   it("a loop's limit grows while the loop is idle and something waits", async () => {

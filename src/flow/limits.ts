@@ -192,6 +192,10 @@ class GradientLimit implements Limit {
   readonly #base = new Base();
   #shortMs = 0;
   #droppedAtMs = 0;
+  /** Up to here it climbs by one with each answer, as TCP's slow start (RFC 5681 3.1). */
+  #climbTo = 0;
+  /** Since the last drop. */
+  #hasGrown = true;
   readonly isSaturated = true;
 
   constructor(given: Bounds, tolerance: number) {
@@ -217,6 +221,9 @@ class GradientLimit implements Limit {
     if (sample === "drop") {
       if (nowMs - this.#droppedAtMs < DROP_INTERVAL_MS) return;
       this.#droppedAtMs = nowMs;
+      // of several in a row the first one says where it was too much
+      if (this.#hasGrown) this.#climbTo = this.#value / 2;
+      this.#hasGrown = false;
       this.#value = Math.max(this.#bounds.min, this.#value / 2);
       return;
     }
@@ -225,6 +232,11 @@ class GradientLimit implements Limit {
     // who uses less than half of it learns nothing about the rest
     if (inFlight * 2 < this.#value) return;
     const gradient = (this.#tolerance * this.#base.ms) / Math.max(this.#shortMs, 0.01);
+    if (gradient >= 1) this.#hasGrown = true;
+    if (gradient >= 1 && this.#value < this.#climbTo) {
+      this.#value = Math.min(this.#climbTo, this.#value + 1, this.#bounds.max);
+      return;
+    }
     const wanted = this.#value * Math.max(0.5, Math.min(1, gradient)) + Math.sqrt(this.#value);
     const next = this.#value + (STEP * (wanted - this.#value)) / Math.max(1, this.#value);
     this.#value = Math.max(this.#bounds.min, Math.min(this.#bounds.max, next));
