@@ -2,9 +2,9 @@
  * A process with a heap of some GB: how long it stands still for its stacks, census and dump, as it
  * sees that itself, and how long stacks and the census of its core take, with the memory of that.
  * Then one that dies of a heap of that size, where the kernel writes cores to files.
- * `node bench/autopsy/big.ts [GB of heap, default 4] [part: live, core, death; default all] [folder]`;
- * needs twice as much room in the temporary folder as memory, and removes it. With a folder, cores
- * are kept in it, and those that are there already are looked at and not made again.
+ * `node bench/autopsy/big.ts [GB of heap, default 4] [part: live, core, death; default all]
+ * [folder]`; needs twice as much room in the temporary folder as memory, and removes it. With a
+ * folder, cores are kept in it, and those that are there already are looked at and not made again.
  */
 import { spawn, spawnSync } from "node:child_process";
 import {

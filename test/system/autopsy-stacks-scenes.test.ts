@@ -161,17 +161,51 @@ for (const major of NODES.keys()) {
       named(frames, "onRequest");
     });
 
-    it("goes through WebAssembly", async (t) => {
+    it("goes through WebAssembly: functions and places are V8's own", async (t) => {
       const { patient, stacks } = await live(t, major, "wasm", "imported");
-      const frames = framesOf(stacks(), patient.pid);
-      const kinds = frames.filter(({ kind }) => kind === "javascript" || kind === "wasm");
-      assert.deepEqual(
-        kinds.slice(0, 3).map(({ kind, name }) => `${kind} ${name}`),
-        ["javascript imported", "wasm a WebAssembly function", "javascript callWasm"],
+      const line = patient
+        .output()
+        .split("\n")
+        .find((text) => text.startsWith("["));
+      // written by the program: texts
+      const truth = JSON.parse(line ?? "[]") as readonly string[];
+      const core = lookAtCore(makeCore(patient), (v8) => readStacks(v8));
+      for (const seen of [stacks(), core]) {
+        const frames = framesOf(seen, patient.pid).filter(({ kind }) =>
+          /javascript|wasm/u.test(kind),
+        );
+        assert.ok(!framesOf(seen, patient.pid).some(({ kind }) => kind === "regexp"));
+        // the one on top has moved on since
+        assert.deepEqual(frames.slice(1).map(frameText), truth.slice(1));
+        assert.deepEqual(
+          frames.slice(0, 4).map(({ kind, name }) => `${kind} ${name}`),
+          ["javascript imported", "wasm inner", "wasm outer", "javascript callWasm"],
+        );
+        assert.match(
+          renderStacks(seen),
+          /^ {2}inner \(wasm:\/\/wasm\/\w+:wasm-function\[2\]:0x\w+\)$/mu,
+        );
+      }
+    });
+
+    it("tells which WebAssembly function loops", async (t) => {
+      const { patient, stacks } = await live(t, major, "wasmSpin", "callSpin");
+      const [top, caller] = framesOf(stacks(), patient.pid).filter(
+        ({ kind }) => kind !== "internal",
       );
-      assert.equal(named(frames, "callWasm").location?.line, lineOf("exports.run()"));
+      assert.equal(top?.kind, "wasm");
+      assert.equal(top.name, "wasm-function[3]");
+      assert.equal(top.wasm?.functionIndex, 3);
+      assert.equal(caller?.name, "callSpin");
     });
   });
+}
+
+/** As the program tells of its own. */
+function frameText({ name, location, wasm }: StackFrame): string {
+  if (wasm === null) return `${name} (${location?.file}:${location?.line}:${location?.column})`;
+  const { url, functionIndex, byteOffset } = wasm;
+  return `${name} (${url}:wasm-function[${functionIndex}]:0x${byteOffset?.toString(16)})`;
 }
 
 /** Where the kernel writes cores; a pipe takes them away from here. */

@@ -21,6 +21,9 @@ const STEP_BYTES = 32;
 /** The largest optimised function that V8 makes is some 100 kB. */
 const SCAN_BYTES_MAX = 2 * 1024 * 1024;
 
+/** Between REGEXP and INTERPRETED_FUNCTION: code of WebAssembly (code-kind.h, 12.4 to 14.6). */
+const KINDS_OF_WASM = 5;
+
 export type CodeKind = "baseline" | "maglev" | "turbofan" | "regexp" | "other";
 
 export interface CodeObject {
@@ -97,11 +100,12 @@ export class CodeFinder {
     const size = layout.field("Code", "instruction_size");
     const kind = flags & layout.get("CodeKindFieldMask");
     const baseline = layout.get("CodeKindBaseline");
+    const regexp = layout.get("CodeKindInterpretedFunction") - KINDS_OF_WASM - 1;
     const kinds: readonly CodeKind[] = ["baseline", "maglev", "turbofan"];
     const metadataBytes = heap.unsigned(address, size + layout.stated.codeMetadataSize, 4);
     return {
       address,
-      kind: kinds[kind - baseline] ?? (kind === 0 ? "other" : "regexp"),
+      kind: kinds[kind - baseline] ?? (kind === regexp ? "regexp" : "other"),
       start,
       bytes: heap.unsigned(address, size, 4),
       deoptimizationData: heap.tagged(address, layout.stated.codeDeoptimizationData),

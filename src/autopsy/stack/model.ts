@@ -55,6 +55,16 @@ export interface StackFrame {
   /** The closure, for `print`; null: not known. */
   readonly closure: Tagged | null;
   readonly pc: number | null;
+  /** Of a WebAssembly frame, where that can be told. */
+  readonly wasm: WasmLocation | null;
+}
+
+/** As V8 names it: `wasm://wasm/48e9847a:wasm-function[2]:0x44`. */
+export interface WasmLocation {
+  readonly url: string;
+  readonly functionIndex: number;
+  /** From the module's first byte on; null: not known. */
+  readonly byteOffset: number | null;
 }
 
 export interface ThreadStack {

@@ -11,7 +11,8 @@
  *   async main (/app/range.js:13:51)
  * ```
  */
-import type { StackFrame, Stacks, ThreadStack, ValueText } from "./model.ts";
+import type { SourceLocation, StackFrame, Stacks, ThreadStack } from "./model.ts";
+import type { ValueText, WasmLocation } from "./model.ts";
 
 const NATIVE_ON_TOP_MAX = 12;
 const FRAMES_SHOWN_MAX = 200;
@@ -37,7 +38,9 @@ function frameLines(frame: StackFrame, isFull: boolean): readonly string[] {
     frame;
   if (kind === "missing") return [`  ... ${name} ...`];
   const shown = original ?? location;
-  const at = shown === null ? "" : ` (${shown.file}:${shown.line}:${shown.column})`;
+  const { wasm } = frame;
+  const place = wasm === null ? placeText(shown) : wasmText(wasm);
+  const at = place === "" ? "" : ` (${place})`;
   const called = [name, inferredName].find((one) => one !== "") ?? "(anonymous)";
   const prefix = kind === "async" ? "async " : kind === "native" ? "[native] " : "";
   const marks = [tier, isInlined ? "inlined" : null].filter((mark) => mark !== null);
@@ -58,6 +61,15 @@ function frameLines(frame: StackFrame, isFull: boolean): readonly string[] {
     ...lines,
     ...parts.map(({ title, list }) => `      ${title}: ${list.map(valueText).join(", ")}`),
   ];
+}
+
+function placeText(location: SourceLocation | null): string {
+  return location === null ? "" : `${location.file}:${location.line}:${location.column}`;
+}
+
+function wasmText({ url, functionIndex, byteOffset }: WasmLocation): string {
+  const offset = byteOffset === null ? "" : `:0x${byteOffset.toString(16)}`;
+  return `${url}:wasm-function[${functionIndex}]${offset}`;
 }
 
 /** It is told already. */

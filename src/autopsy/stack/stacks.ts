@@ -23,6 +23,8 @@ import { readableName, roleOf } from "./names.ts";
 import { SourceMaps } from "./source-maps.ts";
 import { StackWalker } from "./walk.ts";
 import type { RawFrame } from "./walk.ts";
+import { WasmCodeReader } from "./wasm-code.ts";
+import type { WasmFunction } from "./wasm-code.ts";
 
 /** Frames of one thread that are described; a recursion without end has some 10,000. */
 const FRAMES_MAX = 20_000;
@@ -62,12 +64,15 @@ export class ThreadReader {
   readonly #chains: AsyncChainReader;
   readonly #maps: SourceMaps;
   readonly #locals: LocalsReader;
+  readonly #wasm: WasmCodeReader;
   readonly #areSecretsShown: boolean;
 
   constructor(v8: V8Process, maps: SourceMaps, areSecretsShown = false) {
     this.#v8 = v8;
     this.#maps = maps;
     this.#locals = new LocalsReader(v8);
+    const format = v8.layout.metadata.hasBreakablePositions ? "flags" : "sign";
+    this.#wasm = new WasmCodeReader(v8.heap, format);
     this.#areSecretsShown = areSecretsShown;
     this.#codes = new CodeFinder(v8.target, v8.heap);
     this.#frames = new JavaScriptFrameReader(v8);
@@ -119,7 +124,16 @@ export class ThreadReader {
     if (raw.kind === "native") return [this.#native(raw)];
     const frames = this.#frames.read(raw);
     if (frames.length > 0) return frames.map((frame) => this.#javaScript(frame, raw));
+    // the others of its kind are wrappers between it and JavaScript
+    if (raw.type === "Wasm" && raw.code === null && raw.builtin === null)
+      return this.#webAssembly(raw);
     return [this.#internal(raw)];
+  }
+
+  #webAssembly({ fp, pc, isTop }: RawFrame): readonly StackFrame[] {
+    const found = fp === null ? [] : this.#wasm.functionsAt(fp, pc, isTop);
+    if (found.length === 0) return [{ ...blank("wasm", "a WebAssembly function"), pc }];
+    return found.map((each) => wasmFrame(each, pc));
   }
 
   #native(raw: RawFrame): StackFrame {
@@ -132,9 +146,6 @@ export class ThreadReader {
   #internal(raw: RawFrame): StackFrame {
     const { heap, functions } = this.#v8;
     const { type } = raw;
-    if (type?.startsWith("Wasm") === true && raw.code === null && raw.builtin === null) {
-      return { ...blank("wasm", "a WebAssembly function"), pc: raw.pc };
-    }
     if (type === "Irregexp" || raw.code?.kind === "regexp") {
       return { ...blank("regexp", "a regular expression"), pc: raw.pc };
     }
@@ -230,7 +241,14 @@ function blank(kind: StackFrame["kind"], name: string): StackFrame {
     registers: [],
     closure: null,
     pc: null,
+    wasm: null,
   };
+}
+
+function wasmFrame({ url, index, name, offset, isInlined }: WasmFunction, pc: number): StackFrame {
+  const called = name === "" ? `wasm-function[${index}]` : name;
+  const wasm = { url, functionIndex: index, byteOffset: offset };
+  return { ...blank("wasm", called), isInlined, pc, wasm };
 }
 
 function missing(why: string): StackFrame {

@@ -30,7 +30,7 @@ export function damage(core: Buffer, number: (below: number) => number): Buffer 
   const count = kind === 3 ? 2_000 : 1 + number(200);
   for (let index = 0; index < count; index += 1) {
     const at = from + number(Math.max(1, (kind === 1 ? 4_096 : bytes.length) - from));
-    if (kind === 2) bytes.fill(number(256), at, at + number(512));
+    if (kind === 2) bytes.fill(number(256), at, Math.min(at + number(512), bytes.length));
     else bytes[at] = (bytes[at] ?? 0) ^ (1 << number(8));
   }
   return bytes;
