@@ -43,15 +43,26 @@ function pass(through: ReturnType<typeof gate>): void {
   if (permit instanceof Permit) permit.release();
 }
 
+function refusal(by: ReturnType<typeof gate>): void {
+  try {
+    void by.enter();
+  } catch {
+    // what it is for: the error has been made
+  }
+}
+
 const work = account("bench");
 const accounted = gate({ name: "accounted", limit: { kind: "fixed", max: 10 } });
 const bare = gate({ name: "bare", limit: { kind: "fixed", max: 10 }, account: null });
+const full = gate({ name: "full", limit: { kind: "fixed", max: 1 }, queue: { max: 0 } });
+void full.enter();
 const clock = measure(() => void performance.now());
 const rows = [
   ["performance.now(), for comparison", clock],
   ["account: begin and end", measure(() => void work.end(work.begin("x", 0, 0)))],
   ["gate: enter and release", measure(() => pass(accounted))],
   ["gate without its account", measure(() => pass(bare))],
+  ["refusal, with its error", measure(() => refusal(full))],
 ] as const;
 const table = formatTable(
   ["", "ns CPU", "bytes allocated"],
