@@ -188,12 +188,11 @@ describe("holdfast work", () => {
     const waiting: Promise<unknown>[] = [];
     const queries = async (): Promise<readonly WorkItem[]> =>
       (await report(service)).items.filter(({ kind }) => kind === "sql");
-    // one after the other: the next goes to whoever has least to do
-    for (let count = 1; count <= 2; count += 1) {
+    // which worker has room is the reactor's choice
+    await waitFor("a query in each worker", async () => {
       waiting.push(get(target, "/wait?ms=4000"));
-      await waitFor("the query", async () => (await queries()).length === count);
-    }
-    assert.equal(new Set((await queries()).map(({ worker }) => worker)).size, 2);
+      return new Set((await queries()).map(({ worker }) => worker)).size === 2;
+    });
     const blocking = get(target, "/block?ms=3000");
     await waitFor("the block", async () => {
       const { items } = await report(service);
@@ -208,8 +207,8 @@ describe("holdfast work", () => {
     );
     const page = (await service.control("work", "--kind", "sql", "--limit", "1")).stdout.toString();
     assert.match(page, /^ *[\d.]+m?s +sql +orders by customer < GET \/wait\?ms=4000 +running/m);
-    assert.match(page, /^\.\.\. and 1 more: --limit 0$/m);
-    assert.match(page, /^sql +2 +[\d.]+m?s +0 +0/m);
+    assert.match(page, /^\.\.\. and \d+ more: --limit 0$/m);
+    assert.match(page, /^sql +\d+ +[\d.]+m?s +0 +0/m);
     await Promise.all([...waiting, blocking]);
     await waitFor("nothing in flight", async () => (await report(service)).items.length === 0);
     const { workers } = await report(service);
@@ -217,7 +216,7 @@ describe("holdfast work", () => {
       workers
         .flatMap(({ kinds }) => kinds.filter(({ kind }) => kind === name))
         .reduce((sum, { outcomes }) => sum + outcomes.ok, 0);
-    assert.deepEqual([done("sql"), done("http.in")], [2, 3]);
+    assert.deepEqual([done("sql"), done("http.in")], [waiting.length, waiting.length + 1]);
     assert.equal((await service.control("work", "--limit", "some")).code, 64);
   });
 });
