@@ -170,18 +170,16 @@ export class Bindings {
       this.#wanted.set(known, [...(this.#wanted.get(known) ?? []), wanted]);
       return;
     }
-    // as the protocol describes the answer
-    const { breakpointId } = (await this.#session.post("Debugger.setBreakpoint", {
-      location,
-    })) as Debugger.SetBreakpointReturnType;
-    this.#places.set(place, breakpointId);
-    this.#wanted.set(breakpointId, [wanted]);
+    await this.#session.setBreakpoint({ location }, ({ breakpointId }) => {
+      this.#places.set(place, breakpointId);
+      this.#wanted.set(breakpointId, [wanted]);
+    });
   }
 
   /** Ours are gone on from, whatever happens; another's pause is left alone. */
   #paused({ hitBreakpoints = [], callFrames }: Debugger.PausedEventDataType, pause: Pause): void {
     const [frame] = callFrames;
-    const ours = hitBreakpoints.filter((each) => this.#wanted.has(each));
+    const ours = hitBreakpoints.filter((each) => this.#session.isOwn(each));
     if (frame === undefined) return;
     if (ours.length === 0) {
       if (frame.functionName !== STOPPER_NAME) return;

@@ -43,6 +43,10 @@ export class LineSession {
   /** The pause in which the main thread stands. */
   #pause: Pause | null = null;
   #hasPaused = false;
+  /** Breakpoints whose answers are not here yet. */
+  readonly #setting = new Set<Promise<void>>();
+  /** Ids of those that were ever set; V8 makes them of the place. */
+  readonly #own = new Set<string>();
   #onResumed: () => void = () => undefined;
 
   constructor(onPaused: OnPaused) {
@@ -93,6 +97,32 @@ export class LineSession {
     const text = JSON.stringify({ ...message, isWanted: false });
     const expression = `${channelOf(LINE_CHANNEL)}.publish(${text})`;
     await this.settled("Runtime.evaluate", { expression, silent: true });
+  }
+
+  /**
+   * Sets a breakpoint. It may be hit before its answer is here: of a pause is told after `onSet`.
+   */
+  async setBreakpoint(
+    options: Debugger.SetBreakpointParameterType,
+    onSet: (answer: Debugger.SetBreakpointReturnType) => void,
+  ): Promise<Debugger.SetBreakpointReturnType> {
+    const set = this.post("Debugger.setBreakpoint", options).then((answer) => {
+      const given = answer as Debugger.SetBreakpointReturnType; // as the protocol describes it
+      this.#own.add(given.breakpointId);
+      onSet(given);
+      return given;
+    });
+    const settled = set.then(
+      () => undefined,
+      () => undefined, // it is for who asked
+    );
+    this.#setting.add(settled);
+    return set.finally(() => this.#setting.delete(settled));
+  }
+
+  /** Whether a breakpoint was set here, maybe taken away while it was hit. */
+  isOwn(breakpointId: string): boolean {
+    return this.#own.has(breakpointId);
   }
 
   /** Another debugger has ended the pause; a call frame's id may be one of the next pause then. */
@@ -152,8 +182,11 @@ export class LineSession {
       this.scripts.set(scriptId, { path, isModule });
     });
     session.on("Debugger.paused", ({ params }) => {
-      this.#pause = { sinceMs: performance.now() };
-      this.#onPaused(params, this.#pause);
+      const pause = { sinceMs: performance.now() };
+      this.#pause = pause;
+      void Promise.all(this.#setting).then(() => {
+        if (!this.isOver(pause)) this.#onPaused(params, pause);
+      });
     });
     session.on("Debugger.resumed", () => {
       this.#pause = null;
@@ -198,7 +231,7 @@ export function filesOf(
   for (let count = all.length - 1; count > 0; count -= 1) {
     const scriptIds = scriptsOf(scripts, all.slice(0, count).join("."));
     if (typeof scriptIds !== "string") return { scriptIds, names: all.slice(count) };
-    problem ||= scriptIds;
+    problem = scriptIds; // of the shortest name, which is a file's most often
   }
   return problem;
 }

@@ -12,7 +12,7 @@ import type { Debugger } from "node:inspector";
 import { LINE_CHANNEL } from "../base/mod.ts";
 import type { WatchedLine } from "../base/mod.ts";
 import { findFunction } from "./find-function.ts";
-import { LineSession, channelOf, scriptsOf } from "./line-session.ts";
+import { LineSession, channelOf, filesOf, scriptsOf } from "./line-session.ts";
 import type { Pause } from "./line-session.ts";
 
 /** As long as the runtime counts the firings of a line. */
@@ -54,7 +54,10 @@ export class Lines {
 
   /** Null, or why it cannot be watched. */
   async #begin(line: WatchedLine, isOpen: () => boolean): Promise<string | null> {
-    const scriptIds = scriptsOf(this.#session.scripts, line.file);
+    const { scripts } = this.#session;
+    const files = typeof line.at === "string" ? filesOf(scripts, line.file, line.at) : null;
+    if (typeof files === "string") return files;
+    const scriptIds = files?.scriptIds ?? scriptsOf(scripts, line.file);
     if (typeof scriptIds === "string") return scriptIds;
     let problem = "";
     for (const scriptId of scriptIds) {
@@ -106,12 +109,10 @@ export class Lines {
 
   async #setAt(place: Place): Promise<{ breakpointId: string; lineNumber: number }> {
     const { location, condition } = place;
-    // as the protocol describes the answer
-    const { breakpointId, actualLocation } = (await this.#session.post("Debugger.setBreakpoint", {
-      location,
-      condition,
-    })) as Debugger.SetBreakpointReturnType;
-    this.#set.set(breakpointId, place);
+    const options = { location, condition };
+    const { breakpointId, actualLocation } = await this.#session.setBreakpoint(options, (set) => {
+      this.#set.set(set.breakpointId, place);
+    });
     if (!place.isOpen()) await this.#remove(breakpointId);
     return { breakpointId, lineNumber: actualLocation.lineNumber };
   }
@@ -123,7 +124,7 @@ export class Lines {
 
   /** V8 has stopped: at one of ours it goes on without it; another's pause is left alone. */
   #paused({ hitBreakpoints = [] }: Debugger.PausedEventDataType, pause: Pause): void {
-    const ours = hitBreakpoints.filter((each) => this.#set.has(each));
+    const ours = hitBreakpoints.filter((each) => this.#session.isOwn(each));
     if (ours.length === 0) return;
     for (const breakpointId of ours) {
       const place = this.#set.get(breakpointId);
