@@ -133,6 +133,43 @@ describe("a gate", () => {
     (await most).release();
   });
 
+  for (const [policy, next] of [
+    ["adaptive-lifo", "newest"],
+    ["fifo", "older"],
+  ] as const) {
+    it(`${policy}: of a standing queue the old are given up, and the ${next} is next`, (t) => {
+      let atMs = nowMs();
+      t.mock.method(performance, "now", () => atMs);
+      const gate = fixed(1, { queue: { policy, targetMs: 20, intervalMs: 100 } });
+      const seen: string[] = [];
+      const permits: Permit[] = [];
+      const come = (name: string, afterMs: number): void => {
+        atMs += afterMs;
+        gate.offer({
+          admit: (permit) => {
+            seen.push(name);
+            permits.push(permit);
+          },
+          refuse: (reason) => seen.push(`${name}: ${reason}`),
+        });
+      };
+      const leave = (afterMs: number): void => {
+        atMs += afterMs;
+        permits.shift()?.release();
+      };
+      for (const name of ["first", "a", "b", "c"]) come(name, 0);
+      leave(50); // an interval begins in which the least wait is longer than it may be
+      leave(50);
+      come("older", 50);
+      come("newest", 5);
+      leave(5);
+      assert.deepEqual(seen, ["first", "a", "b", "c: wait", next]);
+      assert.equal(gate.stats().isOverloaded, true);
+      gate.close();
+      permits.shift()?.release();
+    });
+  }
+
   it("takes an entry out of the queue at once when it is aborted", async () => {
     const gate = fixed(1);
     const first = now(gate);
@@ -263,6 +300,7 @@ describe("a gate", () => {
     assert.equal(refused, 1_000_000);
     assert.equal(gate.queued, 0);
     first.release();
+    assert.equal(account("gate").inFlight, 0, "also of those that are not listed");
   });
 });
 

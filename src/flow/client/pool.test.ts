@@ -476,6 +476,44 @@ describe("a pool and an upstream that", () => {
     assert.ok(text === "four" || text.includes("Error"), text);
   });
 
+  it("does any of this at random: each request ends, and nothing is left", async (t) => {
+    const seed = Date.now() % 2_147_483_646;
+    t.diagnostic(`seed ${seed}`);
+    let state = seed + 1; // Lehmer's generator
+    const deeds: readonly ((socket: net.Socket) => void)[] = [
+      () => undefined,
+      (socket) => socket.destroy(),
+      (socket) => socket.resetAndDestroy(),
+      (socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
+      (socket) => socket.end("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
+      (socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+      (socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok, and more"),
+      (socket) => socket.write("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"),
+      (socket) => socket.write("no HTTP at all\r\n\r\n"),
+    ];
+    const any = (socket: net.Socket): void => {
+      state = (state * 16_807) % 2_147_483_647;
+      deeds[state % deeds.length]?.(socket);
+    };
+    const urls = await Promise.all([0, 1, 2].map(() => saying(t, any)));
+    const three = made(t, urls, {
+      limit: { kind: "gradient", initial: 5 },
+      totalMs: 150,
+      headMs: 50,
+      bodyMs: 50,
+      retry: { max: 2, ratio: 1, perSecond: 1000 },
+      hedge: { afterMs: 10, ratio: 1, perSecond: 1000 },
+      eject: { failures: 2, baseMs: 10 },
+    });
+    const ask = async (): Promise<string> => (await three.fetch("http://any/")).text();
+    const results = await Promise.allSettled(Array.from({ length: 100 }, ask));
+    assert.equal(results.length, 100);
+    await waitUntil("nothing to be pending", () =>
+      three.stats().origins.every(({ gate, pending }) => gate.inFlight + pending === 0),
+    );
+    await three.destroy();
+  });
+
   it("is not there", async (t) => {
     const url = await saying(t, () => undefined);
     const gone = url.replace(/:\d+$/, ":1");
