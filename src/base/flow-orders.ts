@@ -34,6 +34,11 @@ export function hasDeadlines({ deadlineMs, deadlinesMs }: FlowOrders): boolean {
   return deadlineMs > 0 || Object.keys(deadlinesMs).length > 0;
 }
 
+/** Whether more than it can do is refused. */
+export function isBounded({ gate }: Pick<FlowOrders, "gate">): boolean {
+  return gate !== "off" && gate !== "observe";
+}
+
 /** When pipes that do not move are told of, and destroyed; null: they are not watched. */
 export function pipeLimits({ pipeStallMs, pipeDestroyMs }: FlowOrders): {
   readonly stallMs: number;

@@ -38,7 +38,14 @@ export {
   PACKET_RETAIN,
   PACKET_TRACE,
 } from "./messages.ts";
-export { deadlineOf, flowOrders, hasDeadlines, pipeLimits } from "./flow-orders.ts";
+export { deadlineOf, flowOrders, hasDeadlines, isBounded, pipeLimits } from "./flow-orders.ts";
+export type { RequestLine } from "./flow-orders.ts";
+export {
+  DEADLINE_HEADER,
+  DEADLINE_HEADERS,
+  deadlineHeader,
+  deadlineOfHeaders,
+} from "./request-deadline.ts";
 export { readCgroupLimits, usableCpuCount } from "./machine.ts";
 export type { CgroupLimits } from "./machine.ts";
 export { didYouMean, nearestName } from "./nearest.ts";

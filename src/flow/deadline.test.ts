@@ -6,7 +6,7 @@ import { account } from "./work.ts";
 import { nowMs } from "./clock.ts";
 import { deadline } from "./deadline.ts";
 import { DeadlineExceeded } from "./errors.ts";
-import { deadlineHeader, deadlineOfHeaders } from "./request-deadline.ts";
+import { deadlineHeader, deadlineOfHeaders } from "../base/mod.ts";
 
 describe("a deadline", () => {
   it("travels with what it is for, and is never later than the one around it", async () => {

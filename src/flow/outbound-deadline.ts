@@ -4,9 +4,9 @@
  */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { ClientRequest } from "node:http";
+import { DEADLINE_HEADER, deadlineHeader } from "../base/mod.ts";
 import { currentContext } from "./context.ts";
 import { processFlow } from "./process-flow.ts";
-import { DEADLINE_HEADER, deadlineHeader } from "./request-deadline.ts";
 
 /** What undici publishes with `undici:request:create` (docs/docs/api/DiagnosticsChannel.md). */
 interface UndiciRequest {

@@ -9,7 +9,7 @@
  * ```
  */
 import type { Socket } from "node:net";
-import { DEADLINE_HEADERS } from "./request-deadline.ts";
+import { DEADLINE_HEADERS } from "../base/mod.ts";
 
 /** A connection of which the bytes of one request are kept. Once it is closed, nothing happens. */
 export interface ParkedBytes {

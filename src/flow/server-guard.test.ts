@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import http from "node:http";
+import https from "node:https";
 import net from "node:net";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, it } from "node:test";
 import type { TestContext } from "node:test";
+import tls from "node:tls";
 import { waitUntil } from "../../test/support/wait-until.ts";
 import { shutdownWrite } from "../os/mod.ts";
 import { nowMs } from "./clock.ts";
@@ -197,6 +200,36 @@ describe("guardServer", () => {
     mute.destroy();
     await waitUntil("both", () => counts().every((count, index) => count > (before[index] ?? 0)));
     await waitUntil("its end", () => inFlight().length === 0);
+  });
+
+  it("bounds what reads nothing behind TLS as well", async (t) => {
+    t.mock.timers.enable({ apis: ["setInterval"] });
+    const pem = (name: string): Buffer =>
+      readFileSync(new URL(`../../test/apps/shared/${name}`, import.meta.url));
+    const identity = { key: pem("localhost.key"), cert: pem("localhost.crt") };
+    let isAsked = false;
+    const server = https.createServer(identity, (_request, response) => {
+      isAsked = true;
+      response.end(Buffer.alloc(50_000_000));
+    });
+    const guard = guardServer(server, { slowPeers: { connectionBytes: 65_536 } });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    t.after(() => {
+      guard[Symbol.dispose]();
+      server.close();
+      server.closeAllConnections();
+    });
+    const { refused } = account("connection-bytes").totals().outcomes;
+    const { port } = server.address() as AddressInfo; // of a port
+    const deaf = tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false });
+    deaf.on("error", () => undefined); // closed in the middle: what the test does
+    deaf.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    deaf.pause();
+    await waitUntil("the request", () => isAsked);
+    t.mock.timers.tick(1000);
+    assert.equal(account("connection-bytes").totals().outcomes.refused, refused + 1);
+    await waitUntil("its end", () => inFlight().length === 0);
+    deaf.destroy();
   });
 
   it("is gone once it is disposed of", async (t) => {

@@ -12,6 +12,7 @@
 import { channel } from "node:diagnostics_channel";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { deadlineOfHeaders } from "../base/mod.ts";
 import type { Refusal } from "../ledger/mod.ts";
 import { withContext } from "./context.ts";
 import type { Criticality } from "./context.ts";
@@ -25,7 +26,6 @@ import { hasPeerLeft, kernelAgeMs } from "./kernel-age.ts";
 import type { LimitOptions } from "./limits.ts";
 import { isPlainRequest, targetOf, userAgentOf } from "./parked-request.ts";
 import type { ParkedBytes } from "./parked-request.ts";
-import { deadlineOfHeaders } from "./request-deadline.ts";
 import { SlowPeers } from "./slow-peers.ts";
 import type { SlowPeerOptions } from "./slow-peers.ts";
 import { BoundVisitor } from "./visitor.ts";

@@ -5,7 +5,7 @@
 import http from "node:http";
 import https from "node:https";
 import type { Server } from "node:http";
-import { deadlineOf, hasDeadlines, pipeLimits } from "../base/mod.ts";
+import { deadlineOf, hasDeadlines, isBounded, pipeLimits } from "../base/mod.ts";
 import type { FlowOrders } from "../base/mod.ts";
 import { forwardDeadlines, guardOutbound, guardServer, watchdog } from "../flow/mod.ts";
 
@@ -14,9 +14,9 @@ export function guardWorker(orders: FlowOrders): (server: unknown) => void {
   const limits = pipeLimits(orders);
   if (limits !== null) watchdog(limits);
   const { gate } = orders;
-  const isBounded = gate !== "off" && gate !== "observe";
-  if (!isBounded && !hasDeadlines(orders)) return () => undefined;
-  const mode = isBounded ? "enforce" : "observe";
+  const bounds = isBounded(orders);
+  if (!bounds && !hasDeadlines(orders)) return () => undefined;
+  const mode = bounds ? "enforce" : "observe";
   forwardDeadlines();
   guardOutbound({ mode });
   const guarded = new WeakSet<Server>();

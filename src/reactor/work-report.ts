@@ -2,8 +2,9 @@
  * The work in flight of all workers: read from the ledger and, of connections, from the kernel by
  * the reactor's own descriptors. A worker that spins is not asked.
  */
-import { HISTOGRAM_BUCKETS, quantilesUs } from "../base/mod.ts";
-import type { LogFields, PipeStall } from "../base/mod.ts";
+import { HISTOGRAM_BUCKETS, deadlineOf, deadlineOfHeaders, flowOrders } from "../base/mod.ts";
+import { hasDeadlines, isBounded, quantilesUs } from "../base/mod.ts";
+import type { FlowOrders, LogFields, PipeStall, RequestLine } from "../base/mod.ts";
 import { requestWork } from "../ledger/mod.ts";
 import type { KindView, LatencySeries, WorkTable } from "../ledger/mod.ts";
 import { PeerStateReader, machineNowMs, peerTrouble } from "../os/mod.ts";
@@ -101,14 +102,16 @@ const peers = new PeerStateReader();
 
 /** Requests on accounted connections. */
 function inbound(
-  { ledger, retention }: Service,
+  { ledger, retention, config }: Service,
   observation: Observation,
   link: WorkerLink,
   nowMs: number,
 ): readonly WorkItem[] {
+  const orders = flowOrders(config);
   const executing = ledger.workers.int(link.row, "executing") - 1;
   return observation.inFlight(link).slots.map((slot) => {
-    const { method, path } = requestFacts(observation.bytesOf(slot, link));
+    const { method, path, head } = requestFacts(observation.bytesOf(slot, link));
+    const givenMs = givenTo({ method, url: path }, head, orders);
     const atMs = ledger.connections.requestAtMs(slot);
     const ageMs = atMs > 0 ? Math.max(0, nowMs - atMs) : 0;
     const fd = retention.descriptor(slot);
@@ -122,12 +125,27 @@ function inbound(
       state: slot === executing ? "executing" : (trouble ?? "running"),
       ageMs,
       idleMs: Math.min(ageMs, peer?.sinceSentMs ?? ageMs, peer?.sinceReceivedMs ?? ageMs),
-      leftMs: null,
+      leftMs: givenMs === null ? null : givenMs - ageMs,
       bytes: 0,
       buffered: peer?.unsent ?? 0,
       parent: null,
     };
   });
+}
+
+/** How long a request may take, in milliseconds, as its worker sees it; null: any time. */
+export function givenTo(
+  request: RequestLine,
+  head: readonly string[],
+  orders: FlowOrders,
+): number | null {
+  if (!isBounded(orders) && !hasDeadlines(orders)) return null;
+  const headers: Record<string, string> = {};
+  for (const line of head.slice(1)) {
+    const colon = line.indexOf(":");
+    headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
+  }
+  return deadlineOfHeaders(headers) ?? deadlineOf(request, orders);
 }
 
 /** A pipe that does not move, as a line of the log. */

@@ -14,7 +14,7 @@ import type { IncomingMessage, Server } from "node:http";
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
-import { deadlineOf, entryUrl, hasDeadlines, pipeLimits } from "../base/mod.ts";
+import { deadlineOf, entryUrl, hasDeadlines, isBounded, pipeLimits } from "../base/mod.ts";
 import type { FlowOrders } from "../base/mod.ts";
 import type * as FlowModule from "../flow/mod.ts";
 import type { Gate, ServerGuard, SlowPeers } from "../flow/mod.ts";
@@ -156,13 +156,13 @@ export class FlowHost {
   /** A server of the application's is about to listen; `accounted`: its connections are. */
   guard(server: Server, accounted: boolean): void {
     const { gate } = this.#orders;
-    const isBounded = gate !== "off" && gate !== "observe";
+    const bounds = isBounded(this.#orders);
     if (this.#guarded.has(server)) return;
-    if (!isBounded && !this.#hasDeadlines) {
+    if (!bounds && !this.#hasDeadlines) {
       if (gate === "observe" && !accounted) this.#watchInbound();
       return;
     }
-    const mode = isBounded ? "enforce" : "observe";
+    const mode = bounds ? "enforce" : "observe";
     if (!this.#watchesOutbound) {
       this.#watchesOutbound = true;
       this.#load().forwardDeadlines();
@@ -184,7 +184,7 @@ export class FlowHost {
       ...(this.#hasDeadlines ? { deadlineMs: (request) => deadlineOf(request, this.#orders) } : {}),
     });
     this.#guarded.set(server, guard);
-    if (isBounded) this.#context.park ??= this.#park;
+    if (bounds) this.#context.park ??= this.#park;
   }
 
   #watchInbound(): void {

@@ -205,6 +205,9 @@ describe("holdfast work", () => {
       items.map(({ ageMs }) => ageMs),
       items.map(({ ageMs }) => ageMs).toSorted((a, b) => b - a),
     );
+    for (const { kind, leftMs } of items) {
+      if (kind === "http.in") assert.ok(leftMs !== null && leftMs > 0 && leftMs <= 60_000);
+    }
     const page = (await service.control("work", "--kind", "sql", "--limit", "1")).stdout.toString();
     assert.match(page, /^ *[\d.]+m?s +sql +orders by customer < GET \/wait\?ms=4000 +running/m);
     assert.match(page, /^\.\.\. and \d+ more: --limit 0$/m);

@@ -13,6 +13,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Dispatcher } from "undici";
+import { DEADLINE_HEADER, deadlineHeader } from "../../base/mod.ts";
 import { clearAlarm, setAlarm } from "../alarm.ts";
 import type { Alarm } from "../alarm.ts";
 import { nowMs } from "../clock.ts";
@@ -21,7 +22,6 @@ import { FlowError } from "../errors.ts";
 import type { Overloaded } from "../errors.ts";
 import type { Permit } from "../visitor.ts";
 import type { Sample } from "../limits.ts";
-import { DEADLINE_HEADER, deadlineHeader } from "../request-deadline.ts";
 import { processFlow } from "../process-flow.ts";
 import { account, outcomeOf } from "../work.ts";
 import type { Account, Work } from "../work.ts";
