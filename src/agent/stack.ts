@@ -72,8 +72,9 @@ export async function mainStack(
   }
   const stack = await session.held((held) => read(session, maps, held, options.variables));
   if (stack === null) return { state: "native", ...nothing };
-  // it was idle, and the first that came along was our own heartbeat
-  return isHeartbeat(stack.frames) ? { state: "idle", ...nothing } : stack;
+  // it was idle, and the first that came along was our own heartbeat, or what the reactor has sent
+  const isIdle = stack.state === "running" && options.silentMs < IDLE_SILENCE_MAX_MS;
+  return isIdle && isOurs(stack.frames) ? { state: "idle", ...nothing } : stack;
 }
 
 /** All is asked at once: another debugger of the process may end the pause in between. */
@@ -250,10 +251,10 @@ async function formatsStacks(
   return scripts.get(scriptId)?.url.startsWith("node:") !== true; // Node has one of its own
 }
 
-function isHeartbeat(frames: readonly StackFrame[]): boolean {
-  const theirs = frames.filter(({ file }) => !file.startsWith("node:"));
-  const [only] = theirs;
-  return theirs.length === 1 && only?.name === "beat" && /worker\/main\.[jt]s$/.test(only.file);
+/** Nothing of the application's is on the stack, and something of Holdfast's is. */
+function isOurs(frames: readonly StackFrame[]): boolean {
+  const others = frames.filter(({ file }) => !file.startsWith("node:"));
+  return others.length > 0 && others.every(({ file }) => file.startsWith(OURS));
 }
 
 /** Whether the main thread is in epoll; false where the kernel does not tell. */
