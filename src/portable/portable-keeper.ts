@@ -31,6 +31,7 @@ import { clusterWorkers } from "./cluster-worker.ts";
 import { PortableService } from "./portable-service.ts";
 import type { RunFiles } from "./run-files.ts";
 import { TICK_MS } from "./silence.ts";
+import { withoutEffect } from "./without-effect.ts";
 
 /** Those who follow the log do not hold up the end; whoever asked for it gets the answer. */
 const CONTROL_END_MS = 500;
@@ -108,6 +109,10 @@ export class PortableKeeper {
 
   /** Runs the service to its end. Resolves with the exit code when everything is written. */
   async run(): Promise<number> {
+    const idle = withoutEffect(this.#config);
+    if (idle.length > 0) {
+      this.#log("warn", `without effect in portable mode: ${idle.join(", ")} (docs/portable.md)`);
+    }
     const onSignal = (signal: Signal): void => this.#signalled(signal);
     for (const signal of SIGNALS) process.on(signal, onSignal);
     const onDebug = (): void => this.#agents.debugSignalled();
