@@ -7,7 +7,6 @@ test("what portable mode does not have is named, and nothing by default", () => 
     accept: "reactor",
     asyncOrigin: "adaptive",
     core: null,
-    heapSnapshotNearHeapLimit: 0,
     otlp: null,
     stallRescue: false,
     traceContext: false,

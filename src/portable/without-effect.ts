@@ -3,13 +3,7 @@ import type { ResolvedConfig } from "../base/mod.ts";
 
 type Asked = Pick<
   ResolvedConfig,
-  | "accept"
-  | "asyncOrigin"
-  | "core"
-  | "heapSnapshotNearHeapLimit"
-  | "otlp"
-  | "stallRescue"
-  | "traceContext"
+  "accept" | "asyncOrigin" | "core" | "otlp" | "stallRescue" | "traceContext"
 >;
 
 /**
@@ -23,7 +17,6 @@ export function withoutEffect(config: Asked): readonly string[] {
     ["--accept kernel", config.accept === "kernel"],
     ["--async-origin always", config.asyncOrigin === "always"],
     ["--core", config.core !== null],
-    ["--heapsnapshot-near-heap-limit", config.heapSnapshotNearHeapLimit > 0],
     ["--otlp", config.otlp !== null],
     ["--stall-rescue", config.stallRescue],
     ["--trace-context", config.traceContext],
