@@ -1,13 +1,14 @@
 /** Bad input that only a real process or core makes: no heap, no permission, gone in the middle. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, copyFileSync, openSync, readSync, writeSync } from "node:fs";
+import path from "node:path";
 import { it } from "node:test";
 import { LiveProcess, Session, parseExpression, runExpression } from "../../src/autopsy/mod.ts";
 import { openByteSource } from "../../src/autopsy/target/byte-source.ts";
 import { ElfFile, PF_W, PT_LOAD } from "../../src/autopsy/target/elf.ts";
 import { PtraceTracer } from "../../src/os/mod.ts";
-import { inPosition, makeCore, program, startPatient } from "./support/autopsy.ts";
+import { NODES, inPosition, makeCore, program, startPatient } from "./support/autopsy.ts";
 import { CLI, nodeBinary } from "./support/paths.ts";
 import { run } from "./support/run.ts";
 
@@ -50,6 +51,33 @@ it("a core without the heap: stacks as far as they go, and what to do about it",
   });
   const { code, stderr } = await run(nodeBinary(), ["--", CLI, "autopsy", core, "objects"]);
   assert.equal(code, 65, stderr.toString());
+});
+
+/** A copy of a binary that says it has the V8 of Node 20, as the text that it has of that. */
+function ofNode20(binary: string, copy: string): void {
+  const source = openByteSource(binary);
+  const elf = new ElfFile(source);
+  const symbol = elf.symbols.named("_ZN2v88internal7Version15version_string_E");
+  const at = elf.offsetOf(symbol?.address ?? 0) ?? 0;
+  const text = elf.offsetOf(Number(source.slice(at, 8).readBigUInt64LE(0))) ?? 0;
+  assert.match(source.slice(text, 8).toString("latin1"), /^1\d\.\d\.\d/u);
+  source.close();
+  copyFileSync(binary, copy);
+  const descriptor = openSync(copy, "r+");
+  writeSync(descriptor, "11.3.244", text);
+  closeSync(descriptor);
+}
+
+it("Node before 22: which versions are known, and exit code 65", async (t) => {
+  const patient = startPatient(t, 24, [program("values.cjs")]);
+  await inPosition(patient, { line: "ready" });
+  const core = makeCore(patient);
+  const copy = path.join(patient.folder, "node20");
+  ofNode20(NODES.get(24) ?? "", copy);
+  const words = ["--", CLI, "autopsy", core, "stacks", "--node", copy];
+  const { code, stderr } = await run(nodeBinary(), words);
+  assert.match(stderr.toString(), /its binary has V8 11\.3\.244.* Known are Node 22 \(V8 12\.4\)/u);
+  assert.equal(code, 65);
 });
 
 it("a process of somebody else: who may look, and exit code 77", async (t) => {

@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 import { inPosition, makeCore, startPatient, until } from "./support/autopsy.ts";
 import { CLI, nodeBinary } from "./support/paths.ts";
 
-/** Enough objects that a walk over them takes a second or more. */
+/** Enough objects that to look at all their properties takes a second or more. */
 const PROGRAM = `
   class Parcel { constructor(id) { this.id = id; } }
   globalThis.parcels = Array.from({ length: 300000 }, (_, id) => new Parcel(id));
@@ -66,7 +66,7 @@ it("prompts, completes, is interrupted, and remembers", async (t) => {
   await first.type("\u0015", /./u); // the line is given up
 
   // Ctrl-C ends what runs, and the shell goes on
-  await first.type("objects\r", /objects[\r\n]/u);
+  await first.type("find --value 'of none'\r", /of none'[\r\n]/u);
   await first.type(CTRL_C, /Interrupted\./u);
   await first.type("args\r", /setInterval[^]*> /u);
   // and at the prompt it says how to leave
@@ -81,7 +81,7 @@ it("prompts, completes, is interrupted, and remembers", async (t) => {
   assert.deepEqual(readFileSync(history, "utf8").trimEnd().split("\n"), [
     "help why",
     "args",
-    "objects",
+    "find --value 'of none'",
     "find Parcel --limit 1",
     "threads",
   ]);

@@ -132,17 +132,18 @@ function propertyNames(reader: Session["objects"], address: number): string {
 const print: AutopsyVerb = {
   name: "print",
   summary: "an object with its properties, elements, closure variables, bytes",
-  usage: "<address>... [--depth n] [--members n]",
+  usage: "<address>... [--depth n] [--members n] [--chars n]",
   flags: [
     { name: "depth", placeholder: "<n>", help: "objects within objects (default 2)" },
     { name: "members", placeholder: "<n>", help: "of each object (default 100)" },
+    { name: "chars", placeholder: "<n>", help: "of each string (default 1000)" },
   ],
   example: "find Order --limit 1 | print --depth 3",
   run(session, args): Result {
     const limits = {
       depth: numberOf(print, args, "depth", 2),
       members: numberOf(print, args, "members", 100),
-      chars: 1_000,
+      chars: numberOf(print, args, "chars", 1_000),
     };
     const addresses = addressesFrom(print, args);
     const values = addresses.map((address) => session.describer.describe(address, limits));

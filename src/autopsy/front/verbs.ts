@@ -1,5 +1,6 @@
 /** Every verb of autopsy, by name. */
 import { HoldfastError, didYouMean } from "../../base/mod.ts";
+import { DETAIL_VERBS } from "./detail-verbs.ts";
 import { HANDLE_VERBS } from "./handle-verbs.ts";
 import { HEAP_VERBS } from "./heap-verbs.ts";
 import { HOLDER_VERBS } from "./holder-verbs.ts";
@@ -13,6 +14,7 @@ const VERBS: readonly AutopsyVerb[] = [
   ...PROCESS_VERBS,
   ...HEAP_VERBS,
   ...HOLDER_VERBS,
+  ...DETAIL_VERBS,
   ...WORK_VERBS,
   ...HANDLE_VERBS,
   ...SNAPSHOT_VERBS,

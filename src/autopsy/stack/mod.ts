@@ -3,6 +3,8 @@ export { AsyncChainReader } from "./async-chain.ts";
 export type { AsyncFrame } from "./async-chain.ts";
 export { BriefPrinter } from "./brief.ts";
 export { heapLimitOf } from "./cause.ts";
+export { addressedCode } from "./code-at.ts";
+export type { CodeAt } from "./code-at.ts";
 export type {
   Cause,
   FrameKind,
@@ -12,6 +14,7 @@ export type {
   ThreadStack,
   ValueText,
 } from "./model.ts";
+export { readableName } from "./names.ts";
 export { renderStacks } from "./render.ts";
 export type { RenderOptions } from "./render.ts";
 export { readStacks, ThreadReader } from "./stacks.ts";

@@ -20,6 +20,7 @@ import { ValueReader } from "./values.ts";
 const NATIVE_CONTEXT_SLOTS_MIN = 200;
 const CONTEXTS_MAX = 50;
 const GLOBALS_MAX = 1_000;
+const STACK_BYTES_MAX = 256 * 1024;
 
 /** Fields of one object each: multiples of a word, behind the map, none in the place of another. */
 const FIELDS_OF_ONE: readonly (readonly (keyof Stated)[])[] = [
@@ -154,19 +155,37 @@ export function knownObjectChecks(v8: V8Process, objects: ObjectReader): readonl
 
 /** The global object of a process; CLEARED when no way leads to it. */
 function globalObjectOf(v8: V8Process): Tagged {
-  const { heap, layout, isolateData } = v8;
-  for (const { address } of v8.isolates) {
-    if (isolateData === null) continue;
-    let context = heap.taggedAt(address + isolateData.context);
-    for (let count = 0; count < CONTEXTS_MAX && heap.isContext(context); count += 1) {
-      if (heap.arrayLength(context) > NATIVE_CONTEXT_SLOTS_MIN) break;
-      context = heap.tagged(context, layout.stated.contextPrevious);
+  for (const context of contextsOf(v8)) {
+    const found = globalOfContext(v8, context);
+    if (found !== CLEARED) return found;
+  }
+  return CLEARED;
+}
+
+/** That of the isolate; while JavaScript runs it has none, and those of frames are on the stack. */
+function* contextsOf({ heap, isolates, isolateData, target }: V8Process): Generator<Tagged> {
+  if (isolateData === null) return;
+  for (const { address } of isolates) yield heap.taggedAt(address + isolateData.context);
+  for (const { tid, jsEntrySp } of isolates) {
+    const sp = target.threads.find((thread) => thread.tid === tid)?.registers?.sp ?? jsEntrySp;
+    const end = Math.min(jsEntrySp, sp + STACK_BYTES_MAX);
+    for (let at = sp; at < end; at += 8) {
+      const word = heap.taggedAt(at);
+      if (!isSmi(word) && heap.isContext(word)) yield word;
     }
-    const length = Math.min(heap.arrayLength(context), 10);
-    for (let index = 0; index < length; index += 1) {
-      const item = heap.arrayItem(context, index);
-      if (heap.isOfType(item, "JS_GLOBAL_OBJECT_TYPE")) return item;
-    }
+  }
+}
+
+function globalOfContext({ heap, layout }: V8Process, first: Tagged): Tagged {
+  let context = first;
+  for (let count = 0; count < CONTEXTS_MAX && heap.isContext(context); count += 1) {
+    if (heap.arrayLength(context) > NATIVE_CONTEXT_SLOTS_MIN) break;
+    context = heap.tagged(context, layout.stated.contextPrevious);
+  }
+  const length = Math.min(heap.arrayLength(context), 10);
+  for (let index = 0; index < length; index += 1) {
+    const item = heap.arrayItem(context, index);
+    if (heap.isOfType(item, "JS_GLOBAL_OBJECT_TYPE")) return item;
   }
   return CLEARED;
 }
@@ -200,13 +219,16 @@ class KnownObjects {
     const { heap, isolates, isolateData, target } = this.#v8;
     if (isolateData === null) return false;
     if (isolates.length === 0) return null;
-    return isolates.some(({ address, jsEntrySp }) => {
-      const context = heap.taggedAt(address + isolateData.context);
+    const seen = isolates.map(({ address, jsEntrySp }) => {
       const isMapped = target.mappings.some(({ start, end }) => {
         return jsEntrySp >= start && jsEntrySp < end;
       });
+      // none is set while JavaScript runs (Isolate::set_context, kNoContext)
+      if (isMapped && heap.word(address, isolateData.context) === 0) return null;
+      const context = heap.taggedAt(address + isolateData.context);
       return heap.isContext(context) && (jsEntrySp === 0 || isMapped);
     });
+    return seen.includes(true) || (seen.includes(null) ? null : false);
   }
 
   constants(): boolean | null {

@@ -72,6 +72,10 @@ function expressions({ snapshot, report }: OutputFiles): string[] {
     "requests --all",
     "handles",
     "modules --internal --limit 5",
+    "frames --limit 0",
+    "find Map --limit 3 | members",
+    "closures --limit 5 | source",
+    "code 401000 7f0000000000",
     `snapshot -o ${snapshot}`,
     `report -o ${report}`,
   ];
