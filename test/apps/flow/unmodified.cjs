@@ -39,7 +39,7 @@ async function byUndici(path) {
 
 function byPath() {
   return new Promise((resolve, reject) => {
-    const request = http.get({ socketPath, path: "/local/17" }, (response) => {
+    const request = http.get({ socketPath, path: "/local/17", agent: false }, (response) => {
       response.resume().on("end", () => resolve("local"));
     });
     request.on("error", reject);
