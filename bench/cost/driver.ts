@@ -6,8 +6,8 @@
  * ```
  *   -> {type: "run", port, shape, ms}     <- {type: "ran", requests, failed}
  * ```
- * It never sleeps during a turn: on one machine who answers pays for waking the client, the more the
- * longer the client has waited, and a client elsewhere costs a server nothing of the kind.
+ * It never sleeps during a turn: on one machine who answers pays for waking the client, the more
+ * the longer the client has waited, and a client elsewhere costs a server nothing of the kind.
  *
  * A turn ends when the last request of it is answered; all of them are counted. Responses on kept
  * connections are cut by the length of the first one, so every response must have the same.

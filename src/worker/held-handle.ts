@@ -10,7 +10,7 @@ import type {
 } from "./node-internals.ts";
 import { resetConnection } from "../os/mod.ts";
 
-/** Node's methods by other names: V8 calls what is found on the handle itself faster than `super`. */
+/** Node's methods by other names: V8 calls what the handle itself has faster than `super`. */
 const NODE_METHODS = {
   nodeWriteUtf8String: "writeUtf8String",
   nodeWriteLatin1String: "writeLatin1String",
