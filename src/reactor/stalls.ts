@@ -188,8 +188,10 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
     void stall.evidence.route.then((told) => {
       if (told !== null && this.#isCurrent(link, stall)) link.lastRoute = told;
     });
-    // on a busy machine it may have had little of the CPU that it wanted
-    const isBusy = (usedMs ?? 0) / watchedMs > BUSY_SHARE || thread?.state === "R";
+    // on a busy machine it may have had little of the CPU that it wanted, and it stood still while
+    // somebody looked at it
+    const isRunning = thread?.state === "R" || mainThread(link.pid)?.state === "R";
+    const isBusy = (usedMs ?? 0) / watchedMs > BUSY_SHARE || isRunning;
     const how = usedMs === null ? "" : isBusy ? " and uses the CPU" : " and is blocked";
     const where = stack === null ? `: ${why}` : whereText(stack);
     const what = `makes no progress for ${formatDuration(silentMs)}${how}${where}`;
