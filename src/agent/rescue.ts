@@ -2,8 +2,8 @@
  * Ends a loop that does not end, without ending the process: an exception in the guilty frame.
  *
  * ```
- *   hold --> poison the locals --> go
- *              +--none can be set: the frame is optimised--> step into, then it is interpreted --^
+ *   hold --> poison the first local --done--> and the others ----------------------> go
+ *              +--refused: the frame is optimised--> step into, interpreted: all of them --^
  * ```
  * Every local variable of the innermost frame is replaced by a Proxy whose traps all throw. The
  * next use of any of them is an ordinary exception there: `finally` runs, the framework answers
@@ -90,9 +90,12 @@ async function tryToPoison(session: MainSession, held: Held): Promise<RescueResu
   const made = session.post("Runtime.evaluate", { expression: POISON });
   const [poisoned, locals] = await Promise.all([made, localsOf(session, top)]);
   const { objectId = "" } = (poisoned as { result: Runtime.RemoteObject }).result;
-  let count = held.isLetGo() ? 0 : await setAll(session, top, locals, objectId);
-  if (count === 0 && locals.length > 0 && !held.isLetGo()) {
-    // an optimised frame, where V8 sets none
+  const [first, ...rest] = locals;
+  let count =
+    first === undefined || held.isLetGo() ? 0 : await setAll(session, top, [first], objectId);
+  if (count > 0) count += await setAll(session, top, rest, objectId);
+  else if (first !== undefined && !held.isLetGo()) {
+    // an optimised frame, where V8 sets none; what is not in it must not be set before the step
     top = await outward(await step("stepInto"));
     if (top === undefined) return { done: false, how: "the optimised frame did not take a step" };
     const interpreted = await localsOf(session, top);
