@@ -162,6 +162,7 @@ function runStage(
   }
   const input = before === null ? [] : addressesOf(before);
   const args: VerbArgs = { words, flags, input, signal };
+  session.describer.begin();
   return autopsyVerb(name).run(session, args);
 }
 

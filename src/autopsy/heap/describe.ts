@@ -25,6 +25,9 @@ export const DEFAULT_LIMITS: DescribeLimits = { depth: 2, members: 100, chars: 1
 const BYTES_SHOWN_MAX = 50;
 /** In one tree, whatever its depth: what is in two places of an object is told twice. */
 const VALUES_MAX = 100_000;
+/** Members that are not shown, of one object, and of all that one verb tells. */
+const MORE_MAX = 1_000_000;
+const COUNTED_MAX = 1_000_000;
 /** For all strings of one tree. */
 const STRING_PARTS_MAX = 2_000_000;
 const STRING_CHARS_MAX = 1_000_000_000;
@@ -50,6 +53,8 @@ export interface DescribedObject {
   readonly members: readonly Member[];
   /** Members that are not shown. */
   readonly more: number;
+  /** False: there are more than that, which were not counted. */
+  readonly isMoreExact: boolean;
 }
 
 export interface Member {
@@ -69,6 +74,8 @@ export class Describer {
   readonly #positionOf: PositionReader;
   /** Objects that may still be told of the one that is described, and strings read. */
   #left = VALUES_MAX;
+  /** Members that may still be counted: of a damaged array, which all objects have, millions. */
+  #unseen = COUNTED_MAX;
   #strings = stringBudget();
 
   /** `positionOf`: for the stacks of errors, which are told without lines where it finds none. */
@@ -78,6 +85,11 @@ export class Describer {
     this.#functions = objects.functions;
     this.#values = values;
     this.#positionOf = positionOf;
+  }
+
+  /** Another answer begins: what is bounded for each of them is counted anew. */
+  begin(): void {
+    this.#unseen = COUNTED_MAX;
   }
 
   describe(value: Tagged, limits: DescribeLimits = DEFAULT_LIMITS): Described {
@@ -96,10 +108,16 @@ export class Describer {
     path.add(value);
     const members: Member[] = [];
     let more = 0;
+    let isMoreExact = true;
     for (const member of this.#members(value)) {
-      if (members.length >= limits.members) more += 1;
-      else members.push(member((inner) => this.#value(inner, limits, path, depth + 1)));
-      if (more > 1_000_000) break;
+      if (members.length < limits.members) {
+        members.push(member((inner) => this.#value(inner, limits, path, depth + 1)));
+        continue;
+      }
+      more += 1;
+      this.#unseen -= 1;
+      isMoreExact = more <= MORE_MAX && this.#unseen >= 0;
+      if (!isMoreExact) break;
     }
     path.delete(value);
     const summary = this.#summary(value);
@@ -111,6 +129,7 @@ export class Describer {
       isList: this.#isList(value),
       members,
       more,
+      isMoreExact,
     };
   }
 
@@ -272,7 +291,16 @@ export class Describer {
     const { address, lines } = stack;
     const members = lines.map((line) => member(null, primitive("string", line)));
     const name = `Stack(${lines.length})`;
-    return { kind: "object", name, address, summary: null, isList: true, members, more: 0 };
+    return {
+      kind: "object",
+      name,
+      address,
+      summary: null,
+      isList: true,
+      members,
+      more: 0,
+      isMoreExact: true,
+    };
   }
 
   /** Variables that a closure holds, from the innermost scope on. */

@@ -23,14 +23,14 @@ export function hex(address: number): string {
 }
 
 function renderObject(value: DescribedObject, indent: number): string {
-  const { summary, members, more, isList, address } = value;
+  const { summary, members, more, isMoreExact, isList, address } = value;
   const head = `${value.name}${summary === null ? "" : ` ${summary}`}`;
   if (members.length === 0 && more === 0) {
     const empty = isList ? " []" : summary === null && !value.name.startsWith("[") ? " {}" : "";
     return `${head}${empty} @${hex(address)}`;
   }
   const texts = members.map((member) => renderMember(member, indent + 2));
-  if (more > 0) texts.push(`... ${more} more`);
+  if (more > 0) texts.push(`... ${isMoreExact ? "" : "at least "}${more} more`);
   const [open, close] = isList ? ["[", "]"] : ["{", "}"];
   const oneLine = `${head} @${hex(address)} ${open} ${texts.join(", ")} ${close}`;
   if (indent + oneLine.length <= LINE_CHARS_MAX && !oneLine.includes("\n")) return oneLine;
