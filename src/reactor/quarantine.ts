@@ -16,12 +16,20 @@ interface Quarantined {
   readonly journal: Buffer;
 }
 
+/** The one that is being tried. */
+interface Current {
+  readonly slot: number;
+  readonly openedAtMs: number;
+  /** The quiescent point of its connection before it: the same until it is answered. */
+  readonly quiescentRead: number;
+}
+
 /** See the file's docstring. Bounded by the table of connections. */
 export class Quarantine {
   readonly #connections: ConnectionTable;
   readonly #retention: Retention;
   readonly #queue: Quarantined[] = [];
-  #current: { readonly slot: number; readonly openedAtMs: number } | null = null;
+  #current: Current | null = null;
 
   constructor(connections: ConnectionTable, retention: Retention) {
     this.#connections = connections;
@@ -31,6 +39,8 @@ export class Quarantine {
   /** A request, with its connection in state held, to be tried alone. */
   add(slot: number, journal: Buffer): void {
     this.#queue.push({ slot, journal });
+    // its worker has died, with others in flight: its turn is over, and it waits for the next
+    if (this.#current?.slot === slot) this.#current = null;
   }
 
   /** Lets the next one out when the one before is done. */
@@ -39,20 +49,16 @@ export class Quarantine {
     this.#current = null;
     const next = this.#queue.shift();
     if (next === undefined) return;
-    const { openedAtMs } = this.#connections.snapshot(next.slot);
-    this.#current = { slot: next.slot, openedAtMs };
+    const { openedAtMs, quiescentRead } = this.#connections.snapshot(next.slot);
+    this.#current = { slot: next.slot, openedAtMs, quiescentRead };
     this.#retention.handOn(next.slot, next.journal);
   }
 
-  #isUnderWay({
-    slot,
-    openedAtMs,
-  }: {
-    readonly slot: number;
-    readonly openedAtMs: number;
-  }): boolean {
-    const { state, openedAtMs: opened } = this.#connections.snapshot(slot);
-    const isSameLife = opened === openedAtMs;
-    return isSameLife && (state === STATE.held || state === STATE.handed || state === STATE.busy);
+  #isUnderWay({ slot, openedAtMs, quiescentRead }: Current): boolean {
+    const { state, openedAtMs: opened, quiescentRead: read } = this.#connections.snapshot(slot);
+    if (opened !== openedAtMs) return false;
+    // a worker that has just received it has not begun with it yet
+    if (state === STATE.idle) return read === quiescentRead;
+    return state === STATE.held || state === STATE.handed || state === STATE.busy;
   }
 }

@@ -300,6 +300,7 @@ describe("several requests die a second time", () => {
       assert.equal(states().filter((state) => state === STATE.handed).length, 1);
       await tester.receive(slot);
       world.recovery.tick();
+      assert.equal(states().includes(STATE.handed), false, "received, and not begun yet");
       tester.writeDown(slot, GET);
       world.recovery.tick();
       assert.equal(states().filter((state) => state === STATE.busy).length, 1);
@@ -321,6 +322,29 @@ describe("several requests die a second time", () => {
     world.recovery.tick();
     await last.receive(next);
     assert.equal(world.retention.waitingCount, 0);
+  });
+
+  it("one that dies with another in flight has its turn again, and holds up nobody", async (t) => {
+    const world = new RecoveryWorld(t);
+    const { slots, tester } = await crowd(world);
+    const [tried = -1, next = -1] = slots;
+    world.recovery.tick();
+    await tester.receive(tried);
+    tester.writeDown(tried, GET);
+    const third = world.worker();
+    const { slot: other, client } = await world.open(third);
+    await third.read(other, client, GET);
+    assert.deepEqual(figures(world.bury(third)), { replayed: 1 });
+    await tester.receive(other);
+    tester.writeDown(other, GET);
+    const last = world.worker();
+    assert.deepEqual(figures(world.bury(tester)), { replayed: 2 }, "either may be the cause");
+    for (const slot of [next, ...slots.slice(2), tried, other]) {
+      world.recovery.tick();
+      await last.receive(slot);
+      last.writeDown(slot, GET);
+      last.answer(slot, GET, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    }
   });
 
   it("one whose client has gone does not hold up the others", async (t) => {

@@ -201,7 +201,7 @@ export class RecoveryWorld {
   readonly #workers: FakeWorker[] = [];
 
   constructor(context: TestContext) {
-    const fd = Ledger.create({ connectionsMax: CONNECTIONS_MAX, workersMax: 4 });
+    const fd = Ledger.create({ connectionsMax: CONNECTIONS_MAX, workersMax: 6 });
     this.ledger = Ledger.attach(fd);
     closeDescriptor(fd);
     this.retention = new Retention(this.ledger, this.links);
