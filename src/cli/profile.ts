@@ -5,13 +5,21 @@
  * ```
  *   cpu, heap, allocations   start --> wait --> stop --> .cpuprofile | .heapprofile | pprof | page
  *   heapsnapshot             cost  --> (refused) --> the worker writes the file itself
+ *   Ctrl-C: a profile ends early, and what there is is written; again: leaves at once, no file
  * ```
  */
 import { writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import path from "node:path";
-import { EXIT_CODES, HoldfastError, formatSize, parseDuration } from "../base/mod.ts";
+import {
+  EXIT_CODES,
+  HoldfastError,
+  formatDuration,
+  formatSize,
+  parseDuration,
+} from "../base/mod.ts";
 import type { ProfileLine } from "../supervision/mod.ts";
-import { stream } from "./control-client.ts";
+import { ask, stream } from "./control-client.ts";
 import type { Service } from "./control-client.ts";
 import { chosenService } from "./operation.ts";
 import { usage } from "./parse.ts";
@@ -46,6 +54,12 @@ interface Order {
   readonly format: Format;
 }
 
+/** Where people read: what is under way, and warnings. */
+interface Says {
+  readonly say: (text: string) => void;
+  readonly warn: (text: string) => void;
+}
+
 export async function execute(parsed: Parsed, world: World): Promise<number> {
   const kind = kindOf(parsed);
   const worker = workerOf("profile", parsed, 1) ?? 0;
@@ -59,8 +73,10 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
   };
   const isJson = parsed.flags["json"] === true;
   const say = (text: string): void => void (isJson ? 0 : world.stdout.write(`${text}\n`));
-  if (kind === "heapsnapshot") await snapshot(service, order, parsed.flags["force"] === true, say);
-  else await profile(service, order, kind, say);
+  const warn = (text: string): void => void world.stderr.write(`holdfast: ${text}\n`);
+  const says: Says = { say, warn };
+  if (kind === "heapsnapshot") await snapshot(service, order, parsed.flags["force"] === true, says);
+  else await profile(service, order, kind, says);
   if (isJson) world.stdout.write(`${JSON.stringify({ kind, worker, file: order.file })}\n`);
   else say(`wrote ${order.file}${hint(order)}`);
   return EXIT_CODES.ok;
@@ -70,19 +86,35 @@ async function profile(
   service: Service,
   order: Order,
   what: Exclude<Kind, "heapsnapshot">,
-  say: (text: string) => void,
+  { say, warn }: Says,
 ): Promise<void> {
-  const { worker, durationMs, format, file } = order;
+  const { worker, format, file } = order;
+  let { durationMs } = order;
   const body = { worker, what, durationMs, interval: INTERVAL_DEFAULT[what] };
   const parts: string[] = [];
-  await follow(service, "/v1/profile", body, (line) => {
-    if (line.type === "part") parts.push(line.text);
-    else if (line.type === "started") {
-      say(`worker ${line.worker} (pid ${line.pid}): ${what} profile for ${durationMs / 1000} s`);
-    } else if (line.type === "done") {
-      const characters = parts.reduce((sum, { length }) => sum + length, 0);
-      if (characters !== line.characters) throw failed("a part of the profile is missing");
-    }
+  let started: { readonly profile: number; readonly atMs: number } | null = null;
+  const stop = (): boolean => {
+    if (started === null) return false;
+    durationMs = Math.min(durationMs, Math.round(performance.now() - started.atMs));
+    const after = `${formatDuration(durationMs)} of ${formatDuration(order.durationMs)}`;
+    warn(`stops after ${after} and writes what there is; again: leaves at once, without a file`);
+    const { profile: number } = started;
+    ask(service, "POST", "/v1/profile/stop", { profile: number }).catch((error: unknown) => {
+      warn(`it goes on to its end: ${messageOf(error)}`);
+    });
+    return true;
+  };
+  await interruptible(stop, async () => {
+    await follow(service, "/v1/profile", body, (line) => {
+      if (line.type === "part") parts.push(line.text);
+      else if (line.type === "started") {
+        started = { profile: line.profile, atMs: performance.now() };
+        say(`worker ${line.worker} (pid ${line.pid}): ${what} profile for ${durationMs / 1000} s`);
+      } else if (line.type === "done") {
+        const characters = parts.reduce((sum, { length }) => sum + length, 0);
+        if (characters !== line.characters) throw failed("a part of the profile is missing");
+      }
+    });
   });
   const text = parts.join("");
   if (format === "v8") return write(file, text);
@@ -101,17 +133,41 @@ async function snapshot(
   service: Service,
   { worker, file }: Order,
   force: boolean,
-  say: (text: string) => void,
+  { say, warn }: Says,
 ): Promise<void> {
-  await follow(service, "/v1/snapshot", { worker, path: file, force }, (line) => {
-    if (line.type !== "cost") return;
-    const { heapBytes, neededBytes, availableBytes, pauseMs } = line;
-    say(
-      `worker ${worker} has ${mebibytes(heapBytes)} of heap: it will stand still for up to ` +
-        `${(pauseMs / 1000).toFixed(1)} s and need up to ${mebibytes(neededBytes)} more memory; ` +
-        `${mebibytes(availableBytes)} is available`,
-    );
+  const stop = (): boolean => {
+    warn(`a heap snapshot cannot be stopped; again: leaves, the worker writes ${file} on its own`);
+    return true;
+  };
+  await interruptible(stop, async () => {
+    await follow(service, "/v1/snapshot", { worker, path: file, force }, (line) => {
+      if (line.type !== "cost") return;
+      const { heapBytes, neededBytes, availableBytes, pauseMs } = line;
+      say(
+        `worker ${worker} has ${mebibytes(heapBytes)} of heap: it will stand still for up to ` +
+          `${(pauseMs / 1000).toFixed(1)} s and need up to ${mebibytes(neededBytes)} more ` +
+          `memory; ${mebibytes(availableBytes)} is available`,
+      );
+    });
   });
+}
+
+/**
+ * Does it; at the first Ctrl-C asks for its early end, at the second, or where nothing has begun
+ * that could be ended, leaves: the service sees that, and lets go of the worker.
+ */
+async function interruptible(stop: () => boolean, act: () => Promise<void>): Promise<void> {
+  let isStopping = false;
+  const onSignal = (signal: "SIGINT" | "SIGTERM"): void => {
+    if (isStopping || !stop()) process.exit(128 + constants.signals[signal]);
+    isStopping = true;
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, onSignal);
+  try {
+    await act();
+  } finally {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, onSignal);
+  }
 }
 
 /** Reads the lines of an answer up to its end, which must be a good one. */

@@ -24,6 +24,7 @@ import type {
   WorkerScript,
   WorkerStack,
 } from "../supervision/mod.ts";
+import type { AgentAsk } from "./agent-link.ts";
 import { DebugSignal } from "./debug-signal.ts";
 import type { Looking } from "./lookout.ts";
 import type { WorkerLink } from "./worker-link.ts";
@@ -67,6 +68,9 @@ export interface LivePorts {
 export class Live implements ControlledLive {
   readonly #ports: LivePorts;
   readonly #debugSignal: DebugSignal;
+  /** Profiles that are being taken, by number. */
+  readonly #profiles = new Map<number, AgentAsk>();
+  #lastProfile = 0;
 
   constructor(ports: LivePorts) {
     this.#ports = ports;
@@ -104,7 +108,9 @@ export class Live implements ControlledLive {
   ): AsyncGenerator<ProfileLine, void, void> {
     const link = this.#serving(worker);
     const lines = new LineQueue<ProfileLine>();
-    yield { type: "started", worker, pid: link.pid };
+    this.#lastProfile += 1;
+    const profile = this.#lastProfile;
+    yield { type: "started", worker, pid: link.pid, profile };
     const ask = link.agent.open(
       { kind: "profile", ...order },
       {
@@ -114,12 +120,16 @@ export class Live implements ControlledLive {
     );
     const cancel = (): void => ask.cancel();
     signal.addEventListener("abort", cancel, { once: true });
+    this.#profiles.set(profile, ask);
     ask.answer
       .then(
         (answer) => lines.push({ type: "done", ...(answer as { characters: number }) }),
         (error: unknown) => lines.push(failure(error)),
       )
-      .finally(() => lines.end());
+      .finally(() => {
+        this.#profiles.delete(profile);
+        lines.end();
+      });
     for await (const line of lines) {
       if ("lost" in line) {
         ask.cancel();
@@ -130,13 +140,19 @@ export class Live implements ControlledLive {
     }
   }
 
+  stopProfile(profile: number): boolean {
+    const ask = this.#profiles.get(profile);
+    ask?.cancel();
+    return ask !== undefined;
+  }
+
   async *snapshot(
     worker: number,
     path: string,
     isForced: boolean,
   ): AsyncGenerator<ProfileLine, void, void> {
     const link = this.#serving(worker);
-    yield { type: "started", worker, pid: link.pid };
+    yield { type: "started", worker, pid: link.pid, profile: 0 };
     link.holds += 1;
     try {
       const heap = await link.agent.ask({ kind: "heap" }, HEAP_LIMIT_MS);

@@ -28,6 +28,10 @@ function called(): Called {
       calls.push(["profile", worker, order]);
       return lines();
     },
+    stopProfile: (profile) => {
+      calls.push(["stopProfile", profile]);
+      return profile === 1;
+    },
     snapshot: (worker, path, isForced) => {
       calls.push(["snapshot", worker, path, isForced]);
       return lines();
@@ -75,6 +79,8 @@ test("what is asked for reaches the workers", async () => {
   await routes["GET /v1/stacks"]?.(request(undefined, "worker=1&variables=1"));
   await routes["GET /v1/stacks"]?.(request(undefined));
   await routes["POST /v1/profile"]?.(request(PROFILE));
+  const stopped = await routes["POST /v1/profile/stop"]?.(request({ profile: 1 }));
+  assert.deepEqual(stopped, { status: 200, json: { stopped: true } });
   await routes["POST /v1/snapshot"]?.(request({ worker: 1, path: "/a/b", force: true }));
   await routes["POST /v1/scripts"]?.(request({ path: "/a.js" }));
   await routes["POST /v1/patch"]?.(request({ worker: 0, ...PATCH }));
@@ -82,6 +88,7 @@ test("what is asked for reaches the workers", async () => {
     ["stacks", 1, true],
     ["stacks", null, false],
     ["profile", 0, { what: "cpu", durationMs: 10, interval: 100 }],
+    ["stopProfile", 1],
     ["snapshot", 1, "/a/b", true],
     ["scripts", null, "/a.js"],
     ["patch", 0, PATCH],
@@ -100,6 +107,7 @@ test("what makes no sense is refused before anybody is asked", async () => {
     ["POST /v1/profile", { ...PROFILE, durationMs: 1e9 }, "", /durationMs must be/],
     ["POST /v1/profile", { ...PROFILE, interval: 0 }, "", /interval must be/],
     ["POST /v1/profile", { ...PROFILE, worker: "0" }, "", /there is no worker "0"/],
+    ["POST /v1/profile/stop", { profile: "1" }, "", /the number of a profile/],
     ["POST /v1/snapshot", { worker: 0, path: "relative" }, "", /absolute/],
     ["POST /v1/snapshot", { worker: 0, path: "/a\0" }, "", /absolute/],
     ["POST /v1/snapshot", { worker: 0, path: "/a", force: "yes" }, "", /force must be/],

@@ -6,6 +6,7 @@
  * | --- | --- | --- |
  * | GET /v1/stacks | `worker=0&variables=1` | `{stacks}`: one for each worker |
  * | POST /v1/profile | `{worker, what, durationMs, interval}` | lines of ProfileLine |
+ * | POST /v1/profile/stop | `{profile}` | `{stopped}`; what it has comes as lines of the profile |
  * | POST /v1/snapshot | `{worker, path, force}` | lines of ProfileLine |
  * | POST /v1/scripts | `{worker, path}` | `{scripts}`: the file as each worker has loaded it |
  * | POST /v1/patch | `{worker, path, ...}`, see PatchOrder | `{patches}`: one for each worker |
@@ -30,8 +31,13 @@ export interface WorkerStack {
 
 /** What the CLI gets of a profile, a line each. */
 export type ProfileLine =
-  /** First. */
-  | { readonly type: "started"; readonly worker: number; readonly pid: number }
+  /** First; `profile` is its number, by which it can be stopped. A heap snapshot has none: 0. */
+  | {
+      readonly type: "started";
+      readonly worker: number;
+      readonly pid: number;
+      readonly profile: number;
+    }
   /** Of a heap snapshot, before it is taken. */
   | {
       readonly type: "cost";
@@ -78,6 +84,8 @@ export interface ControlledLive {
   readonly workers: readonly number[];
   stacks(worker: number | null, variables: boolean): Promise<readonly WorkerStack[]>;
   profile(worker: number, order: ProfileOrder, signal: AbortSignal): AsyncIterable<ProfileLine>;
+  /** Ends it before its time; it hands over what it has. False: there is none of that number. */
+  stopProfile(profile: number): boolean;
   snapshot(worker: number, path: string, isForced: boolean): AsyncIterable<ProfileLine>;
   scripts(worker: number | null, path: string): Promise<readonly WorkerScript[]>;
   patch(worker: number | null, order: PatchOrder): Promise<readonly WorkerPatch[]>;
@@ -113,6 +121,11 @@ export function liveRoutes(live: ControlledLive | null): ControlRoutes {
       const order: ProfileOrder = { what, durationMs, interval };
       const index = workerOf(present(live), worker);
       return { lines: present(live).profile(index, order, signal), isEndless: true };
+    },
+    "POST /v1/profile/stop": ({ body }) => {
+      const { profile } = membersOf(body);
+      if (!isWhole(profile)) throw refused("profile must be the number of a profile");
+      return { status: 200, json: { stopped: present(live).stopProfile(profile) } };
     },
     "POST /v1/snapshot": ({ body }) => {
       const { worker, path, force = false } = membersOf(body);

@@ -1,5 +1,7 @@
 /** `holdfast profile`: of a worker that serves and of one that spins; files that tools open. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -7,7 +9,8 @@ import { describe, it } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { Profile } from "pprof-format";
 import { get } from "./support/load.ts";
-import { app } from "./support/paths.ts";
+import { CLI, app } from "./support/paths.ts";
+import { cleanEnvironment } from "./support/run.ts";
 import { startService, suiteOwner } from "./support/service.ts";
 import type { Owner, Service } from "./support/service.ts";
 import { waitFor } from "./support/wait.ts";
@@ -27,6 +30,17 @@ async function take(service: Service, file: string, ...args: string[]): Promise<
   assert.ok(result.stdout.toString().includes(`wrote ${file}`));
   assert.equal(statSync(file).mode & 0o777, 0o600);
   return readFileSync(file);
+}
+
+/** The same, as a process that can be interrupted. */
+function interruptible(t: Owner, service: Service, file: string, ...args: string[]) {
+  const env = cleanEnvironment({ HOLDFAST_RUNTIME_DIR: service.runtimeDir });
+  const command = ["--", CLI, "profile", "--name", service.name, ...args, "-o", file];
+  const child = spawn(process.execPath, command, { env });
+  t.after(() => Promise.resolve(void child.kill("SIGKILL")));
+  let text = "";
+  for (const each of [child.stdout, child.stderr]) each.on("data", (more) => (text += more));
+  return { child, output: () => text };
 }
 
 describe("holdfast profile", () => {
@@ -91,10 +105,15 @@ describe("holdfast profile", () => {
     assert.ok(stringTable.strings.includes(entry));
     assert.ok(sample.length > 0);
     await again;
-    const allocating = take(service, path.join(made, "a.json"), "allocations", "--for", "1s");
+    const early = path.join(made, "a.json");
+    const allocating = interruptible(t, service, early, "allocations", "--for", "10m");
+    await waitFor("it has begun", () => allocating.output().includes("profile for 600 s"));
     const calls = Array.from({ length: 5 }, () => get(target, "/allocate"));
     await Promise.all(calls);
-    assert.ok("head" in (JSON.parse((await allocating).toString()) as object));
+    allocating.child.kill("SIGINT");
+    assert.deepEqual(await once(allocating.child, "close"), [0, null], allocating.output());
+    assert.match(allocating.output(), /stops after \S+ of 10m and writes what there is/);
+    assert.ok("head" in (JSON.parse(readFileSync(early, "utf8")) as object));
     const file = path.join(made, "a.heapsnapshot");
     const heap = await take(service, file, "heapsnapshot");
     const { snapshot } = JSON.parse(heap.toString()) as { snapshot: { node_count: number } };
