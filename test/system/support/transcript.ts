@@ -208,6 +208,8 @@ export class Session {
   }
 }
 
+/** A row of `holdfast crashes`: id, service, worker. */
+const CRASH_OF_WORKER = /(\b\d{8}T\d{6}Z-w\d+-\d+\s+\S+\s+)\d+\b/;
 const BLANK = /[^\S\n]+/g;
 
 /** A text without what differs each time, line by line without empty ones. */
@@ -231,6 +233,7 @@ function plainLine(line: string, pids: ReadonlySet<string>): string {
     .replace(/\b0x[0-9a-f]{6,}\b/g, "<address>")
     .replace(/(?<![\w.:]|times )\d{3,4}(?![\w.:])/g, (n) => (pids.has(n) ? n : "<number>"))
     .replace(/\bworker \d+\b/g, "worker <n>")
+    .replace(CRASH_OF_WORKER, "$1<n>")
     .replace(BLANK, " ")
     .trim();
 }
