@@ -191,9 +191,12 @@ for (const major of NODES.keys()) {
     it("tells which WebAssembly function loops", async (t) => {
       const { patient, stacks } = await live(t, major, "wasmSpin", "callSpin");
       let frames: readonly StackFrame[] = [];
+      let cause = "";
       // it calls V8 now and then, until V8 has compiled it for good
       await until("it is in its loop", () => {
-        frames = framesOf(stacks(), patient.pid).filter(({ kind }) => kind !== "internal");
+        const seen = stacks();
+        cause = seen.cause.text;
+        frames = framesOf(seen, patient.pid).filter(({ kind }) => kind !== "internal");
         return frames[0]?.kind === "wasm";
       });
       const [top, caller] = frames;
@@ -201,6 +204,9 @@ for (const major of NODES.keys()) {
       assert.equal(top.name, "wasm-function[3]");
       assert.equal(top.wasm?.functionIndex, 3);
       assert.equal(caller?.name, "callSpin");
+      // the first line names both
+      assert.match(cause, /^running: in wasm-function\[3\] \(wasm:\/\/wasm\/\w+:wasm-function/u);
+      assert.match(cause, /, called by callSpin \(.*stacks-scenes\.cjs:\d+:\d+\)$/u);
     });
   });
 }

@@ -16,6 +16,7 @@ import { CLEARED, isSmi } from "../v8/tagged.ts";
 import { BriefPrinter } from "./brief.ts";
 import { positionAt } from "./source-positions.ts";
 import type { Cause, StackFrame, ThreadStack } from "./model.ts";
+import { frameText } from "./places.ts";
 
 /** Words of a stack that are looked at for texts and errors. */
 const STACK_WORDS_MAX = 32_768;
@@ -196,18 +197,25 @@ export function heapLimitOf(memory: Memory, layout: Layout, isolate: number): nu
   return limit >= HEAP_LIMIT_MIN && limit <= HEAP_LIMIT_MAX ? limit : null;
 }
 
-/** The first JavaScript frame that is not Node's own, or the first one at all. */
+/**
+ * The function nearest to the top that is not Node's own: of JavaScript, or of WebAssembly, then
+ * with the JavaScript that called it. Else the first one of JavaScript.
+ */
 function placeOf({ frames }: ThreadStack): string {
-  const own = frames.filter(({ kind }) => kind === "javascript");
-  const frame = own.find(({ location }) => location?.file.startsWith("node:") === false) ?? own[0];
-  return frame === undefined ? "" : describe(frame);
+  const own = frames.filter((frame) => frame.kind === "wasm" || isOfProgram(frame));
+  const frame = own[0] ?? frames.find(({ kind }) => kind === "javascript");
+  if (frame === undefined) return "";
+  const caller = frame.kind === "wasm" ? own.find(isOfProgram) : undefined;
+  const by = caller === undefined ? "" : `, called by ${describe(caller)}`;
+  return `${describe(frame)}${by}`;
 }
 
-function describe({ name, inferredName, location, original }: StackFrame): string {
-  const called = [name, inferredName].find((one) => one !== "") ?? "an anonymous function";
-  const shown = original ?? location;
-  const at = shown === null ? "" : ` (${shown.file}:${shown.line}:${shown.column})`;
-  return `${called}${at}`;
+function isOfProgram({ kind, location }: StackFrame): boolean {
+  return kind === "javascript" && location?.file.startsWith("node:") === false;
+}
+
+function describe(frame: StackFrame): string {
+  return frameText(frame, "an anonymous function");
 }
 
 function activityOf(thread: ThreadStack, state: string): Told {

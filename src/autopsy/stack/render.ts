@@ -11,8 +11,8 @@
  *   async main (/app/range.js:13:51)
  * ```
  */
-import type { SourceLocation, StackFrame, Stacks, ThreadStack } from "./model.ts";
-import type { ValueText, WasmLocation } from "./model.ts";
+import type { StackFrame, Stacks, ThreadStack, ValueText } from "./model.ts";
+import { frameText } from "./places.ts";
 
 const NATIVE_ON_TOP_MAX = 12;
 const FRAMES_SHOWN_MAX = 200;
@@ -34,18 +34,12 @@ function valueText({ name, text, isLikely }: ValueText): string {
 }
 
 function frameLines(frame: StackFrame, isFull: boolean): readonly string[] {
-  const { kind, name, inferredName, location, original, receiver, parameters, tier, isInlined } =
-    frame;
+  const { kind, name, receiver, parameters, tier, isInlined } = frame;
   if (kind === "missing") return [`  ... ${name} ...`];
-  const shown = original ?? location;
-  const { wasm } = frame;
-  const place = wasm === null ? placeText(shown) : wasmText(wasm);
-  const at = place === "" ? "" : ` (${place})`;
-  const called = [name, inferredName].find((one) => one !== "") ?? "(anonymous)";
   const prefix = kind === "async" ? "async " : kind === "native" ? "[native] " : "";
   const marks = [tier, isInlined ? "inlined" : null].filter((mark) => mark !== null);
   const suffix = kind === "javascript" ? `  [${marks.join(", ")}]` : "";
-  const line = `  ${prefix}${called}${at}${suffix}`;
+  const line = `  ${prefix}${frameText(frame, "(anonymous)")}${suffix}`;
   if (kind !== "javascript") return [line];
   const values = [...parameters];
   const isThisTelling = receiver !== null && !["undefined", "<missing>"].includes(receiver.text);
@@ -61,15 +55,6 @@ function frameLines(frame: StackFrame, isFull: boolean): readonly string[] {
     ...lines,
     ...parts.map(({ title, list }) => `      ${title}: ${list.map(valueText).join(", ")}`),
   ];
-}
-
-function placeText(location: SourceLocation | null): string {
-  return location === null ? "" : `${location.file}:${location.line}:${location.column}`;
-}
-
-function wasmText({ url, functionIndex, byteOffset }: WasmLocation): string {
-  const offset = byteOffset === null ? "" : `:0x${byteOffset.toString(16)}`;
-  return `${url}:wasm-function[${functionIndex}]${offset}`;
 }
 
 /** It is told already. */
