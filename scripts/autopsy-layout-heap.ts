@@ -3,6 +3,16 @@ import type { Found, Search } from "./autopsy-layout-scene.ts";
 
 const PAGE_BYTES = 256 * 1024;
 const PAGE_HEADER_BYTES = 136;
+/** Behind FeedbackVector and Filler, as in `heap/sizes.ts`. */
+const FREE_SPACE_TYPE = 2;
+/** Fewer may be a chance. */
+const FREE_SPACES_MIN = 5;
+
+interface Area {
+  readonly start: number;
+  readonly end: number;
+}
+
 /** The class Heap, and what it keeps its limits in since 14.x: the first words. */
 const HEAP_BYTES = 4_096;
 const LIMITS_BYTES = 64;
@@ -33,20 +43,25 @@ export function heapPages(search: Search) {
   const limitsFrom = heap.word(first?.header ?? 0, heapField) - scene.isolate;
   // objects begin at the same distance in every page
   const areaOffset = heap.word(first?.header ?? 0, areaStart) - (first?.page ?? 0);
+  const areaEnd = inHeader("area end", (word, page) => {
+    return word > page + PAGE_BYTES / 2 && word <= page + PAGE_BYTES;
+  });
+  const areas = headers.map(({ header }) => ({
+    start: heap.word(header, areaStart),
+    end: heap.word(header, areaEnd),
+  }));
   return {
-    freeSpaceUnit: search.carried("freeSpaceUnit"),
+    freeSpaceUnit: [
+      freeSpaceUnit(search, areas),
+      "search: from a free space to the next object, or to the end of the page",
+    ],
     isPageInline: [
       isInline ? 1 : 0,
       "search: the second word of a page is its own address, or not",
     ],
     pageHeap: [heapField, "search: pages of different objects name one address in the Isolate"],
     pageAreaStart: [areaStart, "search: an address in the first 8 KiB of the page"],
-    pageAreaEnd: [
-      inHeader("area end", (word, page) => {
-        return word > page + PAGE_BYTES / 2 && word <= page + PAGE_BYTES;
-      }),
-      "search: an address in the last half of the page",
-    ],
+    pageAreaEnd: [areaEnd, "search: an address in the last half of the page"],
     heapLimitPath: [
       heapLimitPath(search, limitsFrom),
       "search: --max-old-space-size, in the Heap or behind a pointer",
@@ -56,8 +71,35 @@ export function heapPages(search: Search) {
       "search: start <= top < limit within a page, twice",
     ],
   } satisfies Partial<Found>;
+}
 
-  /** As it is now; behind it stands what it was at the start. */
+/**
+ * Bytes of one unit of a FreeSpace's size: 1, or more since 13.x. Within free space lies what was
+ * there before, other free spaces too: it is passed over, or it would be counted.
+ */
+function freeSpaceUnit(search: Search, areas: readonly Area[]): number {
+  const { heap } = search;
+  const type = heap.layout.type("FEEDBACK_VECTOR_TYPE") + FREE_SPACE_TYPE;
+  return search.one(
+    "unit of free space",
+    (unit) => {
+      let [held, failed] = [0, 0];
+      for (const { start, end } of areas) {
+        for (let at = start; at < end; at += 8) {
+          if (heap.instanceTypeOf(at) !== type) continue;
+          const next = at + unit * (heap.smi(at, 8) ?? 0);
+          const isNext = next > at && (next === end || heap.isMap(heap.mapOf(next)));
+          if (isNext && next <= end) held += 1;
+          else failed += 1;
+          if (isNext && next <= end) at = next - 8;
+        }
+      }
+      return held >= FREE_SPACES_MIN && failed * 10 <= held;
+    },
+    1,
+    1,
+    9,
+  );
 }
 
 function heapLimitPath({ heap, scene }: Search, start: number): readonly number[] {

@@ -4,7 +4,7 @@
  */
 import type { Target } from "../src/autopsy/target/target.ts";
 import type { HeapView } from "../src/autopsy/v8/heap-view.ts";
-import type { Constant, LayoutTable, Stated } from "../src/autopsy/v8/layout-table.ts";
+import type { Constant, Stated } from "../src/autopsy/v8/layout-table.ts";
 import { isSmi } from "../src/autopsy/v8/tagged.ts";
 
 /** No object that is searched is larger; behind it may lie another of its kind. */
@@ -20,8 +20,6 @@ export interface Scene {
   /** Stack pointer of the thread that stands still. */
   readonly sp: number;
   readonly subjects: ReadonlyMap<string, { readonly address: number; readonly text: string }>;
-  /** The table of the version before, or of this one: what is carried over comes from it. */
-  readonly before: LayoutTable;
 }
 
 /** Small searches on one scene. */
@@ -103,11 +101,19 @@ export class Search {
     return (bits & mask) >>> layout.get("bit_field2_elements_kind_shift");
   }
 
-  carried<Name extends keyof Stated>(name: Name): Constant<Stated[Name]> {
-    const [value, source] = this.scene.before.stated[name];
-    // of this very version: somebody has looked it up
-    if (this.heap.layout.choice.isExact) return [value, source];
-    const from = source.replace(/^carried over from [\d.]+: /u, "");
-    return [value, `carried over from ${this.scene.before.version}: ${from}`];
+  /** Symbols that are keys of an object's properties: `#fields`, and V8's own. */
+  symbolKeys(name: string): readonly number[] {
+    const { heap } = this;
+    const { layout } = heap;
+    const map = heap.mapOf(this.at(name));
+    const descriptors = heap.tagged(map, layout.get("class_Map__instance_descriptors_offset"));
+    const header = layout.field("DescriptorArray", "header_size");
+    // the first 16 bits behind the map count all of them
+    const count = heap.unsigned(descriptors, 8, 2);
+    const keys = Array.from({ length: count }, (_, index) =>
+      heap.tagged(descriptors, header + 24 * index + 8 * layout.get("prop_desc_key")),
+    ).filter((key) => heap.isOfType(key, "SYMBOL_TYPE"));
+    if (keys.length === 0) throw new Error(`${name} has no symbol among its keys`);
+    return keys;
   }
 }

@@ -5,21 +5,39 @@
  */
 import type { Constant } from "../src/autopsy/v8/layout-table.ts";
 import { isSmi, smiValue } from "../src/autopsy/v8/tagged.ts";
+import { contexts } from "./autopsy-layout-cells.ts";
+import { compiledCode } from "./autopsy-layout-code.ts";
 import { heapPages } from "./autopsy-layout-heap.ts";
 import { Search } from "./autopsy-layout-scene.ts";
 import type { Found, Scene } from "./autopsy-layout-scene.ts";
+import { wasmCode } from "./autopsy-layout-wasm.ts";
+
+/** Bits that the flags of a symbol may have. */
+const SYMBOL_FLAGS = 8;
+/** One of each kind of elements that lie one after the other, as they are or as doubles. */
+const FAST_ARRAYS = [
+  "array",
+  "holey_small",
+  "packedDoubles",
+  "holeyDoubles",
+  ...["extensible", "inextensible", "sealed", "frozen"].flatMap((limit) => [
+    `packed_${limit}`,
+    `holey_${limit}`,
+  ]),
+];
 
 export function searchAll(scene: Scene): Found {
   const search = new Search(scene);
   return {
     ...functions(search),
-    ...code(search),
+    ...compiledCode(search),
     ...contexts(search),
     ...objects(search),
     ...promises(search),
     ...regExps(search),
     ...collections(search),
     ...elements(search),
+    ...wasmCode(search),
     ...heapPages(search),
   };
 }
@@ -81,100 +99,6 @@ function functions(search: Search) {
   } satisfies Partial<Found>;
 }
 
-function code(search: Search) {
-  const { heap, scene } = search;
-  const text = scene.subjects.get("inlined")?.text ?? "";
-  const address = /- code: 0x([0-9a-f]+) <Code TURBOFAN/u.exec(text)?.[1];
-  if (address === undefined) throw new Error("the subject inlined was not optimised");
-  const object = Number.parseInt(address, 16) - 1;
-  const deopt = search.one("deoptimisation data", (offset) =>
-    /FIXED_ARRAY|DEOPT/u.test(search.typeAt(object, offset)),
-  );
-  const positions = search.one("position table", (offset) =>
-    /BYTE_ARRAY/u.test(search.typeAt(object, offset)),
-  );
-  const data = heap.tagged(object, deopt);
-  const length = heap.arrayLength(data);
-  const item = (index: number): number => {
-    const value = heap.arrayItem(data, index);
-    return isSmi(value) ? smiValue(value) : Number.NaN;
-  };
-  // exits: start, how many eager ones, how many lazy ones; then a row of three for each
-  const start = search.one(
-    "start of the exits",
-    (index) => item(index + 1) + item(index + 2) === (length - index - 3) / 3 && item(index) > 0,
-    4,
-    1,
-  );
-  return {
-    codeDeoptimizationData: [deopt, "search: the array in the Code of an optimised function"],
-    codePositionTable: [positions, "search: the ByteArray in the Code of an optimised function"],
-    codeMetadataSize: search.carried("codeMetadataSize"),
-    codeHandlerTable: search.carried("codeHandlerTable"),
-    deoptExitStart: [start, "search: eager and lazy exits are as many as the rows behind"],
-    deoptFirstEntry: [start + 3, "search: behind start, eager and lazy count"],
-    hasStackSlots: search.carried("hasStackSlots"),
-    interpreterRegisters: [
-      registers(search),
-      "search: three variables of a function that stands still",
-    ],
-  } satisfies Partial<Found>;
-}
-
-/** From the frame of `standStill`: fp is where its own address stands 16 below. */
-function registers(search: Search): number {
-  const { heap, scene } = search;
-  const wanted = ["one", "two", "three"].map((name) => search.at(name));
-  const closure = search.at("standStill");
-  for (let at = scene.sp; at < scene.sp + 65_536; at += 8) {
-    if (heap.taggedAt(at) !== closure) continue;
-    const fp = at + 16;
-    for (let offset = -40; offset >= -120; offset -= 8) {
-      if (wanted.every((address, index) => heap.taggedAt(fp + offset - 8 * index) === address)) {
-        return offset;
-      }
-    }
-  }
-  throw new Error("the registers of standStill are not found");
-}
-
-function contexts(search: Search) {
-  const { heap } = search;
-  const { layout } = heap;
-  const context = heap.tagged(search.at("closure"), layout.field("JSFunction", "context"));
-  const one = search.at("one");
-  const locals = search.one("first variable of a context", (offset) => {
-    const value = heap.tagged(context, offset);
-    return value === one || heap.tagged(value, 8) === one;
-  });
-  const scope = search.one("scope info", (offset) =>
-    search.typeAt(context, offset).startsWith("SCOPE_INFO"),
-  );
-  const previous = search.one(
-    "context around",
-    (offset) => heap.isContext(heap.tagged(context, offset)),
-    scope + 8,
-    8,
-    locals,
-  );
-  const hasCells = layout.findType("CONTEXT_CELL_TYPE") !== null;
-  const none: Constant<number> = [-1, "the metadata has no CONTEXT_CELL_TYPE"];
-  const cell = (name: "contextCellValue" | "contextCellState" | "contextCellNumber") =>
-    hasCells ? search.carried(name) : none;
-  return {
-    contextLength: [
-      search.one("length of a context", (offset) => heap.smi(context, offset) === 3),
-      "search: a context of one variable has three slots",
-    ],
-    contextScopeInfo: [scope, "search: ScopeInfo in the context of a closure"],
-    contextPrevious: [previous, "search: context in the context of a closure"],
-    contextLocals: [locals, "search: the variable of a closure"],
-    contextCellValue: cell("contextCellValue"),
-    contextCellState: cell("contextCellState"),
-    contextCellNumber: cell("contextCellNumber"),
-  } satisfies Partial<Found>;
-}
-
 function objects(search: Search) {
   const { heap } = search;
   const array = search.at("array");
@@ -227,22 +151,45 @@ function objects(search: Search) {
 function symbols(search: Search) {
   const { heap } = search;
   const symbol = search.at("symbol");
+  const flags = search.one(
+    "flags of a symbol",
+    (offset) => {
+      const known = heap.unsigned(search.at("registered"), offset, 4);
+      return known !== 0 && known < 64 && heap.unsigned(symbol, offset, 4) === 0;
+    },
+    8,
+    4,
+    heap.layout.field("Symbol", "name"),
+  );
+  const flagsOf = (address: number): number => heap.unsigned(address, flags, 4);
+  const seen = [...search.scene.subjects].filter(([name]) => name.startsWith("public_"));
+  const open = [symbol, search.at("registered"), ...seen.map(([, { address }]) => address)];
+  const hidden = ["privateObject", "branded", "failed"].flatMap((name) => search.symbolKeys(name));
   return {
-    symbolFlags: [
-      search.one(
-        "flags of a symbol",
-        (offset) => {
-          const known = heap.unsigned(search.at("registered"), offset, 4);
-          return known !== 0 && known < 64 && heap.unsigned(symbol, offset, 4) === 0;
-        },
-        8,
-        4,
-        heap.layout.field("Symbol", "name"),
-      ),
-      "search: Symbol.for() sets a flag, Symbol() does not",
+    symbolFlags: [flags, "search: Symbol.for() sets a flag, Symbol() does not"],
+    symbolPrivateMask: [
+      privateMask(hidden.map(flagsOf), open.map(flagsOf)),
+      "search: the fewest bits of which all hidden symbols have one, and others none",
     ],
-    symbolPrivateMask: search.carried("symbolPrivateMask"),
   } satisfies Partial<Found>;
+}
+
+/** The fewest bits of which each of these has one, and none of the others any. */
+function privateMask(hidden: readonly number[], open: readonly number[]): number {
+  const bits = Array.from({ length: SYMBOL_FLAGS }, (_, bit) => 1 << bit);
+  const free = bits.filter((bit) => open.every((flags) => (flags & bit) === 0));
+  const masks = Array.from({ length: 1 << free.length }, (_, number) =>
+    free.filter((_bit, index) => (number >>> index) & 1).reduce((all, bit) => all | bit, 0),
+  ).filter((mask) => hidden.every((flags) => (flags & mask) !== 0));
+  const countOf = (mask: number): number => bits.filter((bit) => (mask & bit) !== 0).length;
+  const fewest = Math.min(...masks.map(countOf));
+  const [mask, other] = masks.filter((one) => countOf(one) === fewest);
+  if (mask === undefined || other !== undefined || new Set(hidden).size < 3) {
+    throw new Error(
+      `flags of private symbols: ${hidden.join(", ")}, of others: ${open.join(", ")}`,
+    );
+  }
+  return mask;
 }
 
 function bound(search: Search) {
@@ -293,18 +240,16 @@ function propertyCell(search: Search) {
         (at) => heap.string(heap.tagged(cell, at), 100) === "calibration",
       );
       if (!isOurs) continue;
-      const name = search.one("name of a cell", (at) => heap.isString(heap.tagged(cell, at)));
-      const value = search.one(
-        "value of a cell",
-        (at) => heap.tagged(cell, at) === search.at("one"),
-      );
+      const inCell = (what: string, holds: (at: number) => boolean): number =>
+        search.one(what, holds, 8, 8, search.bytesOf(cell));
+      const source = "search: cell of a global variable";
       return {
-        cellName: [name, "search: cell of a global variable"],
-        cellDetails: [
-          search.one("details of a cell", (at) => at < 40 && heap.smi(cell, at) !== null),
-          "search: cell of a global variable",
+        cellName: [inCell("name of a cell", (at) => heap.isString(heap.tagged(cell, at))), source],
+        cellDetails: [inCell("details of a cell", (at) => heap.smi(cell, at) !== null), source],
+        cellValue: [
+          inCell("value of a cell", (at) => heap.tagged(cell, at) === search.at("one")),
+          source,
         ],
-        cellValue: [value, "search: cell of a global variable"],
       } satisfies Partial<Found>;
     }
   }
@@ -352,7 +297,10 @@ function promises(search: Search) {
     reactionReject: [inReaction("never"), "search: second function of pending.then()"],
     reactionFulfill: [inReaction("compiled"), "search: first function of pending.then()"],
     reactionPromise: [inReaction("derived"), "search: promise of pending.then()"],
-    capabilityPromise: search.carried("capabilityPromise"),
+    capabilityPromise: [
+      capabilityPromise(search, result, inReaction("derived")),
+      "search: promise of then() of a subclass, in what its reaction has for it",
+    ],
     generatorFunction: [search.pointer(first, "counting"), "search: function of a generator"],
     generatorInput: [
       search.one(
@@ -370,6 +318,19 @@ function promises(search: Search) {
       "search: generators at their first and second yield, and a closed one",
     ],
   } satisfies Partial<Found>;
+}
+
+/** `then` of a subclass makes a PromiseCapability: the promise that it gives, and its functions. */
+function capabilityPromise(search: Search, reactions: number, target: number): number {
+  const { heap } = search;
+  const capability = heap.tagged(heap.tagged(search.at("thenable"), reactions), target);
+  return search.one(
+    "promise of a capability",
+    (offset) => heap.tagged(capability, offset) === search.at("thenableDerived"),
+    8,
+    8,
+    search.bytesOf(capability),
+  );
 }
 
 function regExps(search: Search) {
@@ -424,10 +385,19 @@ function elements(search: Search) {
     "search: an object with such elements",
   ];
   const dictionary = kind("sparse");
+  const fast = FAST_ARRAYS.map((name) => search.elementsKind(name));
+  const last = Math.max(...fast);
+  // each of them up to the last is one of these: no other kind is among them
+  if (new Set(fast).size !== last + 1 || last >= dictionary[0]) {
+    throw new Error(`kinds of simple elements: ${fast.join(", ")}`);
+  }
   return {
     elementsPackedDouble: kind("packedDoubles"),
     elementsHoleyDouble: kind("holeyDoubles"),
-    elementsLastFast: search.carried("elementsLastFast"),
+    elementsLastFast: [
+      last,
+      "search: the last kind of arrays with holes and without, frozen ones too",
+    ],
     elementsDictionary: dictionary,
     elementsFastArguments: kind("fastArguments"),
     elementsSlowArguments: kind("slowArguments"),

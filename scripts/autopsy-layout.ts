@@ -5,9 +5,8 @@
  *   node scripts/autopsy-layout.ts <node binary> [--check]
  *      |
  *      |-- the binary's own constants for debuggers (v8dbg_*)             --> metadata
- *      |-- runs test/apps/autopsy/layout-subjects.cjs under it: objects whose content is known,
- *      |   whose addresses it prints; stops it and searches their bytes   --> stated
- *      `-- what cannot be searched: carried over from the table before, and said so
+ *      `-- runs test/apps/autopsy/layout-subjects.cjs under it: objects whose content is known,
+ *          whose addresses it prints; stops it and searches their bytes   --> stated
  * ```
  * `--check` writes nothing and compares with the table that is there.
  */
@@ -21,8 +20,7 @@ import type { Target } from "../src/autopsy/target/target.ts";
 import { HeapView } from "../src/autopsy/v8/heap-view.ts";
 import { deriveIsolateData, isolateOf } from "../src/autopsy/v8/isolates.ts";
 import { Layout } from "../src/autopsy/v8/layout.ts";
-import { valuesOf } from "../src/autopsy/v8/layout-table.ts";
-import type { LayoutTable } from "../src/autopsy/v8/layout-table.ts";
+import type { LayoutTable, Stated } from "../src/autopsy/v8/layout-table.ts";
 import { LAYOUTS } from "../src/autopsy/v8/layouts/all.ts";
 import { readMetadata } from "../src/autopsy/v8/metadata.ts";
 import { PtraceTracer } from "../src/os/mod.ts";
@@ -41,7 +39,8 @@ const READY_WITHIN_MS = 60_000;
 async function startSubjects(
   node: string,
 ): Promise<{ readonly pid: number; readonly output: string; readonly child: ChildProcess }> {
-  const flags = ["--allow-natives-syntax", "--expose-gc", `--max-old-space-size=${HEAP_MIB}`];
+  const size = `--max-old-space-size=${HEAP_MIB}`;
+  const flags = ["--allow-natives-syntax", "--expose-gc", "--perf-prof-unwinding-info", size];
   const child = spawn(node, [...flags, SUBJECTS], { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   await new Promise<void>((resolve, reject) => {
@@ -74,11 +73,16 @@ function subjectsIn(output: string): ReadonlyMap<string, { address: number; text
   return subjects;
 }
 
-function search(target: Target, output: string, before: LayoutTable): LayoutTable {
+/**
+ * @param form any table: its values are not used. What the search reads with has none, so that
+ *   nothing is carried over from one version to the next.
+ */
+function search(target: Target, output: string, form: LayoutTable): LayoutTable {
   const metadata = readMetadata(target.executable);
   const version = metadata.version.split(".").slice(0, 2).join(".");
-  const isExact = before.version === version;
-  const layout = new Layout(metadata, { stated: valuesOf(before), table: before, isExact });
+  const unknown = Object.keys(form.stated).map((name) => [name, Number.NaN]);
+  const stated: Stated = Object.fromEntries(unknown);
+  const layout = new Layout(metadata, { stated, table: form, isExact: false });
   const offsets = deriveIsolateData(target.executable);
   const [thread] = target.threads;
   if (offsets === null || thread === undefined) throw new Error("no isolate data");
@@ -90,7 +94,6 @@ function search(target: Target, output: string, before: LayoutTable): LayoutTabl
     isolate: isolate.address,
     sp: thread.registers?.sp ?? 0,
     subjects: subjectsIn(output),
-    before,
   });
   const named = /node-v?(\d+\.\d+\.\d+)|(\d+\.\d+\.\d+)/u.exec(nodeVersion(target)) ?? [];
   return {
@@ -178,14 +181,9 @@ async function main(): Promise<void> {
   try {
     const version = readMetadata(target.executable).version.split(".").slice(0, 2).join(".");
     const known = LAYOUTS.find((table) => table.version === version);
-    const before = known ?? LAYOUTS.at(-1);
-    if (before === undefined) throw new Error("there is no table to begin with");
-    const made = search(target, output, before);
-    for (const [name, [value, source]] of Object.entries(made.stated)) {
-      if (source.startsWith("carried over")) {
-        console.log(`look up: ${name} = ${String(value)} (${source})`);
-      }
-    }
+    const [form] = LAYOUTS;
+    if (form === undefined) throw new Error("there is no table to go by");
+    const made = search(target, output, form);
     const changed = known === undefined ? ["there is no table"] : differences(known, made);
     for (const line of changed) console.log(line);
     if (values.check === true) {

@@ -32,7 +32,20 @@ const VERSIONS = new Map([
   [26, "14.6"],
 ]);
 /** Constants that no object of the subjects depends on enough. */
-const MISSED_MAX = 3;
+const MISSED_MAX = 2;
+/** What takes more than the content of one object to find: tried in each version, none missed. */
+const NEVER_MISSED: ReadonlySet<string> = new Set([
+  "codeMetadataSize",
+  "codeHandlerTable",
+  "hasStackSlots",
+  "contextCellValue",
+  "contextCellState",
+  "contextCellNumber",
+  "symbolPrivateMask",
+  "capabilityPromise",
+  "elementsLastFast",
+  "freeSpaceUnit",
+]);
 /** `e_machine` of an ELF header (System V ABI, figure 4-3). */
 const E_MACHINE_AT = 18;
 const EM_ARM = 40;
@@ -147,13 +160,15 @@ describe("tables of layouts", { concurrency: 2 }, () => {
       );
       assert.ok(all.length > 55);
       // on one version all of them, which takes some seconds
-      const names = all.filter((_, index) => major === 24 || index % 4 === major % 3);
+      const names = all.filter(({ name }, index) => {
+        return major === 24 || index % 4 === major % 3 || NEVER_MISSED.has(name);
+      });
       const missed = names.filter(
         ({ name, value }) => !isNoticed(target, prepared, { ...stated, [name]: value + 8 }),
       );
       t.diagnostic(`${names.length - missed.length} of ${names.length} constants noticed`);
       assert.ok(
-        missed.length <= MISSED_MAX,
+        missed.length <= MISSED_MAX && !missed.some(({ name }) => NEVER_MISSED.has(name)),
         `not noticed: ${missed.map(({ name }) => name).join(", ")}`,
       );
       await withoutTable(core, VERSIONS.get(major) ?? "");

@@ -7,9 +7,13 @@
  */
 import type { Heap } from "../heap/walk.ts";
 import type { WalkCounts } from "../heap/walk.ts";
+import type { HeapPage } from "../heap/pages.ts";
+import { heapLimitOf } from "../stack/cause.ts";
 import { CodeFinder, DeoptimizationData } from "../stack/code-objects.ts";
-import { readSafepoints } from "../stack/safepoints.ts";
+import { readSafepoints, safepointBytes } from "../stack/safepoints.ts";
 import { sourcePositions } from "../stack/source-positions.ts";
+import { readWasmCode, scriptOfModule } from "../stack/wasm-code.ts";
+import { NativeModules } from "../stack/wasm-modules.ts";
 import { check, confidenceOf } from "../v8/checks.ts";
 import type { Check, Confidence } from "../v8/checks.ts";
 import { knownObjectChecks, tableChecks } from "../v8/known-objects.ts";
@@ -30,6 +34,13 @@ const PAGES_MAX = 48;
 const NATIVE_SLOTS_MIN = 200;
 /** Bytes that may be passed over in a heap that is understood (sizes of some kinds are not). */
 const SKIPPED_SHARE = 0.005;
+
+/** Registers of one function: a generated one has some thousands. */
+const FRAME_BYTES_MAX = 4 * 1024 * 1024;
+/** Tables of integers follow each other at multiples of four bytes. */
+const TABLE_PADDING_MAX = 4;
+/** `kAnonymousFuncIndex`: code of a module that is no function of it. */
+const NO_FUNCTION = 0xffff_ffff;
 
 /** What a SharedFunctionInfo has of its function, by the names of the types. */
 const FUNCTION_DATA =
@@ -84,6 +95,8 @@ class SampleChecks {
     return [
       check("pages of the heap", () => this.#pages()),
       check("sizes of objects", () => this.#sizes()),
+      check("sizes of free space", () => this.#freeSpaces()),
+      check("limit of the heap", () => this.#heapLimit()),
       check("allocation areas", () => this.#areas()),
       type("JS_PROMISE_TYPE", (sample) => this.#promise(sample)),
       type("PROMISE_REACTION_TYPE", (sample) => this.#reaction(sample)),
@@ -105,6 +118,7 @@ class SampleChecks {
       this.#must(type("BYTECODE_ARRAY_TYPE", (sample) => this.#bytecode(sample))),
       type("CODE_TYPE", (sample) => this.#code(sample)),
       this.#each("optimised code", ["CODE_TYPE"], (sample) => this.#optimised(sample)),
+      type("WASM_MODULE_OBJECT_TYPE", (sample) => this.#webAssembly(sample)),
       this.#contexts(),
       type("CONTEXT_CELL_TYPE", (sample) => this.#contextCell(sample)),
       this.#each(
@@ -155,6 +169,20 @@ class SampleChecks {
     const counts = this.#counts;
     if (counts === null) return false;
     return counts.objects > 1_000 && counts.skippedBytes < counts.bytes * SKIPPED_SHARE;
+  }
+
+  /** Behind each begins an object, or its page ends. */
+  #freeSpaces(): boolean | null {
+    const { freeSpaces = 0, freeSpacesLost = 0 } = this.#counts ?? {};
+    return freeSpaces === 0 ? null : freeSpacesLost <= freeSpaces * (1 - HOLDS_SHARE);
+  }
+
+  /** A size that a heap can have. */
+  #heapLimit(): boolean | null {
+    const { isolates, layout, target } = this.#v8;
+    const limits = isolates.map(({ address }) => heapLimitOf(target.memory, layout, address));
+    if (limits.length === 0) return null;
+    return limits.every((limit) => limit !== null);
   }
 
   #areas(): boolean | null {
@@ -326,24 +354,28 @@ class SampleChecks {
     return isInside && heap.unsigned(address, symbolFlags, 4) < 256;
   }
 
-  /** Names of a class's `#fields` are private; well-known symbols are not. */
+  /** Names of a class's `#fields` and V8's own are private; well-known symbols are not. */
   #privateSymbols(): Check {
     const { heap, layout } = this.#v8;
     const { symbolFlags, symbolPrivateMask } = layout.stated;
-    let seen = 0;
+    const fields = new Set<number>();
+    const own = new Set<number>();
+    const readOnly = this.#heap.pages.filter((page) => page.heap === 0);
     const outcome = this.#each("private symbols", ["SYMBOL_TYPE"], ({ address }) => {
-      const name = heap.string(heap.tagged(address, layout.field("Symbol", "name")), 100) ?? "";
+      const name = heap.string(heap.tagged(address, layout.field("Symbol", "name")), 100);
       const flags = heap.unsigned(address, symbolFlags, 4);
-      // V8's own are named so: error_stack_symbol
-      if (name.startsWith("#") || name.endsWith("_symbol")) seen |= flags;
-      if (name.startsWith("#")) return (flags & symbolPrivateMask) !== 0;
-      return name.startsWith("Symbol.") ? (flags & symbolPrivateMask) === 0 : null;
+      if (name?.startsWith("Symbol.") === true) return (flags & symbolPrivateMask) === 0;
+      // V8's own have no description, and are where no program makes any
+      const isInside = ({ areaStart, areaEnd }: HeapPage): boolean =>
+        address >= areaStart && address < areaEnd;
+      const isOwn = name === null && readOnly.some(isInside);
+      if (!isOwn && name?.startsWith("#") !== true) return null;
+      (isOwn ? own : fields).add(flags);
+      return (flags & symbolPrivateMask) !== 0;
     });
-    // a bit that no private name has means something else
-    const isSeen = (symbolPrivateMask & ~seen) === 0;
-    return outcome.outcome === "holds" && seen !== 0 && !isSeen
-      ? { ...outcome, outcome: "fails" }
-      : outcome;
+    if (outcome.outcome !== "holds" || own.size === 0 || fields.size === 0) return outcome;
+    const isNeeded = isEachBitNeeded(symbolPrivateMask, [...own, ...fields]);
+    return isNeeded ? outcome : { ...outcome, outcome: "fails" };
   }
 
   #script({ address }: Sample): boolean {
@@ -368,9 +400,13 @@ class SampleChecks {
     return isData(sfiFunctionData) && (sfiUntrustedData < 0 || isData(sfiUntrustedData));
   }
 
-  /** Positions of instructions that it has, one after the other. */
+  /** Whole words of registers; positions of instructions that it has, one after the other. */
   #bytecode({ address }: Sample): boolean | null {
     const { heap, layout } = this.#v8;
+    const { bytecodeFrameSize } = layout.stated;
+    const frame = heap.unsigned(address, bytecodeFrameSize, 4);
+    if (frame % 8 !== 0 || frame > FRAME_BYTES_MAX) return false;
+    if (bytecodeFrameSize + 4 > layout.field("BytecodeArray", "data")) return false;
     const value = heap.tagged(address, layout.stated.bytecodePositions);
     if (!this.#isOneOf(value, ["BYTE_ARRAY_TYPE", "TRUSTED_BYTE_ARRAY_TYPE"])) {
       const isNone = this.#objects.oddball(value) !== null || this.#objects.isHole(value);
@@ -413,13 +449,38 @@ class SampleChecks {
     const bounds = { codeBytes: code.bytes, deoptCount: data.count };
     const hasStackSlots = layout.stated.hasStackSlots === 1;
     const { start: exits, eagerCount } = data.exits;
-    return (
-      code.handlerTableOffset <= code.metadataBytes &&
-      exits <= code.bytes &&
-      eagerCount <= data.count &&
-      bytes !== null &&
-      readSafepoints(bytes, code.kind, { hasStackSlots }, bounds) !== null
-    );
+    if (bytes === null || code.handlerTableOffset > code.metadataBytes) return false;
+    if (exits > code.bytes || eagerCount > data.count) return false;
+    if (readSafepoints(bytes, code.kind, { hasStackSlots }, bounds) === null) return false;
+    // where it ends, the handlers begin
+    const rest = length - safepointBytes(bytes, code.kind, { hasStackSlots });
+    return rest >= 0 && rest < TABLE_PADDING_MAX;
+  }
+
+  /** Code of its functions: their numbers are those of the module, positions lie within it. */
+  #webAssembly({ address }: Sample): boolean | null {
+    const { heap, layout } = this.#v8;
+    const modules = new NativeModules(heap);
+    const module = modules.of(scriptOfModule(heap, address));
+    if (module === null || module.bytes === null) return null;
+    const { functionCount, importedCount } = module.bytes;
+    const format = layout.metadata.hasBreakablePositions ? "flags" : "sign";
+    const codes = [...modules.codesOf(module)].slice(0, SAMPLES_MAX);
+    let bodies = 0;
+    for (const one of codes) {
+      const code = readWasmCode(heap, one, layout.stated);
+      if (code === null || code.bytes === 0) return false;
+      // what stands for an imported function has its number, or none
+      if (code.index < importedCount || code.index === NO_FUNCTION) continue;
+      if (code.index >= functionCount) return false;
+      bodies += 1;
+      let last = -1;
+      for (const { codeOffset } of sourcePositions(code.positions, format)) {
+        if (codeOffset < last || codeOffset > code.bytes) return false;
+        last = codeOffset;
+      }
+    }
+    return bodies > 0 ? true : codes.length > importedCount ? false : null;
   }
 
   /** Contexts of all kinds but native ones, which have no such names. */
@@ -453,7 +514,7 @@ class SampleChecks {
     const { contextCellValue, contextCellState, contextCellNumber } = layout.stated;
     const state = heap.unsigned(address, contextCellState, 4);
     const value = heap.tagged(address, contextCellValue);
-    if (this.#isOneOf(value, ["WEAK_ARRAY_LIST_TYPE"])) return false;
+    if (this.#isOneOf(value, ["WEAK_ARRAY_LIST_TYPE", "DEPENDENT_CODE_TYPE"])) return false;
     return state <= 4 && contextCellNumber + 8 <= bytes && contextCellNumber > contextCellState;
   }
 
@@ -485,4 +546,12 @@ class SampleChecks {
       });
     });
   }
+}
+
+/** Without a bit of the mask, some of these would have none of it. */
+function isEachBitNeeded(mask: number, flags: readonly number[]): boolean {
+  return Array.from({ length: 32 }, (_, shift) => (1 << shift) >>> 0).every((bit) => {
+    const isOf = (mask & bit) !== 0;
+    return !isOf || flags.some((one) => (one & mask & ~bit) === 0);
+  });
 }

@@ -31,6 +31,9 @@ export interface WalkCounts {
   bytes: number;
   /** Fillers and free space. */
   freeBytes: number;
+  /** Free spaces, and those of them behind which no object begins: their size is misread. */
+  freeSpaces: number;
+  freeSpacesLost: number;
   /** Bytes whose objects are not known: damaged, or between allocation areas. */
   skippedBytes: number;
   /** Zeros where an object might begin: what a thread has set aside and not used yet, or lost. */
@@ -45,6 +48,8 @@ const NOTHING: WalkCounts = {
   objects: 0,
   bytes: 0,
   freeBytes: 0,
+  freeSpaces: 0,
+  freeSpacesLost: 0,
   skippedBytes: 0,
   emptyBytes: 0,
   damaged: 0,
@@ -112,7 +117,7 @@ export class Heap {
     const end = areaStart + bytes;
     const unusedHere = this.#unused.filter((area) => area.start < end && area.end > areaStart);
     const holes = [...unusedHere, ...missing].toSorted((a, b) => a.start - b.start);
-    let [hole, ahead] = [holes[0], 0];
+    let [hole, ahead, behindFree] = [holes[0], 0, 0];
     for (let at = areaStart; at + 8 <= end;) {
       while (hole !== undefined && hole.end <= at) hole = holes[(ahead += 1)];
       if (hole !== undefined && hole.start <= at) {
@@ -123,6 +128,7 @@ export class Heap {
       const [low, high] = [u32(at), u32(at + 4)];
       const map = this.#mapAt(low, high);
       if (map === null) {
+        if (at === behindFree) counts.freeSpacesLost += 1;
         if (low === 0 && high === 0) counts.emptyBytes += 8;
         else counts.skippedBytes += 8;
         at += 8;
@@ -133,6 +139,10 @@ export class Heap {
       const { instanceType } = map;
       if (instanceType === this.#fillerType || instanceType === this.#freeSpaceType) {
         counts.freeBytes += size;
+        if (instanceType === this.#freeSpaceType) {
+          counts.freeSpaces += 1;
+          behindFree = at + size;
+        }
       } else if (at + size > page.areaEnd) {
         // no object is longer than its page: its length is damaged
         counts.damaged += 1;

@@ -40,6 +40,53 @@ function readInteger(bytes: Buffer, offset: number, size: number): number {
   return size === 0 ? 0 : bytes.readUIntLE(offset, size);
 }
 
+interface Header {
+  readonly bytes: number;
+  readonly length: number;
+  readonly hasDeoptData: boolean;
+  readonly registerBytes: number;
+  readonly pcBytes: number;
+  readonly deoptBytes: number;
+  readonly slotBytes: number;
+  readonly entryBytes: number;
+}
+
+/** Null when there is none, or sizes that no table has. */
+function readHeader(
+  bytes: Buffer,
+  kind: "maglev" | "turbofan",
+  { hasStackSlots }: SafepointTableFormat,
+): Header | null {
+  const lengthOffset = hasStackSlots ? 4 : 0;
+  const headerBytes = kind === "maglev" ? 16 : lengthOffset + 8;
+  if (bytes.length < headerBytes) return null;
+  const length = bytes.readUInt32LE(lengthOffset);
+  const configuration = bytes.readUInt32LE(lengthOffset + 4);
+  const hasDeoptData = (configuration & 1) === 1;
+  const registerBytes = (configuration >>> 1) & 7;
+  const pcBytes = (configuration >>> 4) & 7;
+  const deoptBytes = (configuration >>> 7) & 7;
+  if (registerBytes > 4 || pcBytes > 4 || deoptBytes > 4) return null;
+  const deoptEntryBytes = hasDeoptData ? deoptBytes + pcBytes : 0;
+  const entryBytes = pcBytes + deoptEntryBytes + (kind === "maglev" ? 1 : 0) + registerBytes;
+  const isWhole = length <= ENTRIES_MAX && headerBytes + length * entryBytes <= bytes.length;
+  if (!isWhole) return null;
+  const slotBytes = kind === "maglev" ? 0 : configuration >>> 10;
+  const sizes = { registerBytes, pcBytes, deoptBytes, slotBytes, entryBytes };
+  return { bytes: headerBytes, length, hasDeoptData, ...sizes };
+}
+
+/** Bytes of the whole table, with the bits of its slots; Infinity when this is none. */
+export function safepointBytes(
+  bytes: Buffer,
+  kind: "maglev" | "turbofan",
+  format: SafepointTableFormat,
+): number {
+  const header = readHeader(bytes, kind, format);
+  if (header === null) return Number.POSITIVE_INFINITY;
+  return header.bytes + header.length * (header.entryBytes + header.slotBytes);
+}
+
 /**
  * @param bytes the code's metadata from the start of the table; the table may be shorter
  * @param deoptCount rows of the deoptimisation data
@@ -52,23 +99,13 @@ export function readSafepoints(
   format: SafepointTableFormat,
   { codeBytes, deoptCount }: { readonly codeBytes: number; readonly deoptCount: number },
 ): readonly Safepoint[] | null {
-  const lengthOffset = format.hasStackSlots ? 4 : 0;
-  const header = kind === "maglev" ? 16 : lengthOffset + 8;
-  if (bytes.length < header) return null;
-  const length = bytes.readUInt32LE(lengthOffset);
-  const configuration = bytes.readUInt32LE(lengthOffset + 4);
-  const hasDeoptData = (configuration & 1) === 1;
-  const registerBytes = (configuration >>> 1) & 7;
-  const pcBytes = (configuration >>> 4) & 7;
-  const deoptBytes = (configuration >>> 7) & 7;
-  if (registerBytes > 4 || pcBytes > 4 || deoptBytes > 4) return null;
-  const deoptEntryBytes = hasDeoptData ? deoptBytes + pcBytes : 0;
-  const entryBytes = pcBytes + deoptEntryBytes + (kind === "maglev" ? 1 : 0) + registerBytes;
-  if (length > ENTRIES_MAX || header + length * entryBytes > bytes.length) return null;
+  const header = readHeader(bytes, kind, format);
+  if (header === null) return null;
+  const { length, hasDeoptData, pcBytes, deoptBytes, entryBytes } = header;
   const safepoints: Safepoint[] = [];
   let last = -1;
   for (let index = 0; index < length; index++) {
-    const offset = header + index * entryBytes;
+    const offset = header.bytes + index * entryBytes;
     const pc = readInteger(bytes, offset, pcBytes);
     let deoptIndex = -1;
     let trampoline = -1;

@@ -55,6 +55,15 @@ export class WasmBytes {
     return bytes.subarray(0, HEAD.length).equals(HEAD);
   }
 
+  /** Imported ones, which come first, and those that have a body. */
+  get functionCount(): number {
+    return this.#imported + this.#bodies.length;
+  }
+
+  get importedCount(): number {
+    return this.#imported;
+  }
+
   /** Where the body of a function begins; null: it is imported, or there is no such. */
   bodyOf(index: number): number | null {
     return this.#bodies[index - this.#imported] ?? null;

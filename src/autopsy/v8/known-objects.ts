@@ -91,6 +91,10 @@ export function tableChecks(stated: Stated): readonly Check[] {
         return values.every((value, index) => value === (values[0] ?? 0) + 8 * index);
       }),
     ),
+    check("integers and addresses are aligned", () => {
+      const { bytecodeFrameSize, heapLimitPath } = stated;
+      return bytecodeFrameSize % 4 === 0 && heapLimitPath.every((offset) => offset % 8 === 0);
+    }),
     check("continuation of generators", () => {
       // between them stands the mode of resumption
       return stated.generatorContinuation === stated.generatorInput + 16;
@@ -116,7 +120,24 @@ export function tableChecks(stated: Stated): readonly Check[] {
         (value) => value === 0 || value === 1,
       ),
     ),
+    ...orderChecks(stated),
+  ];
+}
+
+/** Members that follow each other in every version so far. */
+function orderChecks(stated: Stated): readonly Check[] {
+  return [
     check("size of metadata follows that of instructions", () => stated.codeMetadataSize === 4),
+    check("members of a WasmCode follow each other", () => {
+      const { wasmCodeTables, wasmCodeSizes, wasmCodeProtected, wasmCodeIndex } = stated;
+      const areSizes = wasmCodeSizes === wasmCodeTables + 8 && wasmCodeProtected > wasmCodeSizes;
+      return wasmCodeTables % 8 === 0 && areSizes && wasmCodeIndex === wasmCodeProtected + 4;
+    }),
+    check("states of cells follow each other", () => {
+      const { contextCellInt32, contextCellFloat64, contextCellState } = stated;
+      if (contextCellState === -1) return contextCellInt32 === -1 && contextCellFloat64 === -1;
+      return contextCellInt32 > 0 && contextCellFloat64 === contextCellInt32 + 1;
+    }),
     check("deoptimisation rows follow their counts", () => {
       return stated.deoptFirstEntry === stated.deoptExitStart + 3;
     }),

@@ -42,6 +42,9 @@ export interface Stated {
   readonly contextCellValue: number;
   readonly contextCellState: number;
   readonly contextCellNumber: number;
+  /** States of a cell whose number is an integer, or a double. */
+  readonly contextCellInt32: number;
+  readonly contextCellFloat64: number;
   /** JSObject: properties or hash, elements; PropertyArray and FixedArray are in the metadata. */
   readonly objectProperties: number;
   readonly objectElements: number;
@@ -97,6 +100,14 @@ export interface Stated {
   readonly elementsSlowStringWrapper: number;
   /** FreeSpace: bytes of one unit of its size. */
   readonly freeSpaceUnit: number;
+  /**
+   * WasmCode (C++): pointer to its tables, sizes from that of its instructions on, size of the list
+   * of protected instructions, number of its function.
+   */
+  readonly wasmCodeTables: number;
+  readonly wasmCodeSizes: number;
+  readonly wasmCodeProtected: number;
+  readonly wasmCodeIndex: number;
   /** Pages: the header has all (1), or a pointer to metadata at +8 (0). Offsets in either. */
   readonly isPageInline: number;
   readonly pageHeap: number;

@@ -14,9 +14,6 @@ const PROMISE_STATUS_MASK = 3;
 const REGEXP_LETTERS = ["d", "g", "i", "m", "s", "u", "v", "y"];
 const SYMBOL_TYPE_TO_BIGINT = 1;
 const BIGINT_DIGITS_MAX = 1_024;
-/** `ContextCell::State`: what stands beside the value. */
-const CELL_INT32 = 2;
-const CELL_FLOAT64 = 3;
 const ENTRIES_MAX = 1_000_000;
 
 export type PromiseState = "pending" | "fulfilled" | "rejected";
@@ -177,14 +174,13 @@ export class ValueReader {
     if (type === null || isSmi(slot) || heap.instanceTypeOf(slot) !== type) {
       return { value: slot, number: null };
     }
-    const { contextCellValue, contextCellState, contextCellNumber } = heap.layout.stated;
-    const state = heap.unsigned(slot, contextCellState, 4);
-    const value = heap.tagged(slot, contextCellValue);
-    if (state === CELL_INT32) {
-      return { value, number: heap.unsigned(slot, contextCellNumber, 4) | 0 };
-    }
-    if (state === CELL_FLOAT64) return { value, number: heap.double(slot, contextCellNumber) };
-    return { value, number: null };
+    const { stated } = heap.layout;
+    const state = heap.unsigned(slot, stated.contextCellState, 4);
+    const value = heap.tagged(slot, stated.contextCellValue);
+    const at = stated.contextCellNumber;
+    if (state === stated.contextCellInt32) return { value, number: heap.unsigned(slot, at, 4) | 0 };
+    const isDouble = state === stated.contextCellFloat64;
+    return { value, number: isDouble ? heap.double(slot, at) : null };
   }
 
   /** The description of a symbol; empty when it has none. */
