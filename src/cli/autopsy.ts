@@ -13,9 +13,10 @@ import { AUTOPSY_VERBS, LiveProcess, Session, copyCost, costText } from "../auto
 import { dumpLive, jsonOf, parseExpression, refuseLong } from "../autopsy/mod.ts";
 import { runExpression, wordsAndFlags } from "../autopsy/mod.ts";
 import type { CopyCost, Result, SessionOptions, Stage, Tracer } from "../autopsy/mod.ts";
-import { EXIT_CODES, formatDuration, formatSize, wantsColor } from "../base/mod.ts";
+import { EXIT_CODES, formatDuration, wantsColor } from "../base/mod.ts";
 import { PtraceTracer } from "../os/mod.ts";
 import { resultText } from "./autopsy-view.ts";
+import { dumpSize } from "./dump-size.ts";
 import { usage } from "./parse.ts";
 import type { Parsed, World } from "./verb.ts";
 
@@ -128,9 +129,12 @@ function dump(rest: readonly string[], parsed: Parsed, world: World): number {
     const { path, bytes, pausedMs } = dumpLive(live, cost, output, progress(world));
     clearProgress(world);
     const { isInMemory } = cost;
-    const facts = { path, bytes, pid, pausedMs, expectedPauseMs: cost.pauseMs, isInMemory };
+    const size = dumpSize(path, bytes);
+    const { diskBytes } = size;
+    const pauses = { pausedMs, expectedPauseMs: cost.pauseMs };
+    const facts = { path, bytes, diskBytes, pid, ...pauses, isInMemory };
     const said =
-      `${path}: ${formatSize(bytes)}; process ${pid} stood still for ` +
+      `${path}: ${size.text}; process ${pid} stood still for ` +
       `${formatDuration(pausedMs)}\nholdfast autopsy ${path} stacks\n`;
     world.stdout.write(parsed.flags["json"] === true ? `${JSON.stringify(facts)}\n` : said);
     return EXIT_CODES.ok;
