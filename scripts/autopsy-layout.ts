@@ -5,8 +5,9 @@
  *   node scripts/autopsy-layout.ts <node binary> [--check]
  *      |
  *      |-- the binary's own constants for debuggers (v8dbg_*)             --> metadata
- *      `-- runs test/apps/autopsy/layout-subjects.cjs under it: objects whose content is known,
- *          whose addresses it prints; stops it and searches their bytes   --> stated
+ *      |-- runs test/apps/autopsy/layout-subjects.cjs under it: objects whose content is known,
+ *      |   whose addresses it prints; stops it and searches their bytes   --> stated
+ *      `-- reads that process with the table that it has made: what does not hold is named
  * ```
  * `--check` writes nothing and compares with the table that is there.
  */
@@ -27,6 +28,7 @@ import { PtraceTracer } from "../src/os/mod.ts";
 import { HEAP_MIB } from "./autopsy-layout-heap.ts";
 import type { Found } from "./autopsy-layout-scene.ts";
 import { searchAll } from "./autopsy-layout-search.ts";
+import { verify } from "./autopsy-layout-verify.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
 const FOLDER = path.join(ROOT, "src/autopsy/v8/layouts");
@@ -184,6 +186,7 @@ async function main(): Promise<void> {
     const [form] = LAYOUTS;
     if (form === undefined) throw new Error("there is no table to go by");
     const made = search(target, output, form);
+    verify(target, made, { subjects: subjectsIn(output), file: SUBJECTS });
     const changed = known === undefined ? ["there is no table"] : differences(known, made);
     for (const line of changed) console.log(line);
     if (values.check === true) {

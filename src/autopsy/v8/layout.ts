@@ -74,11 +74,15 @@ export function chooseLayout(
     throw new HoldfastError(
       "ERR_HOLDFAST_AUTOPSY_VERSION",
       `Cannot read the JavaScript of this process: its binary has ${found}. ` +
-        `Known are Node 22 (V8 12.4), Node 24 (13.6) and Node 26 (14.6).`,
+        `Known are ${LAYOUTS.map(knownText).join(", ")}.`,
     );
   }
   const isExact = order(nearest.version) === wanted;
   return { table: nearest, stated: valuesOf(nearest), isExact };
+}
+
+function knownText({ version, from }: LayoutTable): string {
+  return `Node ${from.node.split(".")[0]} (V8 ${version})`;
 }
 
 /** See the file's docstring. */
