@@ -28,7 +28,7 @@ export { signalName } from "./target/core-notes.ts";
 export { writeDump } from "./target/dump.ts";
 export type { DumpResult } from "./target/dump.ts";
 export { LiveProcess } from "./target/live.ts";
-export type { Tracer } from "./target/live.ts";
+export type { Tracer } from "./target/hold.ts";
 export { openTarget } from "./target/open.ts";
 export type { SignalFacts, Target } from "./target/target.ts";
 export { openV8, prepareV8 } from "./v8/process.ts";

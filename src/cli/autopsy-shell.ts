@@ -23,8 +23,12 @@ import type { World } from "./verb.ts";
 const HISTORY_LINES_MAX = 1_000;
 const NAMES_COMPLETED_MAX = 10_000;
 
-/** Reads expressions until the input ends. */
-export async function runShell(session: Session, world: World): Promise<number> {
+/** Reads expressions until the input ends, or the signal comes. */
+export async function runShell(
+  session: Session,
+  world: World,
+  signal: AbortSignal,
+): Promise<number> {
   const isTerminal = process.stdin.isTTY && world.stdout.isTTY === true;
   const history = new History(world.environment, isTerminal);
   const shell = new Shell(session, world);
@@ -39,6 +43,12 @@ export async function runShell(session: Session, world: World): Promise<number> 
     if (!shell.interrupt()) world.stdout.write("(.exit or Ctrl-D ends the shell)\n");
     lines.prompt();
   });
+  const end = (): void => {
+    shell.interrupt();
+    lines.close();
+  };
+  signal.addEventListener("abort", end, { once: true });
+  if (signal.aborted) end();
   if (isTerminal) world.stdout.write(`${session.target.title}. \`help\` tells what there is.\n`);
   if (isTerminal) lines.prompt();
   let code: number = EXIT_CODES.ok;

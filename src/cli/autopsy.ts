@@ -9,7 +9,8 @@
  * ```
  */
 import { existsSync } from "node:fs";
-import { AUTOPSY_VERBS, LiveProcess, Session, copyCost, costText } from "../autopsy/mod.ts";
+import { constants } from "node:os";
+import { AUTOPSY_VERBS, LiveProcess, Session, costText } from "../autopsy/mod.ts";
 import { dumpLive, jsonOf, parseExpression, refuseLong } from "../autopsy/mod.ts";
 import { runExpression, wordsAndFlags } from "../autopsy/mod.ts";
 import type { CopyCost, Result, SessionOptions, Stage, Tracer } from "../autopsy/mod.ts";
@@ -24,11 +25,12 @@ const VERB = { name: "autopsy" } as const;
 const PROGRESS_MS = 200;
 /** A shorter pause is no news. */
 const PAUSE_TOLD_MS = 500;
+const ENDINGS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export async function execute(parsed: Parsed, world: World): Promise<number> {
   const [what, ...rest] = parsed.positionals;
   if (what === undefined) throw usage(VERB, "say which core file or process id");
-  if (what === "dump" && !existsSync("dump")) return dump(rest, parsed, world);
+  if (what === "dump" && !existsSync("dump")) return await dump(rest, parsed, world);
   if ((what === "help" && !existsSync("help")) || rest[0] === "help") {
     const { helpText } = await import("./autopsy-shell.ts");
     world.stdout.write(helpText(what === "help" ? rest[0] : rest[1]));
@@ -48,10 +50,7 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
     show(result, parsed, world);
     return EXIT_CODES.ok;
   }
-  const session = /^\d+$/.test(what)
-    ? await Session.copied(Number(what), options, (cost) => told(Number(what), cost, parsed, world))
-    : await Session.open(what, options);
-  return await work(session, stages, parsed, world);
+  return await untilSignal((signal) => work(what, stages, options, { parsed, world, signal }));
 }
 
 /** What a copy will cost the process; refused when that is too much. */
@@ -61,20 +60,47 @@ function told(pid: number, cost: CopyCost, parsed: Parsed, world: World): void {
 }
 
 async function work(
-  session: Session,
+  what: string,
   stages: readonly Stage[] | null,
-  parsed: Parsed,
-  world: World,
+  options: SessionOptions,
+  { parsed, world, signal }: { parsed: Parsed; world: World; signal: AbortSignal },
 ): Promise<number> {
+  const session = /^\d+$/.test(what)
+    ? await Session.copied(Number(what), options, {
+        onCost: (cost) => told(Number(what), cost, parsed, world),
+        isKept: stages === null, // a shell may stay open for hours
+      })
+    : await Session.open(what, options);
   try {
     if (stages === null) {
       const { runShell } = await import("./autopsy-shell.ts");
-      return await runShell(session, world);
+      return await runShell(session, world, signal);
     }
-    show(await runExpression(session, stages, undefined), parsed, world);
+    show(await runExpression(session, stages, signal), parsed, world);
     return EXIT_CODES.ok;
   } finally {
     session.close();
+  }
+}
+
+/** Does it, or ends it early at Ctrl-C: a snapshot of a process is to be taken away again. */
+async function untilSignal(act: (signal: AbortSignal) => Promise<number>): Promise<number> {
+  const controller = new AbortController();
+  let caught: (typeof ENDINGS)[number] | null = null;
+  const onSignal = (signal: (typeof ENDINGS)[number]): void => {
+    caught = signal;
+    controller.abort();
+  };
+  for (const signal of ENDINGS) process.on(signal, onSignal);
+  const code = (): number => 128 + constants.signals[caught ?? "SIGTERM"];
+  try {
+    const result = await act(controller.signal);
+    return caught === null ? result : code();
+  } catch (error) {
+    if (caught === null) throw error;
+    return code();
+  } finally {
+    for (const signal of ENDINGS) process.off(signal, onSignal);
   }
 }
 
@@ -110,7 +136,7 @@ function stagesOf(rest: readonly string[], parsed: Parsed): readonly Stage[] | n
 }
 
 /** Stops a process and lets it run on as soon as its memory is copied. */
-function dump(rest: readonly string[], parsed: Parsed, world: World): number {
+async function dump(rest: readonly string[], parsed: Parsed, world: World): Promise<number> {
   const [text, ...more] = rest;
   if (text === undefined || !/^\d+$/.test(text) || more.length > 0) {
     throw usage(VERB, "dump takes one process id");
@@ -124,20 +150,24 @@ function dump(rest: readonly string[], parsed: Parsed, world: World): number {
     environment: { ...environment },
   });
   try {
-    const cost = copyCost(live);
-    told(pid, cost, parsed, world);
-    const { path, bytes, pausedMs } = dumpLive(live, cost, output, progress(world));
-    clearProgress(world);
-    const { isInMemory } = cost;
-    const size = dumpSize(path, bytes);
-    const { diskBytes } = size;
-    const pauses = { pausedMs, expectedPauseMs: cost.pauseMs };
-    const facts = { path, bytes, diskBytes, pid, ...pauses, isInMemory };
-    const said =
-      `${path}: ${size.text}; process ${pid} stood still for ` +
-      `${formatDuration(pausedMs)}\nholdfast autopsy ${path} stacks\n`;
-    world.stdout.write(parsed.flags["json"] === true ? `${JSON.stringify(facts)}\n` : said);
-    return EXIT_CODES.ok;
+    return await untilSignal(async (signal) => {
+      const { path, bytes, pausedMs, cost } = await dumpLive(live, output, {
+        onCost: (expected) => told(pid, expected, parsed, world),
+        onProgress: progress(world),
+        signal,
+      });
+      clearProgress(world);
+      const { noSnapshot, pauseMs: expectedPauseMs } = cost;
+      const isSnapshot = noSnapshot === null;
+      const size = dumpSize(path, bytes);
+      const { diskBytes } = size;
+      const facts = { path, bytes, diskBytes, pid, pausedMs, expectedPauseMs, isSnapshot };
+      const said =
+        `${path}: ${size.text}; process ${pid} stood still for ` +
+        `${formatDuration(pausedMs)}\nholdfast autopsy ${path} stacks\n`;
+      world.stdout.write(parsed.flags["json"] === true ? `${JSON.stringify(facts)}\n` : said);
+      return EXIT_CODES.ok;
+    });
   } finally {
     live.close();
   }

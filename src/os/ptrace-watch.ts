@@ -14,7 +14,7 @@
  */
 import { readFileSync, readdirSync } from "node:fs";
 import { libc, stableBuffer } from "./libc.ts";
-import { letGo, registers } from "./ptrace.ts";
+import { letGo, registers } from "./ptrace-thread.ts";
 import { SystemCallError } from "./system-call-error.ts";
 
 const PTRACE_CONT = 7;

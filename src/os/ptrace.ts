@@ -2,18 +2,18 @@
  * Stops another process and reads the registers of its threads: ptrace(2) with PTRACE_SEIZE, which
  * sends no signal that the process could notice. If this process dies, the kernel lets it run on.
  */
-import { readFileSync, readdirSync } from "node:fs";
-import { EINTR, EPERM, ESRCH, SystemCallError } from "./system-call-error.ts";
+import { readdirSync } from "node:fs";
+import { EINTR, ENOSYS, ESRCH, SystemCallError } from "./system-call-error.ts";
 import { libc, stableBuffer } from "./libc.ts";
+import { callPlace } from "./ptrace-call.ts";
+import type { CallPlace } from "./ptrace-call.ts";
+import { forkRefusal, forkStopped } from "./ptrace-fork.ts";
+import type { ForkRanges, ForkedProcess } from "./ptrace-fork.ts";
+import { hasEnded, letGo, pause, registersOf, seizeThread } from "./ptrace-thread.ts";
 
-const PTRACE_DETACH = 17;
-const PTRACE_GETREGSET = 0x4204;
-const PTRACE_SEIZE = 0x4206;
 const PTRACE_INTERRUPT = 0x4207;
 /** In the status of waitpid: what stopped the thread is the interrupt, or SIGSTOP before it. */
 const PTRACE_EVENT_STOP = 128;
-/** The general registers: `user_regs_struct`, `user_pt_regs`. */
-const NT_PRSTATUS = 1;
 const REGISTER_BYTES_MAX = 1024;
 /** `struct iovec`: address and length. */
 const IOVEC_BYTES = 16;
@@ -21,10 +21,6 @@ const IOVEC_BYTES = 16;
 const PARTS_MAX = 1024;
 const WNOHANG = 1;
 const WALL = 0x4000_0000;
-/** A process of ours that watches workers (`--core`), and lets go of them when asked. */
-const DUMPER = /\/dumper\/main\.[jt]s\b/;
-const LET_GO_MS = 2000;
-const TURN_MS = 1;
 /** A thread in an uninterruptible sleep (a disk) stops when that ends. */
 const STOP_PATIENCE_MS = 5_000;
 /** While they are stopped one after the other, threads may start others. */
@@ -36,6 +32,8 @@ export class PtraceTracer {
   #isHolding = false;
   /** Signals that were on their way to a thread when it stopped, by thread: it gets them later. */
   readonly #signals = new Map<number, number>();
+  /** Where calls can be made in the process that was last asked about. */
+  #place: { readonly pid: number; readonly place: CallPlace | null } | null = null;
 
   /** Loads what a stop needs, before it. */
   prepare(): void {
@@ -81,6 +79,35 @@ export class PtraceTracer {
       if (count < wanted) break;
     }
     return done;
+  }
+
+  /** Why `fork` is of no use; null: it is, as far as is known before it is tried. */
+  forkRefusal(pid: number): string | null {
+    return forkRefusal(pid, this.#placeIn(pid));
+  }
+
+  /**
+   * Makes a copy of the process that stands still; see `ptrace-fork.ts`. It stays when the process
+   * runs on, until it is ended.
+   * @throws SystemCallError of the call that the kernel refused; then no copy is there
+   */
+  fork(pid: number, ranges: ForkRanges): ForkedProcess {
+    const place = this.#placeIn(pid);
+    if (place === null) throw new SystemCallError("clone", ENOSYS, `process ${pid}`);
+    const free = this.#tids.filter((tid) => !this.#signals.has(tid));
+    const threads = new Map(free.map((tid) => [tid, registersOf(tid)]));
+    const fork = forkStopped(pid, threads, place, ranges);
+    for (const [tid, [first, ...others]] of fork.signals) {
+      if (first !== undefined) this.#signals.set(tid, first);
+      for (const signal of others) libc().kill(pid, signal);
+    }
+    return fork;
+  }
+
+  /** Looked for once: it takes milliseconds. */
+  #placeIn(pid: number): CallPlace | null {
+    if (this.#place?.pid !== pid) this.#place = { pid, place: callPlace(pid) };
+    return this.#place.place;
   }
 
   /**
@@ -141,88 +168,4 @@ function threads(pid: number): number[] {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     throw new SystemCallError("ptrace", ESRCH, `process ${pid}`);
   }
-}
-
-/**
- * A thread has one tracer: our dumper lets go when it is asked to, somebody else who looks at it
- * briefly, as we do ourselves, has soon done. False: there is no such thread any more.
- */
-function seizeThread(pid: number, tid: number): boolean {
-  const deadline = performance.now() + LET_GO_MS;
-  let asked = 0;
-  for (let tries = 0; ; tries += 1) {
-    if (libc().ptrace(PTRACE_SEIZE, tid, 0, null) >= 0) return true;
-    const errno = libc().errno();
-    if (errno === ESRCH && tid !== pid) return false;
-    const tracer = errno === EPERM ? tracerOf(tid) : 0;
-    // it may have been let go of since: then the second try tells
-    const isRefused = tracer === 0 && tries > 0 && tracerOf(tid) === 0;
-    if (errno !== EPERM || isRefused || performance.now() > deadline) {
-      throw new SystemCallError("ptrace", errno, `process ${pid}`);
-    }
-    if (tracer !== asked && DUMPER.test(textOf(tracer, "cmdline"))) {
-      asked = tracer;
-      process.kill(tracer, "SIGUSR2");
-    }
-    pause();
-  }
-}
-
-const nobody = new Int32Array(new SharedArrayBuffer(4));
-
-function pause(): void {
-  Atomics.wait(nobody, 0, 0, TURN_MS);
-}
-
-/** Takes note of the end of a thread of ours, as waitpid(2) tells it. */
-function hasEnded(tid: number): boolean {
-  const status = stableBuffer(4);
-  const result = libc().waitpid(tid, status, WNOHANG | WALL);
-  if (result === 0) return false;
-  const isStopped = result === tid && (status.readUInt32LE(0) & 0xff) === 0x7f;
-  return !isStopped || letGo(tid);
-}
-
-function tracerOf(pid: number): number {
-  return Number(/^TracerPid:\s*(\d+)/m.exec(textOf(pid, "status"))?.[1] ?? 0);
-}
-
-/** Empty when there is no such process. */
-function textOf(pid: number, name: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${name}`, "latin1");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ESRCH") return "";
-    throw error;
-  }
-}
-
-/**
- * Watches a thread that stands still no more; it runs on, with the signal, unless that is 0. False:
- * it does not stand still, because it was killed.
- */
-export function letGo(tid: number, signal = 0): boolean {
-  return libc().ptraceNumber(PTRACE_DETACH, tid, 0, signal) >= 0;
-}
-
-/** The general registers of a thread that stands still; null: it has ended. */
-export function registers(tid: number): Buffer | null {
-  try {
-    return registersOf(tid);
-  } catch (error) {
-    if (error instanceof SystemCallError && error.errno === ESRCH) return null;
-    throw error;
-  }
-}
-
-function registersOf(tid: number): Buffer {
-  const words = stableBuffer(REGISTER_BYTES_MAX);
-  const vector = stableBuffer(16); // struct iovec
-  vector.writeBigUInt64LE(libc().address(words), 0);
-  vector.writeBigUInt64LE(BigInt(words.length), 8);
-  if (libc().ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, vector) < 0) {
-    throw new SystemCallError("ptrace", libc().errno(), `thread ${tid}`);
-  }
-  return words.subarray(0, Number(vector.readBigUInt64LE(8)));
 }

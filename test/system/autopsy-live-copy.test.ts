@@ -1,11 +1,12 @@
-/** What reads much of a live process reads a copy: in memory, or in a file. */
+/** What reads much of a live process reads a snapshot, or a copy in memory or in a file. */
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
-import { LiveProcess, Session, dumpLive } from "../../src/autopsy/mod.ts";
+import { LiveProcess, Session, writeDump } from "../../src/autopsy/mod.ts";
 import { parseExpression, refuseLong, runExpression } from "../../src/autopsy/mod.ts";
 import { ElfFile, ET_CORE, PT_LOAD } from "../../src/autopsy/target/elf.ts";
+import type { Target } from "../../src/autopsy/target/target.ts";
 import { openByteSource } from "../../src/autopsy/target/byte-source.ts";
 import { PtraceTracer } from "../../src/os/mod.ts";
 import { inPosition, startPatient } from "./support/autopsy.ts";
@@ -31,6 +32,12 @@ async function patientOf(t: Parameters<typeof startPatient>[0], major: number): 
   return patient;
 }
 
+function snapshotOf(live: LiveProcess): Target {
+  const target = live.snapshot();
+  if (typeof target === "string") throw new Error(target);
+  return target;
+}
+
 /** The numbers of what a session sees. */
 async function seen(session: Session): Promise<string> {
   try {
@@ -46,20 +53,27 @@ async function seen(session: Session): Promise<string> {
 
 for (const major of [22, 24, 26]) {
   describe(`a copy of a process of Node ${major}`, () => {
-    it("has the same objects in memory, in its dump, and in one by way of a file", async (t) => {
+    it("has the same objects: snapshot, kept, in memory, by way of a file, dump", async (t) => {
       const { pid, folder } = await patientOf(t, major);
-      const inMemory = await seen(await Session.copied(pid, options()));
-      assert.match(inMemory, /321/);
-      for (const isInMemory of [true, false]) {
-        const live = new LiveProcess(pid, options());
-        t.after(() => live.close());
-        const file = path.join(folder, `core.${String(isInMemory)}`);
-        const cost = { bytes: 1, pauseMs: 1, isInMemory, availableBytes: 1 };
-        const { bytes, pausedMs } = dumpLive(live, cost, file, () => undefined);
-        assert.ok(bytes > 1_000_000 && pausedMs > 0);
-        assert.equal(await seen(await Session.open(file, options())), inMemory);
+      const ofSnapshot = await seen(await Session.copied(pid, options()));
+      assert.match(ofSnapshot, /321/);
+      assert.equal(await seen(await Session.copied(pid, options(), { isKept: true })), ofSnapshot);
+      const live = new LiveProcess(pid, options());
+      t.after(() => live.close());
+      const takes: Readonly<Record<string, () => Target>> = {
+        memory: () => live.copyAll(),
+        file: () => live.copyAllToFile(path.join(folder, "copy")),
+        snapshot: () => snapshotOf(live),
+      };
+      for (const [name, take] of Object.entries(takes)) {
+        const target = take();
+        const { path: file, bytes } = writeDump(target, path.join(folder, `core.${name}`));
+        assert.ok(bytes > 1_000_000 && Number(target.stoodStillMs?.()) > 0, name);
+        target.close();
+        assert.equal(await seen(await Session.open(file, options())), ofSnapshot, name);
       }
-      assert.deepEqual(readdirSync(folder).toSorted(), ["core.false", "core.true"]);
+      const names = ["core.file", "core.memory", "core.snapshot"];
+      assert.deepEqual(readdirSync(folder).toSorted(), names);
     });
   });
 }
@@ -93,10 +107,13 @@ describe("dump", () => {
   });
 
   it("is refused when the process would stand still for long", () => {
-    const cost = { bytes: 20e9, pauseMs: 200_000, isInMemory: false, availableBytes: 1e9 };
+    const noSnapshot = "its system calls are filtered (seccomp)";
+    const sizes = { bytes: 20e9, availableBytes: 1e9, isInMemory: false };
+    const cost = { ...sizes, pauseMs: 200_000, noSnapshot };
     assert.throws(() => refuseLong(1, cost), {
       code: "ERR_HOLDFAST_AUTOPSY_PAUSE",
-      message: /process 1 has .*stand still for about .* into a file while it runs.*--force/,
+      message:
+        /process 1 has .*stand still for about .* into a file.*filtered \(seccomp\).*--force/,
     });
     refuseLong(1, { ...cost, pauseMs: 9_000 });
   });

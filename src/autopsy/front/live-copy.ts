@@ -1,13 +1,14 @@
 /**
- * All memory of a live process, for what reads much of it: in our memory if it is little, else in a
- * file, of which most is written before the process stands still. How long it will is told before.
+ * All memory of a live process, for what reads much of it: a snapshot that shares its pages. Where
+ * there is none to be had a copy: in our memory if it is little, else in a file, of which most is
+ * written before the process stands still. How long it will is told before.
  */
 import { existsSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { HoldfastError, formatDuration, formatSize } from "../../base/mod.ts";
-import { writeDump } from "../target/dump.ts";
-import type { DumpProgress, DumpResult } from "../target/dump.ts";
+import { dumpSteps } from "../target/dump.ts";
+import type { DumpResult } from "../target/dump.ts";
 import type { LiveProcess } from "../target/live.ts";
 import type { Target } from "../target/target.ts";
 
@@ -16,12 +17,18 @@ const MEMORY_SHARE_MAX = 0.75;
 const MEMORY_SPARE_BYTES = 128 * 1024 * 1024;
 /** More goes into a file: who looks at a service must not take the memory of its machine. */
 const MEMORY_BYTES_MAX = 768 * 1024 * 1024;
+/** Threads that are stopped one after the other. */
+const STOP_MS = 10;
+/** Of which the kernel copies the tables, measured: 25 to 40 ms a gigabyte. */
+const FORK_BYTES_PER_MS = 25_000_000;
 /** What sums of blocks can be made of, measured: 2.2 GB/s. */
 const SUM_BYTES_PER_MS = 1_500_000;
 /** Where memory cannot be read ahead to see how fast that is. */
 const COPY_BYTES_PER_MS = 1_000_000;
 /** Load balancers take an instance out after some 10 s; who wants more says so. */
 const PAUSE_MS_MAX = 10_000;
+/** How long a dump may keep the event loop from Ctrl-C. */
+const TURN_MS = 50;
 const DISK_FOLDER = "/var/tmp";
 
 /** What a copy of a process costs. */
@@ -29,26 +36,41 @@ export interface CopyCost {
   /** Memory of its own. */
   readonly bytes: number;
   readonly pauseMs: number;
+  /** Null: pages are shared with a snapshot of it. Else why not, and all is copied. */
+  readonly noSnapshot: string | null;
+  /** Where a copy goes: into our memory, or into a file. */
   readonly isInMemory: boolean;
   readonly availableBytes: number;
 }
 
-/** How long it will stand still, by how fast a part of its memory is read now. */
-export function copyCost(live: LiveProcess, availableBytes = process.availableMemory()): CopyCost {
+/** How long it will stand still; for a copy, by how fast a part of its memory is read now. */
+export function copyCost(
+  live: LiveProcess,
+  noSnapshot = live.snapshotRefusal(),
+  availableBytes = process.availableMemory(),
+): CopyCost {
   const bytes = live.ownBytes();
   const hasRoom = bytes + MEMORY_SPARE_BYTES < availableBytes * MEMORY_SHARE_MAX;
   const isInMemory = hasRoom && bytes <= MEMORY_BYTES_MAX;
+  const cost = { bytes, noSnapshot, isInMemory, availableBytes };
+  if (noSnapshot === null) {
+    return { ...cost, pauseMs: Math.ceil(STOP_MS + bytes / FORK_BYTES_PER_MS) };
+  }
   const rate = live.bulkRate() ?? COPY_BYTES_PER_MS;
   const pauseMs = Math.ceil(bytes / rate + (isInMemory ? 0 : bytes / SUM_BYTES_PER_MS));
-  return { bytes, pauseMs, isInMemory, availableBytes };
+  return { ...cost, pauseMs };
 }
 
 /** The cost in a sentence. */
-export function costText(pid: number, { bytes, pauseMs, isInMemory }: CopyCost): string {
+export function costText(
+  pid: number,
+  { bytes, pauseMs, noSnapshot, isInMemory }: CopyCost,
+): string {
   const where = isInMemory ? "" : `, after it was copied into a file while it runs`;
+  const why = `${where} (a snapshot, which takes milliseconds, is not to be had: ${noSnapshot})`;
   return (
     `process ${pid} has ${formatSize(bytes)} of its own: it will stand still for about ` +
-    `${formatDuration(pauseMs)}${where}`
+    `${formatDuration(pauseMs)}${noSnapshot === null ? "" : why}`
   );
 }
 
@@ -62,24 +84,51 @@ export function refuseLong(pid: number, cost: CopyCost): void {
   );
 }
 
+/** How a copy of a live process is taken. */
+export interface CopyOrder {
+  /** Told before each stop; what it throws ends the matter. */
+  readonly onCost: (cost: CopyCost) => void;
+  readonly onProgress: (what: string, done: number, total: number) => void;
+  /** It is looked at for long: pages must not be shared with the process meanwhile. */
+  readonly isKept?: boolean;
+  /** For a copy that is a file; absent: where temporary files lie. */
+  readonly folder?: string;
+}
+
 /**
- * Copies all memory of a live process, which runs on when this returns.
+ * Takes all memory of a live process, which runs on when this returns: a snapshot, or a copy where
+ * the system gives none.
  * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_WRITE when there is no room for it, and as
  *   `LiveProcess`
  */
-export function copyLive(
+export function copyLive(live: LiveProcess, order: CopyOrder): Target & { cost: CopyCost } {
+  const cost = copyCost(live);
+  order.onCost(cost);
+  const taken = cost.noSnapshot === null ? live.snapshot() : cost.noSnapshot;
+  if (typeof taken === "string") {
+    const other = { ...copyCost(live, taken) };
+    if (cost.noSnapshot === null) order.onCost(other);
+    return { ...copyWhole(live, other, order, null), cost: other };
+  }
+  const target = order.isKept === true ? copyWhole(live, cost, order, taken) : taken;
+  return { ...target, cost };
+}
+
+function copyWhole(
   live: LiveProcess,
-  { bytes, isInMemory }: Pick<CopyCost, "bytes" | "isInMemory">,
-  onProgress: (what: string, done: number, total: number) => void,
-  folder = copyFolder(process.env["TMPDIR"]),
+  { bytes, isInMemory }: CopyCost,
+  { onProgress, folder = copyFolder(process.env["TMPDIR"]) }: CopyOrder,
+  snapshot: Target | null,
 ): Target {
-  if (isInMemory) return live.copyAll((done, total) => onProgress("make room", done, total));
+  const copying = (done: number, total: number): void => onProgress("copy", done, total);
   const file = path.join(folder, `.holdfast-autopsy-${process.pid}-${live.pid}`);
   try {
-    return live.copyAllToFile(file, (done, total) => onProgress("copy", done, total));
+    if (snapshot !== null) return live.keep(snapshot, isInMemory ? null : file, copying);
+    if (!isInMemory) return live.copyAllToFile(file, copying);
+    return live.copyAll((done, total) => onProgress("make room", done, total));
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException; // of node:fs, or it has no syscall
-    if (syscall === undefined) throw error;
+    if (syscall === undefined || isInMemory) throw error;
     throw new HoldfastError(
       "ERR_HOLDFAST_AUTOPSY_WRITE",
       `Cannot copy process ${live.pid} into ${folder}: ${syscall} gives ${code}; nothing was ` +
@@ -96,21 +145,31 @@ function copyFolder(wished: string | undefined): string {
 }
 
 /**
- * Writes a core of a live process.
+ * Writes a core of a live process; the event loop turns meanwhile.
  * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_WRITE, and as `LiveProcess`
  */
-export function dumpLive(
+export async function dumpLive(
   live: LiveProcess,
-  cost: CopyCost,
   file: string,
-  onProgress: (what: string, done: number, total: number) => void,
-): DumpResult & { readonly pausedMs: number } {
-  const writing: DumpProgress = (done, total) => onProgress("write", done, total);
-  const target = copyLive(live, cost, onProgress, path.dirname(path.resolve(file)));
+  order: Pick<CopyOrder, "onCost" | "onProgress"> & { readonly signal?: AbortSignal },
+): Promise<DumpResult & { readonly pausedMs: number; readonly cost: CopyCost }> {
+  const target = copyLive(live, { ...order, folder: path.dirname(path.resolve(file)) });
+  const steps = dumpSteps(target, file);
   try {
-    const result = writeDump(target, file, writing);
-    return { ...result, pausedMs: Math.round(target.stoodStillMs?.() ?? 0) };
+    for (let until = performance.now() + TURN_MS; ;) {
+      const { value, done } = steps.next();
+      if (done === true) {
+        const pausedMs = Math.round(target.stoodStillMs?.() ?? 0);
+        return { ...value, pausedMs, cost: target.cost };
+      }
+      if (performance.now() < until) continue;
+      order.onProgress("write", ...value);
+      await new Promise((resolve) => setImmediate(resolve));
+      order.signal?.throwIfAborted();
+      until = performance.now() + TURN_MS;
+    }
   } finally {
+    steps.return({ path: file, bytes: 0 }); // nothing is left of a file that is not whole
     target.close();
   }
 }

@@ -13,7 +13,7 @@ import type { Stacks } from "../stack/mod.ts";
 import { decompressCore } from "../target/compressed.ts";
 import type { PlainCore } from "../target/compressed.ts";
 import { LiveProcess } from "../target/live.ts";
-import type { Tracer } from "../target/live.ts";
+import type { Tracer } from "../target/hold.ts";
 import { machineRemarks } from "../target/machine.ts";
 import { openTarget } from "../target/open.ts";
 import type { Target } from "../target/target.ts";
@@ -24,8 +24,8 @@ import type { LayoutTable } from "../v8/layout-table.ts";
 import { openV8, prepareV8 } from "../v8/process.ts";
 import type { PreparedV8, V8Process } from "../v8/process.ts";
 import { ValueReader } from "../v8/values.ts";
-import { copyCost, copyLive, refuseLong } from "./live-copy.ts";
-import type { CopyCost } from "./live-copy.ts";
+import { copyLive, refuseLong } from "./live-copy.ts";
+import type { CopyCost, CopyOrder } from "./live-copy.ts";
 import { selfTest } from "./self-test.ts";
 
 /** How long a long verb may keep the event loop from Ctrl-C. */
@@ -143,7 +143,8 @@ export class Session {
    * Looks at a live process, which stands still only while what `look` reads is copied: some
    * milliseconds, once or a few times. What to copy is learnt by doing it, first on a process that
    * runs; `look` must therefore have no effect but its result. When it reads other things each time
-   * (a busy process), or very much, it is done while the process stands still.
+   * (a busy process), or very much, a snapshot is read; where there is none to be had, the process
+   * stands still for it.
    *
    * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_*
    */
@@ -166,7 +167,9 @@ export class Session {
         }
         for (const page of asked) pages.add(page);
       }
-      const session = Session.#begin(live.stop(), null, options, prepared);
+      const snapshot = live.snapshotRefusal() ?? live.snapshot();
+      const target = typeof snapshot === "string" ? live.stop() : snapshot;
+      const session = Session.#begin(target, null, options, prepared);
       try {
         return await look(session);
       } finally {
@@ -178,23 +181,21 @@ export class Session {
   }
 
   /**
-   * Copies a live process, and looks at the copy while it runs on: for what reads much of it.
+   * Looks at a live process as it is now while it runs on: for what reads much of it.
    *
-   * @param onCost told before the stop; what it throws ends the matter
    * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_*
    */
   static async copied(
     pid: number,
     options: SessionOptions,
-    onCost: (cost: CopyCost) => void = (cost) => refuseLong(pid, cost),
+    order: Partial<CopyOrder> = {},
   ): Promise<Session> {
     const live = new LiveProcess(pid, options);
-    const progress = options.onProgress ?? (() => undefined);
+    const { onProgress = () => undefined } = options;
     try {
-      const cost = copyCost(live);
-      onCost(cost);
       const prepared = prepareV8(live.executable, options.layouts);
-      const target = copyLive(live, cost, progress);
+      const onCost = (cost: CopyCost): void => refuseLong(pid, cost);
+      const target = copyLive(live, { onCost, onProgress, ...order });
       const close = (): void => {
         target.close();
         live.close();

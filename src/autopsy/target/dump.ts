@@ -45,32 +45,41 @@ interface Segment {
   readonly runs: readonly Run[];
 }
 
-export type DumpProgress = (doneBytes: number, totalBytes: number) => void;
+/** Bytes that are written, of all. */
+export type DumpStep = readonly [doneBytes: number, totalBytes: number];
 
 /**
  * Writes a dump of a live target, which stays held still, or of a copy of one.
  * @throws HoldfastError ERR_HOLDFAST_AUTOPSY_WRITE when the file cannot be written.
  */
-export function writeDump(
-  target: Target,
-  path: string,
-  onProgress: DumpProgress = () => undefined,
-): DumpResult {
+export function writeDump(target: Target, path: string): DumpResult {
+  const steps = dumpSteps(target, path);
+  for (;;) {
+    const { value, done } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same in steps; when they are not taken to their end, no file is left. */
+export function* dumpSteps(target: Target, path: string): Generator<DumpStep, DumpResult> {
   const partial = `${path}.${process.pid}.partial`;
   let descriptor = -1;
+  let isWhole = false;
   try {
     descriptor = openSync(partial, "wx", 0o600); // secrets are in there
-    const bytes = write(target, descriptor, onProgress);
+    const bytes = yield* write(target, descriptor);
     closeSync(descriptor);
     renameSync(partial, path);
+    isWhole = true;
     return { path, bytes };
   } catch (error) {
-    if (descriptor >= 0) {
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    throw cannotWrite(path, error as NodeJS.ErrnoException);
+  } finally {
+    if (descriptor >= 0 && !isWhole) {
       closeQuietly(descriptor);
       rmSync(partial, { force: true });
     }
-    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-    throw cannotWrite(path, error as NodeJS.ErrnoException);
   }
 }
 
@@ -92,7 +101,7 @@ function cannotWrite(path: string, error: NodeJS.ErrnoException): HoldfastError 
   );
 }
 
-function write(target: Target, descriptor: number, onProgress: DumpProgress): number {
+function* write(target: Target, descriptor: number): Generator<DumpStep, number> {
   const segments = segmentsOf(target);
   const notes = notesOf(target);
   const count = segments.length + 1;
@@ -118,19 +127,23 @@ function write(target: Target, descriptor: number, onProgress: DumpProgress): nu
   const buffer = Buffer.allocUnsafe(COPY_BYTES);
   for (const [index, { start, runs }] of segments.entries()) {
     const offset = offsets[index] ?? 0;
-    for (const run of runs) copy(target, descriptor, buffer, run, offset + run[0] - start);
-    onProgress(offset, at);
+    for (const run of runs) {
+      for (const done of copy(target, descriptor, buffer, run, offset + run[0] - start)) {
+        yield [done, at];
+      }
+    }
   }
   return at;
 }
 
-function copy(
+/** Yields where in the file it is. */
+function* copy(
   { readBulk, memory }: Target,
   descriptor: number,
   buffer: Buffer,
   [start, end]: Run,
   offset: number,
-): void {
+): Generator<number, void> {
   for (let address = start; address < end;) {
     const wanted = Math.min(buffer.length, end - address);
     const part = buffer.subarray(0, wanted);
@@ -139,6 +152,7 @@ function copy(
     const count = there === 0 ? Math.min(PAGE_BYTES, wanted) : there;
     if (there === 0) part.fill(0, 0, count);
     writeSparse(descriptor, part, count, offset + address - start);
+    yield offset + address - start;
     address += count;
   }
 }

@@ -23,7 +23,7 @@ const GAP_PAGES_MAX = 2;
 const RUN_PAGES_MAX = 256;
 
 /** `start-end rwxp offset device inode path` (proc_pid_maps(5)). */
-const MAPS_LINE = /^([0-9a-f]+)-([0-9a-f]+) (.)(.)(.). ([0-9a-f]+) \S+ \d+ *(.*)$/;
+const MAPS_LINE = /^([0-9a-f]+)-([0-9a-f]+) (.)(.)(.)(.) ([0-9a-f]+) \S+ \d+ *(.*)$/;
 /** What of `/proc/PID/status` changes when a mapping comes, goes or gets other rights. */
 const MAPPED_SIZES = /^Vm(?:Size|Data|Stk|Exe|Lib):.*$/gmu;
 
@@ -43,7 +43,7 @@ export function parseMaps(text: string): readonly Mapping[] {
   for (const line of text.split("\n")) {
     const match = MAPS_LINE.exec(line);
     if (match === null) continue;
-    const [, from = "", to = "", r, w, x, offset = "", name = ""] = match;
+    const [, from = "", to = "", r, w, x, sharing, offset = "", name = ""] = match;
     const start = Number.parseInt(from, 16);
     const end = Number.parseInt(to, 16);
     const isReadable = r === "r" && name !== "[vvar]" && name !== "[vsyscall]";
@@ -60,6 +60,7 @@ export function parseMaps(text: string): readonly Mapping[] {
       isReadable,
       isWritable: w === "w",
       isExecutable: x === "x",
+      isShared: sharing === "s",
       presentBytes: isReadable ? end - start : 0,
     });
   }

@@ -8,16 +8,17 @@
  * ```
  * A process that was stopped before stays stopped.
  */
-import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
-import { constants } from "node:os";
-import { readFileSync, readdirSync, readlinkSync } from "node:fs";
-import { HoldfastError } from "../../base/mod.ts";
+import { readFileSync, readlinkSync } from "node:fs";
 import { auxiliaryFrom } from "./core-notes.ts";
 import { buildIdInMemory, findExecutable } from "./executable.ts";
-import { machineOf, registersFrom } from "./machine.ts";
-import type { Machine, Registers } from "./machine.ts";
+import { forkRanges, readKnownMappings } from "./fork-ranges.ts";
+import { holdStill, named, stateOf } from "./hold.ts";
+import type { Fork, Hold, Tracer } from "./hold.ts";
+import { asTold, nameOfFailure, snapshotGone, told } from "./live-failures.ts";
+import { machineOf } from "./machine.ts";
+import type { Machine } from "./machine.ts";
 import { RegionMemory } from "./memory.ts";
+import type { Region } from "./memory.ts";
 import { readDescriptors } from "./descriptors.ts";
 import type { ElfFile } from "./elf.ts";
 import { FileCopy } from "./file-copy.ts";
@@ -28,12 +29,10 @@ import { bytesOf, presentRuns } from "./page-runs.ts";
 import type { Run } from "./page-runs.ts";
 import type { Mapping, Target, TargetThread } from "./target.ts";
 import { WholeCopy, copiedRegions } from "./whole-copy.ts";
-import type { BulkReader } from "./whole-copy.ts";
+import type { AllCopy, BulkReader } from "./whole-copy.ts";
 
 /** Small: many single words are read, and the process waits. */
 const BLOCK_BYTES = 4096;
-/** A stop takes microseconds for each thread; a thread in an uninterruptible sleep takes longer. */
-const STOP_PATIENCE_MS = 5_000;
 /** Of each stack, from the stack pointer on: most walks need no more. */
 const STACK_PAGES = 8;
 /** What is copied to see how fast that goes, of runs that are not tiny. */
@@ -43,24 +42,6 @@ const RATE_RUN_BYTES_MIN = 64 * 1024;
 const ROOM_SHARE = 1.05;
 /** A copy is in memory already: larger blocks cost little. */
 const COPY_BLOCK_BYTES = 64 * 1024;
-
-/** Stops a process and reads registers: `os` has one, over ptrace(2). */
-export interface Tracer {
-  /**
-   * Stops every thread; gives the words of `user_regs_struct` by thread id.
-   * @throws an error with `errno` EPERM or ESRCH.
-   */
-  seize(pid: number): ReadonlyMap<number, Buffer>;
-  /** Lets them run on; may be called twice. */
-  release(): void;
-  /**
-   * Fills `into` with parts [start, end) of its memory, one behind the other, as far as they are
-   * there; how many bytes.
-   */
-  readMemory?(pid: number, parts: readonly Run[], into: Buffer): number;
-  /** Whatever can be done before the stop; may be called twice. */
-  prepare?(): void;
-}
 
 export interface LiveOptions {
   readonly node: string | null;
@@ -164,7 +145,8 @@ export class LiveProcess {
       const { list } = this.#maps;
       const memory = new RegionMemory(this.#memory.regions(list), BLOCK_BYTES);
       return {
-        ...this.#target(hold, memory),
+        ...this.#target(hold),
+        memory,
         readBulk: (address, into) => this.#memory.read(address, into),
         stoodStillMs: () => Math.max(this.#longestStopMs, performance.now() - stoppedAt),
         close: () => hold.release(),
@@ -202,7 +184,8 @@ export class LiveProcess {
     const memory = new RegionMemory(copy.regions(this.#maps.list), BLOCK_BYTES);
     return {
       target: {
-        ...this.#target(hold, memory),
+        ...this.#target(hold),
+        memory,
         stoodStillMs: () => this.#longestStopMs,
         close: () => undefined,
       },
@@ -211,7 +194,122 @@ export class LiveProcess {
     };
   }
 
-  /** Bytes that `copyAll` would copy now. */
+  /** Why `snapshot` is of no use; null: it is. */
+  snapshotRefusal(): string | null {
+    if (this.#facts.wasStopped) return "it is stopped already";
+    const { tracer } = this.#options;
+    if (tracer?.fork === undefined) return "there is no ptrace here";
+    return tracer.forkRefusal?.(this.pid) ?? null;
+  }
+
+  /**
+   * All its memory as it is now, by a copy that shares its pages as long as neither writes to them:
+   * it stands still for some 30 ms a gigabyte, and runs on when this returns. The copy is there
+   * until the target is closed.
+   * @returns the target, or why the system gives none
+   */
+  snapshot(): Target | string {
+    const { pid } = this;
+    const { tracer } = this.#options;
+    const known = told(pid, () => readKnownMappings(pid));
+    let maps = told(pid, () => readMaps(pid));
+    let ranges = forkRanges(maps.list, known);
+    const askedAt = performance.now();
+    const hold = told(pid, () => holdStill(pid, this.machine, tracer));
+    let fork: Fork | undefined;
+    try {
+      if (mapsSignature(pid) !== maps.signature) {
+        maps = readMaps(pid);
+        ranges = forkRanges(maps.list, known);
+      }
+      fork = tracer?.fork?.(pid, ranges);
+    } catch (error) {
+      const { syscall } = error as NodeJS.ErrnoException; // of a tracer, or it has none
+      if (syscall === undefined || nameOfFailure(error) === "ESRCH") throw asTold(pid, error);
+      return `${syscall} gives ${nameOfFailure(error)}`;
+    } finally {
+      hold.release();
+      this.#longestStopMs = Math.max(this.#longestStopMs, performance.now() - askedAt);
+    }
+    if (maps.signature !== this.#maps.signature) this.#take(maps);
+    return fork === undefined ? "there is no ptrace here" : this.#forked(hold, fork);
+  }
+
+  #forked(hold: Hold, fork: Fork): Target {
+    let memory: LiveMemory | undefined;
+    const close = (): void => {
+      memory?.close();
+      fork.end();
+    };
+    try {
+      const opened = (memory = new LiveMemory(fork.pid));
+      const runs = this.#forkedRuns(fork.pid);
+      const [, own = []] = [...runs].find(([{ path }, some]) => path === null && some[0]) ?? [];
+      const probe = Buffer.alloc(1);
+      // nothing is there: as it should be, or because the copy was ended
+      const alive = (count: number): number => {
+        if (count > 0 || opened.read(own[0]?.[0] ?? 0, probe) > 0) return count;
+        throw snapshotGone(this.pid);
+      };
+      const regions = opened.regions(this.#maps.list).map((region): Region => {
+        const { start, end } = region;
+        return { start, end, read: (offset, into) => alive(region.read(offset, into)) };
+      });
+      return {
+        ...this.#target(hold),
+        memory: new RegionMemory(regions, COPY_BLOCK_BYTES),
+        runs,
+        readBulk: (address, into) => alive(opened.read(address, into)),
+        stoodStillMs: () => this.#longestStopMs,
+        close,
+      };
+    } catch (error) {
+      close();
+      const hasGone = ["ENOENT", "ESRCH"].includes(nameOfFailure(error));
+      throw hasGone ? snapshotGone(this.pid) : asTold(this.pid, error);
+    }
+  }
+
+  /** Memory that processes share is not in the copy's tables before it is read. */
+  #forkedRuns(copy: number): ReadonlyMap<Mapping, readonly Run[]> {
+    const { list } = this.#maps;
+    const own = presentRuns(copy, list);
+    const shared = list.filter(({ isShared }) => isShared === true);
+    return shared.length === 0 ? own : new Map([...own, ...presentRuns(this.pid, shared)]);
+  }
+
+  /**
+   * A target whose memory is not shared with the process any more, from a snapshot, which ends:
+   * what is looked at for hours must not make the system keep all that changes meanwhile twice.
+   *
+   * @throws the error of the file system when the file cannot be written
+   */
+  keep(snapshot: Target, path: string | null, onProgress: CopyProgress = () => undefined): Target {
+    const runs = snapshot.runs ?? new Map<Mapping, readonly Run[]>();
+    const copy = path === null ? new WholeCopy() : new FileCopy(path);
+    try {
+      const total = bytesOf(runs);
+      const read: BulkReader = (parts, into) => {
+        let done = 0;
+        for (const [start, end] of parts) {
+          const part = into.subarray(done, done + end - start);
+          const count = snapshot.readBulk?.(start, part) ?? 0;
+          done += count;
+          if (count < part.length) break;
+        }
+        return done;
+      };
+      copy.fill([...runs.values()].flat(), read, (done) => onProgress(done, total));
+    } catch (error) {
+      copy.close();
+      throw error;
+    } finally {
+      snapshot.close();
+    }
+    return { ...snapshot, ...this.#copied(copy), runs, close: () => copy.close() };
+  }
+
+  /** Bytes that a copy would have now. */
   ownBytes(): number {
     const { pid } = this;
     return told(pid, () => bytesOf(presentRuns(pid, this.#maps.list)));
@@ -241,7 +339,7 @@ export class LiveProcess {
       onProgress(copy.roomBytes, total);
       copy.addPiece();
     }
-    return this.#copyStill(copy, () => undefined);
+    return this.#copyStill(copy);
   }
 
   /**
@@ -258,14 +356,14 @@ export class LiveProcess {
       const total = present.reduce((sum, [start, end]) => sum + end - start, 0);
       copy.fill(present, this.#bulk, (done) => onProgress(done, total));
       copy.flush();
-      return this.#copyStill(copy, () => copy.close());
+      return this.#copyStill(copy);
     } catch (error) {
       copy.close();
       throw error;
     }
   }
 
-  #copyStill(copy: WholeCopy | FileCopy, close: () => void): Target {
+  #copyStill(copy: WholeCopy | FileCopy): Target {
     const { pid } = this;
     const askedAt = performance.now();
     const hold = told(pid, () => holdStill(pid, this.machine, this.#options.tracer));
@@ -280,17 +378,20 @@ export class LiveProcess {
       hold.release();
       this.#longestStopMs = Math.max(this.#longestStopMs, performance.now() - askedAt);
     }
+    return { ...this.#target(hold), ...this.#copied(copy), runs, close: () => copy.close() };
+  }
+
+  /** What is the same of all targets whose memory was copied. */
+  #copied(copy: AllCopy): Pick<Target, "memory" | "readBulk" | "stoodStillMs"> {
     const regions = copiedRegions(copy, this.#maps.list, (mapping, address, into) => {
       const isBinary = mapping.path === this.#executablePath;
       const offset = mapping.fileOffset + (address - mapping.start);
       return isBinary ? this.#readBinary(offset, into) : this.#memory.read(address, into);
     });
     return {
-      ...this.#target(hold, new RegionMemory(regions, COPY_BLOCK_BYTES)),
-      runs,
+      memory: new RegionMemory(regions, COPY_BLOCK_BYTES),
       readBulk: (address, into) => copy.read(address, into),
       stoodStillMs: () => this.#longestStopMs,
-      close,
     };
   }
 
@@ -323,13 +424,12 @@ export class LiveProcess {
     this.#modules = this.#modules.withMappings(maps.list);
   }
 
-  #target(hold: Hold, memory: RegionMemory): Omit<Target, "close"> {
+  #target(hold: Hold): Omit<Target, "close" | "memory"> {
     return {
       kind: "live",
       title: `pid ${this.pid}`,
       pid: this.pid,
       machine: this.machine,
-      memory,
       mappings: this.#maps.list,
       threads: named(this.pid, hold.threads),
       signal: null,
@@ -384,124 +484,6 @@ function stackFinder(mappings: readonly Mapping[]): (thread: TargetThread) => re
   };
 }
 
-/** A thread that has ended since keeps its name to itself. */
-function named(pid: number, threads: readonly TargetThread[]): readonly TargetThread[] {
-  return threads.map((thread) => {
-    try {
-      return { ...thread, name: threadName(pid, thread.tid) };
-    } catch (error) {
-      const code = nameOfFailure(error);
-      if (code === "ENOENT" || code === "ESRCH") return thread;
-      throw error;
-    }
-  });
-}
-
-interface Hold {
-  readonly threads: readonly TargetThread[];
-  readonly remarks: readonly string[];
-  release(): void;
-}
-
-function holdStill(pid: number, machine: Machine, tracer: Tracer | null): Hold {
-  if (tracer !== null) {
-    const registers = tracer.seize(pid);
-    const threads = [...registers].map(([tid, words]) => ({
-      tid,
-      name: null,
-      registers: registersFrom(machine, words),
-    }));
-    return { threads: mainFirst(pid, threads), remarks: [], release: () => tracer.release() };
-  }
-  return holdBySignal(pid, machine);
-}
-
-function holdBySignal(pid: number, machine: Machine): Hold {
-  const wasStopped = stateOf(pid, pid) === "T";
-  const guard = wasStopped ? null : startGuard(pid);
-  const release = (): void => {
-    if (wasStopped) return;
-    try {
-      process.kill(pid, "SIGCONT");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // it has gone: well
-    } finally {
-      guard?.stdin?.end("done\n");
-    }
-  };
-  try {
-    process.kill(pid, "SIGSTOP");
-    const deadline = performance.now() + STOP_PATIENCE_MS;
-    const tids = threadIds(pid);
-    while (!tids.every((tid) => "TtZX".includes(stateOf(pid, tid)))) {
-      if (performance.now() > deadline) break; // a thread in the kernel: it does not move either
-    }
-    const threads = tids.map((tid) => ({
-      tid,
-      name: null,
-      registers: partialRegisters(machine, pid, tid),
-    }));
-    const remarks = ["without ptrace: of each thread only pc and sp are known"];
-    return { threads: mainFirst(pid, threads), remarks, release };
-  } catch (error) {
-    release();
-    throw error;
-  }
-}
-
-/** Continues the process when this one has died: then its input ends without a word. */
-function startGuard(pid: number): ChildProcess {
-  const guard = spawn("/bin/sh", ["-c", `read word; test -n "$word" || kill -CONT ${pid}`], {
-    stdio: ["pipe", "ignore", "ignore"],
-    detached: true,
-  });
-  guard.unref();
-  guard.on("error", () => undefined); // no shell: then a death of ours leaves the process stopped
-  return guard;
-}
-
-/** `/proc/PID/task/TID/syscall`: number, six arguments, sp, pc; `running` while it runs. */
-function partialRegisters(machine: Machine, pid: number, tid: number): Registers | null {
-  const words = readFileSync(`/proc/${pid}/task/${tid}/syscall`, "latin1").trim().split(" ");
-  const [sp, pc] = words.slice(-2).map(Number);
-  if (words.length < 3 || sp === undefined || pc === undefined || !(sp > 0)) return null;
-  const byName = new Map([
-    [machine.sp, sp],
-    [machine.pc, pc],
-  ]);
-  return { pc, sp, fp: null, byName, words: null };
-}
-
-function mainFirst(pid: number, threads: readonly TargetThread[]): TargetThread[] {
-  return threads.toSorted((a, b) => Number(b.tid === pid) - Number(a.tid === pid) || a.tid - b.tid);
-}
-
-function threadIds(pid: number): number[] {
-  return readdirSync(`/proc/${pid}/task`).map(Number);
-}
-
-function threadName(pid: number, tid: number): string {
-  return readFileSync(`/proc/${pid}/task/${tid}/comm`, "utf8").trimEnd();
-}
-
-/** `R`, `S`, `T`...: the field behind the name, which may have spaces and parentheses itself. */
-function stateOf(pid: number, tid: number): string {
-  const stat = readFileSync(`/proc/${pid}/task/${tid}/stat`, "latin1");
-  return stat[stat.lastIndexOf(")") + 2] ?? "?";
-}
-
-function zeroSeparated(pid: number, name: string): string[] {
-  return readFileSync(`/proc/${pid}/${name}`, "utf8").split("\0").slice(0, -1);
-}
-
-function variables(texts: readonly string[]): ReadonlyMap<string, string> {
-  const entries = texts.map((text): [string, string] => {
-    const at = text.indexOf("=");
-    return [text.slice(0, Math.max(at, 0)), text.slice(at + 1)];
-  });
-  return new Map(entries);
-}
-
 /** Of the running program, to compare with a binary that was given. */
 function buildIdOf(pid: number, executablePath: string): string | null {
   const memory = new LiveMemory(pid);
@@ -516,40 +498,14 @@ function buildIdOf(pid: number, executablePath: string): string | null {
   }
 }
 
-function told<Value>(pid: number, act: () => Value): Value {
-  try {
-    return act();
-  } catch (error) {
-    throw asTold(pid, error);
-  }
+function zeroSeparated(pid: number, name: string): string[] {
+  return readFileSync(`/proc/${pid}/${name}`, "utf8").split("\0").slice(0, -1);
 }
 
-/** System errors as sentences. */
-function asTold(pid: number, error: unknown): unknown {
-  const code = nameOfFailure(error);
-  if (code === "ENOENT" || code === "ESRCH") {
-    return new HoldfastError(
-      "ERR_HOLDFAST_AUTOPSY_GONE",
-      `Cannot look at process ${pid}: there is no such process (any more). ` +
-        `If it left a core file, give that: coredumpctl list, or \`holdfast crashes\`.`,
-      { cause: error },
-    );
-  }
-  if (code === "EACCES" || code === "EPERM") {
-    return new HoldfastError(
-      "ERR_HOLDFAST_AUTOPSY_DENIED",
-      `Cannot look at process ${pid}: the system refuses it (${code}). Act as the user who ` +
-        `runs it, or as root; in a container add the capability SYS_PTRACE; ` +
-        `/proc/sys/kernel/yama/ptrace_scope above 0 allows only ancestors.`,
-      { cause: error },
-    );
-  }
-  return error;
-}
-
-/** `EPERM`, whether the error is of node:fs (a `code`) or of a tracer (an `errno`). */
-function nameOfFailure(error: unknown): string {
-  const { code = "", errno } = error as NodeJS.ErrnoException;
-  const found = Object.entries(constants.errno).find(([, number]) => number === errno);
-  return found?.[0] ?? code;
+function variables(texts: readonly string[]): ReadonlyMap<string, string> {
+  const entries = texts.map((text): [string, string] => {
+    const at = text.indexOf("=");
+    return [text.slice(0, Math.max(at, 0)), text.slice(at + 1)];
+  });
+  return new Map(entries);
 }

@@ -5,7 +5,7 @@ import { openByteSource } from "./byte-source.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { openCore } from "./core.ts";
 import { openLive } from "./live.ts";
-import type { Tracer } from "./live.ts";
+import type { Tracer } from "./hold.ts";
 import type { Target } from "./target.ts";
 
 export interface OpenOptions {

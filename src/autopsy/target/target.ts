@@ -25,6 +25,8 @@ export interface Mapping {
   readonly isReadable: boolean;
   readonly isWritable: boolean;
   readonly isExecutable: boolean;
+  /** Other processes see what is written to it; absent: not known. */
+  readonly isShared?: boolean;
   /** Bytes of it that can be read; 0 of what a core leaves out. */
   readonly presentBytes: number;
 }
@@ -80,7 +82,7 @@ export interface Target {
   readonly wasStopped?: boolean;
   /** Of a live process: reads what was touched in one go, past the cache of `memory`. */
   readonly readBulk?: (address: number, into: Buffer) => number;
-  /** Of a copy of a live process: which of its pages were copied. */
+  /** Of a copy of a live process: which of its pages are in it. */
   readonly runs?: ReadonlyMap<Mapping, readonly Run[]>;
   /** Of a live one: the longest time that it has stood still for this so far. */
   readonly stoodStillMs?: () => number;

@@ -43,8 +43,11 @@ export class WholeCopy implements AllCopy {
     return this.#pieces.length * PIECE_BYTES;
   }
 
-  /** Copies; to be called while the process stands still. Runs are sorted by address. */
-  fill(runs: readonly Run[], read: BulkReader): void {
+  /**
+   * Copies what does not change meanwhile. Runs are sorted by address.
+   * @param onProgress told how many bytes are done
+   */
+  fill(runs: readonly Run[], read: BulkReader, onProgress = (_bytes: number): void => {}): void {
     this.#starts = Float64Array.from(runs, ([start]) => start);
     this.#ends = Float64Array.from(runs, ([, end]) => end);
     this.#before = new Float64Array(runs.length);
@@ -58,6 +61,7 @@ export class WholeCopy implements AllCopy {
       parts = [];
       room = PIECE_BYTES;
       piece += 1;
+      onProgress(piece * PIECE_BYTES);
     };
     for (const [index, [start, end]] of runs.entries()) {
       this.#before[index] = total;
@@ -91,6 +95,11 @@ export class WholeCopy implements AllCopy {
       }
     }
     return done;
+  }
+
+  /** May be called twice. */
+  close(): void {
+    this.#pieces.splice(0);
   }
 
   /** The run at or before an address; -1: there is none. */
