@@ -1,9 +1,9 @@
 /** One look at the main thread of a process from outside: it is stopped for some milliseconds. */
-import { SourceMaps, ThreadReader, openTarget, openV8, prepareV8 } from "../autopsy/mod.ts";
-import type { AutopsyFrame, PreparedV8, Target } from "../autopsy/mod.ts";
+import { LiveProcess, SourceMaps, ThreadReader, openV8, prepareV8 } from "../autopsy/look/mod.ts";
+import type { AutopsyFrame, PreparedV8 } from "../autopsy/look/mod.ts";
 import { MASK, isSecretName, maskTarget } from "../base/mod.ts";
 import type { MainStack, StackFrame } from "../base/mod.ts";
-import { PtraceTracer } from "../os/mod.ts";
+import { PtraceTracer, readProcessStat } from "../os/mod.ts";
 
 const FRAMES_MAX = 64;
 /** Innermost frames of the application whose variables are shown. */
@@ -19,35 +19,45 @@ const EVENTS = /\buv__io_poll\b/;
 /** Where a main thread waits that a debugger holds (src/inspector_agent.cc). */
 const DEBUGGER_LOOP = /\bNodeInspectorClient::runMessageLoop/;
 
-/** Looks at processes; what their binaries say of V8 is read once, before a look is wanted. */
+/** A process that is looked at, perhaps again. */
+interface Looked {
+  readonly pid: number;
+  /** The same as long as the process is. */
+  readonly startTicks: number | null;
+  readonly live: LiveProcess;
+  readonly v8: PreparedV8;
+}
+
+/**
+ * Looks at processes. What takes time and needs no stop is done once for each of them, before a
+ * look is wanted if possible: their binaries' symbols, and what these say of V8.
+ */
 export class Looker {
-  readonly #prepared = new Map<string, PreparedV8>();
   readonly #tracer = new PtraceTracer();
+  /** The last one: of each, all names of its binary are kept, some 20 MB. */
+  #looked: Looked | null = null;
 
   /** See PtraceTracer. */
   get isHolding(): boolean {
     return this.#tracer.isHolding;
   }
 
-  /** Reads the binary that the process runs. */
+  /** Reads the binary that the process runs: that of the worker, which may be another Node. */
   prepare(pid: number): void {
-    const target = openTarget(process.pid, { tracer: NOBODY, node: `/proc/${pid}/exe` });
-    try {
-      this.#of(target);
-    } finally {
-      target.close();
-    }
+    this.#open(pid);
   }
 
   /** @throws HoldfastError ERR_HOLDFAST_AUTOPSY_*: the system refuses it, or V8 is not known */
   look(pid: number): MainStack {
-    const target = openTarget(pid, { tracer: this.#tracer });
+    const { live, v8: prepared } = this.#open(pid);
+    const maps = new SourceMaps(`/proc/${pid}/root`);
+    const target = live.stop();
     const from = performance.now();
     try {
       const main = target.threads.find(({ tid }) => tid === pid);
       if (main === undefined) throw new Error("its main thread has ended");
-      const v8 = openV8({ ...target, threads: [main] }, this.#of(target));
-      const { frames } = new ThreadReader(v8, new SourceMaps(`/proc/${pid}/root`)).read(main);
+      const v8 = openV8({ ...target, threads: [main] }, prepared);
+      const { frames } = new ThreadReader(v8, maps, false, firstOfApplication()).read(main);
       target.close();
       return stackOf(frames, Math.round(10 * (performance.now() - from)) / 10);
     } finally {
@@ -55,16 +65,33 @@ export class Looker {
     }
   }
 
-  #of({ executable }: Target): PreparedV8 {
-    const key = executable.buildId ?? executable.path;
-    const known = this.#prepared.get(key) ?? prepareV8(executable);
-    this.#prepared.set(key, known);
-    return known;
+  #open(pid: number): Looked {
+    const startTicks = readProcessStat(pid)?.startTicks ?? null;
+    const known = this.#looked;
+    if (known?.pid === pid && known.startTicks === startTicks) return known;
+    this.#looked = null;
+    known?.live.close();
+    const options = { node: null, tracer: this.#tracer, environment: process.env };
+    const live = new LiveProcess(pid, options);
+    try {
+      this.#looked = { pid, startTicks, live, v8: prepareV8(live.executable) };
+      return this.#looked;
+    } catch (error) {
+      live.close();
+      throw error;
+    }
   }
 }
 
-/** For a look at a binary alone: nobody is stopped. */
-const NOBODY = { seize: () => new Map<number, Buffer>(), release: () => undefined };
+/** The values of others are not shown, and to read them takes most of the time. */
+function firstOfApplication(): (location: AutopsyFrame["location"]) => boolean {
+  let left = FRAMES_WITH_VARIABLES;
+  return (location) => {
+    if (location === null || location.file.startsWith("node:") || left === 0) return false;
+    left -= 1;
+    return true;
+  };
+}
 
 function stackOf(frames: readonly AutopsyFrame[], heldMs: number): MainStack {
   const own = frames.filter(({ kind, location }) => kind === "javascript" && location !== null);

@@ -161,6 +161,32 @@ describe("a worker without progress", () => {
     assert.ok(JSON.stringify(bench.said[0]?.fields).includes('"state":"native"'));
   });
 
+  it("is prepared for in time, and only if it is still silent then", () => {
+    const bench = new Bench();
+    const { link, stalls, limits } = bench;
+    stalls.silent(link, 130);
+    mock.timers.tick(19);
+    assert.equal(bench.prepared, 0);
+    mock.timers.tick(1);
+    assert.equal(bench.prepared, 1);
+    stalls.moving(link);
+    stalls.silent(link, 130);
+    stalls.moving(link);
+    mock.timers.tick(1000);
+    stalls.silent(link, 130);
+    Object.assign(link, { heartbeatMs: 2 }); // which the next look is going to see
+    mock.timers.tick(1000);
+    assert.equal(bench.prepared, 1);
+    limits.stallWarnMs = 2000;
+    stalls.forget(link.id);
+    stalls.silent(link, 1499);
+    mock.timers.tick(1000);
+    assert.equal(bench.prepared, 1);
+    stalls.silent(link, 1599);
+    mock.timers.tick(1);
+    assert.equal(bench.prepared, 2);
+  });
+
   it("that goes on in time is not reported; one that was, is said to go on", async () => {
     const bench = new Bench();
     await bench.silent(400);

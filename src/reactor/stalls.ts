@@ -28,6 +28,13 @@ const LOOK_MS = 100;
 const EVIDENCE_EARLY_MS = 250;
 /** and the lookout, which stops the worker, when the agent has said nothing until then. */
 const LOOK_EARLY_MS = 120;
+/**
+ * The lookout is started so long before the report, if it is not there: it takes a third of a
+ * second until it has looked, on CPUs of which the worker has one.
+ */
+const PREPARE_EARLY_MS = 400;
+/** But not for a silence that is shorter: it takes some 80 MB for half a minute. */
+const PREPARED_AFTER_MS = 150;
 /** The agent gives up holding the main thread after a second at most. */
 const STACK_LIMIT_MS = 1500;
 const OUTSIDE_LIMIT_MS = 3000;
@@ -107,6 +114,8 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
   readonly lookout: Looking;
   readonly #ports: StallPorts<Link>;
   readonly #stalls = new Map<number, Stall>();
+  /** When the lookout is started for a worker that is silent by then. */
+  readonly #preparing = new Map<number, NodeJS.Timeout>();
 
   constructor(ports: StallPorts<Link>, lookout: Looking = new Lookout()) {
     this.#ports = ports;
@@ -115,8 +124,9 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
 
   /** The worker has made no progress for this long. Called every tick. */
   silent(link: Link, silentMs: number): void {
-    if (silentMs < WATCHED_AFTER_MS) return;
     const { stallWarnMs, stallLimitMs } = this.#ports.config();
+    if (stallWarnMs > 0) this.#prepare(link, stallWarnMs, silentMs);
+    if (silentMs < WATCHED_AFTER_MS) return;
     const stall = this.#stalls.get(link.id) ?? this.#begin(link, silentMs);
     const remainingMs = stallWarnMs - silentMs;
     if (stallWarnMs > 0 && remainingMs < EVIDENCE_EARLY_MS + LOOK_MS) {
@@ -130,6 +140,7 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
 
   /** The worker makes progress, or is held on purpose. */
   moving(link: Link): void {
+    this.#prepareNoMore(link.id);
     const stall = this.#stalls.get(link.id);
     if (stall === undefined) return;
     link.lastRoute = null;
@@ -142,8 +153,25 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
 
   /** The worker has ended. */
   forget(id: number): void {
+    this.#prepareNoMore(id);
     const stall = this.#stalls.get(id);
     if (stall !== undefined) this.#end(id, stall);
+  }
+
+  /** To the millisecond: two looks are too far apart for what is left. */
+  #prepare(link: Link, stallWarnMs: number, silentMs: number): void {
+    const inMs = Math.max(PREPARED_AFTER_MS, stallWarnMs - PREPARE_EARLY_MS) - silentMs;
+    if (inMs > LOOK_MS || this.#preparing.has(link.id)) return;
+    const { heartbeatMs } = link;
+    const prepare = (): void => {
+      if (link.heartbeatMs === heartbeatMs && link.holds === 0) this.lookout.prepare(link.pid);
+    };
+    this.#preparing.set(link.id, setTimeout(prepare, Math.max(0, inMs)));
+  }
+
+  #prepareNoMore(id: number): void {
+    clearTimeout(this.#preparing.get(id));
+    this.#preparing.delete(id);
   }
 
   #begin(link: Link, silentMs: number): Stall {
@@ -227,7 +255,6 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
     void agent.then(([stack, why]) => {
       if (stack !== null && stack.frames.length > 0) settle(stack, why);
     });
-    lookout.prepare(link.pid);
     setTimeout(() => {
       if (evidence.isSettled || !this.#isCurrent(link, stall)) {
         void agent.then(([stack, why]) => settle(stack, why));

@@ -38,6 +38,9 @@ export interface StackOptions {
   readonly areSecretsShown?: boolean;
 }
 
+/** Whether the values of a function's frame are read; told where it is, from the top on. */
+export type ValueFilter = (location: SourceLocation | null) => boolean;
+
 /** Reads the stacks of a target, in memory of a few megabytes. */
 export function readStacks(v8: V8Process, options: StackOptions = {}): Stacks {
   const { target } = v8;
@@ -66,8 +69,15 @@ export class ThreadReader {
   readonly #locals: LocalsReader;
   readonly #wasm: WasmCodeReader;
   readonly #areSecretsShown: boolean;
+  readonly #hasValues: ValueFilter;
 
-  constructor(v8: V8Process, maps: SourceMaps, areSecretsShown = false) {
+  constructor(
+    v8: V8Process,
+    maps: SourceMaps,
+    areSecretsShown = false,
+    hasValues: ValueFilter = () => true,
+  ) {
+    this.#hasValues = hasValues;
     this.#v8 = v8;
     this.#maps = maps;
     this.#locals = new LocalsReader(v8);
@@ -159,19 +169,23 @@ export class ThreadReader {
 
   #javaScript(frame: JavaScriptFrame, { pc, fp }: RawFrame): StackFrame {
     const isOurs = fp !== null && frame.tier !== "builtin";
-    const locals = isOurs ? this.#locals.read(frame, fp) : { variables: [], registers: [] };
-    return {
+    const described: StackFrame = {
       ...blank(kindOf(frame), frame.name),
       inferredName: frame.inferredName,
       tier: frame.tier,
       isInlined: frame.isInlined,
       ...this.#locations(frame),
+      closure: frame.closure === CLEARED ? null : frame.closure,
+      pc,
+    };
+    if (!this.#hasValues(described.location)) return described;
+    const locals = isOurs ? this.#locals.read(frame, fp) : { variables: [], registers: [] };
+    return {
+      ...described,
       receiver: frame.receiver === null ? null : this.#value(frame.receiver),
       parameters: frame.parameters.map((value) => this.#value(value)),
       variables: locals.variables.map((value) => this.#value(value)),
       registers: locals.registers.map((value) => this.#value(value)),
-      closure: frame.closure === CLEARED ? null : frame.closure,
-      pc,
     };
   }
 

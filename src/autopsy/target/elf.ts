@@ -122,17 +122,23 @@ export class ElfFile {
   /** `.symtab` and `.dynsym` together, read on first use. Addresses are those of the file. */
   get symbols(): SymbolTable {
     this.#symbols ??= new SymbolTable(
-      this.sections
-        .filter(({ type }) => type === SHT_SYMTAB || type === SHT_DYNSYM)
-        .map((section) => {
-          const strings = this.sections[section.link];
-          return {
-            entries: this.sectionBytes(section),
-            strings: strings === undefined ? Buffer.alloc(0) : this.sectionBytes(strings),
-          };
-        }),
+      this.#symbolSections().map((section) => {
+        const strings = this.sections[section.link];
+        return {
+          entries: this.sectionBytes(section),
+          strings: strings === undefined ? Buffer.alloc(0) : this.sectionBytes(strings),
+        };
+      }),
     );
     return this.#symbols;
+  }
+
+  /** The larger table has what the other one has, unless it was stripped: then it is smaller. */
+  #symbolSections(): readonly Section[] {
+    const all = this.sections.filter(({ type }) => type === SHT_SYMTAB || type === SHT_DYNSYM);
+    const dynamicBytes = all.find(({ type }) => type === SHT_DYNSYM)?.bytes ?? 0;
+    const whole = all.find(({ type, bytes }) => type === SHT_SYMTAB && bytes > dynamicBytes);
+    return whole === undefined ? all : [whole];
   }
 
   /** The GNU build id in hex; null when the file has none. */

@@ -9,10 +9,9 @@ import { HoldfastError } from "../../base/mod.ts";
 import { openByteSource } from "./byte-source.ts";
 import { ElfFile, PT_NOTE, readNotes } from "./elf.ts";
 import type { Memory } from "./memory.ts";
+import { CONSTANTS, V8_NAMES } from "./v8-names.ts";
 
 const NT_GNU_BUILD_ID = 3;
-/** Every V8 build carries constants for debuggers under such names. */
-const V8_SYMBOL = "v8dbg_frametype_EntryFrame";
 
 export interface ExecutableQuery {
   /** `--node`: this one and no other. */
@@ -111,7 +110,9 @@ function openIfElf(file: string): ElfFile | null {
 }
 
 function asNode(elf: ElfFile, file: string): ElfFile {
-  if (elf.symbols.named(V8_SYMBOL) !== null) return elf;
+  elf.symbols.expect(...V8_NAMES);
+  const [constant] = elf.symbols.beginning(CONSTANTS);
+  if (constant !== undefined) return elf;
   elf.source.close();
   throw new HoldfastError(
     "ERR_HOLDFAST_AUTOPSY_NOT_NODE",

@@ -1,6 +1,8 @@
 /**
  * A symbol table: addresses to names and back. The node binary has 190,000 of them, so they are
- * kept as numbers, names are compared as bytes, and one becomes a string when somebody asks.
+ * kept as numbers, names are compared as bytes, and one becomes a string when somebody asks. A
+ * process that stands still may wait for this, in a program that has just been started: what goes
+ * over all symbols are small loops over numbers, which V8 compiles soon.
  */
 
 /** Words of `Elf64_Sym`: name, type and section, address, size. */
@@ -11,15 +13,11 @@ const STT_FUNC = 2;
 const STT_TLS = 6;
 const STT_GNU_IFUNC = 10;
 const SYMBOLS_MAX = 8_000_000;
-/** References are source << 28 | index. */
-const SOURCE_STEP = 0x1000_0000;
+const SOURCES_MAX = 8;
 /** Without a size, a symbol is believed to reach this far at most. */
 const UNSIZED_REACH_BYTES = 64 * 1024;
-/** Addresses and indices below these are one number, which sorts without a comparison of ours. */
-const PACKED_ADDRESS_MAX = 0x1_0000_0000;
-const PACKED_INDEX_MAX = 0x20_0000;
-/** Names that end in a name that is looked for. */
-const PLACES_MAX = 1000;
+/** Functions before an address that may reach it: several may begin there, some without a size. */
+const NEAR_MAX = 8;
 
 export interface Symbol {
   readonly name: string;
@@ -38,22 +36,25 @@ interface Words {
   readonly words: Uint32Array;
   readonly count: number;
   readonly strings: Buffer;
+  /** References, the numbers of symbols, begin here: those of the sources before are smaller. */
+  readonly base: number;
 }
 
 /** See the file's docstring. Hostile input makes it empty or wrong, but never endless. */
 export class SymbolTable {
   readonly #sources: readonly Words[];
-  /** Of functions, sorted by address: address, and reference. */
-  #addresses: Float64Array = new Float64Array(0);
-  #references: Uint32Array = new Uint32Array(0);
-  /** Of names that somebody has asked for. */
+  #functions: FunctionsByAddress | null = null;
+  /** Of names that somebody has asked for, or that were found by a beginning. */
   readonly #byName = new Map<string, number | null>();
-  #isSorted = false;
+  readonly #byBeginning = new Map<string, readonly number[]>();
 
   constructor(sources: readonly Source[]) {
-    this.#sources = sources.slice(0, 8).map(({ entries, strings }) => {
+    let base = 0;
+    this.#sources = sources.slice(0, SOURCES_MAX).map(({ entries, strings }) => {
       const count = Math.min(Math.floor(entries.length / SYMBOL_BYTES), SYMBOLS_MAX);
-      return { words: wordsOf(entries, count * SYMBOL_WORDS), count, strings };
+      const source = { words: wordsOf(entries, count * SYMBOL_WORDS), count, strings, base };
+      base += count;
+      return source;
     });
   }
 
@@ -61,54 +62,41 @@ export class SymbolTable {
   named(name: string): Symbol | null {
     let reference = this.#byName.get(name);
     if (reference === undefined) {
-      reference = this.#find(Buffer.from(`${name}\0`, "latin1"));
+      const needle = needleOf(`${name}\0`, 1);
+      this.#search([needle]);
+      reference = needle.found[0] ?? null;
       this.#byName.set(name, reference);
     }
     return reference === null ? null : this.#symbol(reference);
   }
 
-  /** Every symbol whose name begins so, functions and objects; of one name the first. */
+  /** Every symbol whose name begins so, functions and objects, prefix by prefix; no name twice. */
   *beginning(...prefixes: readonly string[]): Generator<Symbol> {
-    const wanted = prefixes.map((prefix) => Buffer.from(prefix, "latin1"));
-    const isWanted = (strings: Buffer, nameAt: number): boolean => {
-      for (const prefix of wanted) if (beginsAt(strings, nameAt, prefix)) return true;
-      return false;
-    };
+    this.expect(...prefixes);
     const seen = new Set<string>();
-    for (const [source, { words, count, strings }] of this.#sources.entries()) {
-      for (let index = 0; index < count; index += 1) {
-        if (!isDefined(words, index, false)) continue;
-        const nameAt = words[index * SYMBOL_WORDS] as number;
-        if (!isWanted(strings, nameAt)) continue;
-        const symbol = this.#symbol(source * SOURCE_STEP + index);
-        if (seen.has(symbol.name)) continue;
-        seen.add(symbol.name);
-        yield symbol;
-      }
+    for (const reference of prefixes.flatMap((each) => this.#byBeginning.get(each) ?? [])) {
+      const symbol = this.#symbol(reference);
+      if (seen.has(symbol.name)) continue;
+      seen.add(symbol.name);
+      this.#byName.set(symbol.name, reference);
+      yield symbol;
     }
   }
 
-  /** Every symbol whose name fits; slower, because each name becomes a string. */
-  *matching(fits: (name: string) => boolean): Generator<Symbol> {
-    for (const reference of this.#defined(false)) {
-      const symbol = this.#symbol(reference);
-      if (fits(symbol.name)) yield symbol;
-    }
+  /** `beginning` is going to be asked for these: one search for all of them. */
+  expect(...prefixes: readonly string[]): void {
+    const needles = prefixes
+      .filter((prefix) => !this.#byBeginning.has(prefix))
+      .map((prefix) => needleOf(prefix, Infinity));
+    if (needles.length > 0) this.#search(needles);
+    for (const { name, found } of needles) this.#byBeginning.set(name, found);
   }
 
   /** The function at an address of the file; `offset` is the distance from its start. */
   at(address: number): { readonly symbol: Symbol; readonly offset: number } | null {
-    this.#sort();
-    let low = 0;
-    let high = this.#addresses.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#addresses[middle] as number) <= address) low = middle + 1;
-      else high = middle;
-    }
-    // several may begin there, some without a size: the one that reaches
-    for (let index = low - 1; index >= 0 && index >= low - 8; index -= 1) {
-      const symbol = this.#symbol(this.#references[index] as number);
+    this.#functions ??= new FunctionsByAddress(this.#sources);
+    for (const reference of this.#functions.before(address)) {
+      const symbol = this.#symbol(reference);
       const offset = address - symbol.address;
       if (offset < (symbol.bytes === 0 ? UNSIZED_REACH_BYTES : symbol.bytes)) {
         return { symbol, offset };
@@ -117,71 +105,16 @@ export class SymbolTable {
     return null;
   }
 
-  #sort(): void {
-    if (this.#isSorted) return;
-    this.#isSorted = true;
-    const references = this.#defined(true);
-    const addresses = new Float64Array(references.length);
-    let isPacked = references.length < PACKED_INDEX_MAX;
-    for (let index = 0; index < addresses.length; index += 1) {
-      const address = this.#addressOf(references[index] as number);
-      addresses[index] = address;
-      isPacked &&= address < PACKED_ADDRESS_MAX;
-    }
-    const order = isPacked ? packedOrder(addresses) : plainOrder(addresses);
-    this.#addresses = new Float64Array(order.length);
-    this.#references = new Uint32Array(order.length);
-    for (let at = 0; at < order.length; at += 1) {
-      const index = order[at] as number;
-      this.#addresses[at] = addresses[index] as number;
-      this.#references[at] = references[index] as number;
-    }
-  }
-
-  /** Looks for the text first: many times faster than going from name to name. */
-  #find(text: Buffer): number | null {
-    for (const [source, { words, count, strings }] of this.#sources.entries()) {
-      const places = new Set<number>();
-      let at = strings.indexOf(text);
-      for (; at >= 0 && places.size < PLACES_MAX; at = strings.indexOf(text, at + 1)) {
-        places.add(at); // where it ends another name, no symbol begins there
-      }
-      if (places.size === 0) continue;
-      for (let index = 0; index < count; index += 1) {
-        if (!places.has(words[index * SYMBOL_WORDS] as number)) continue;
-        if (isDefined(words, index, false)) return source * SOURCE_STEP + index;
-      }
-    }
-    return null;
-  }
-
-  /** References of all that this file has itself. */
-  #defined(functionsOnly: boolean): Uint32Array {
-    const total = this.#sources.reduce((sum, { count }) => sum + count, 0);
-    const references = new Uint32Array(total);
-    let length = 0;
-    for (const [source, { words, count }] of this.#sources.entries()) {
-      for (let index = 0; index < count; index += 1) {
-        if (!isDefined(words, index, functionsOnly)) continue;
-        references[length] = source * SOURCE_STEP + index;
-        length += 1;
-      }
-    }
-    return references.subarray(0, length);
-  }
-
-  #sourceOf(reference: number): Words {
-    return this.#sources[Math.floor(reference / SOURCE_STEP)] as Words; // made by #defined
-  }
-
-  #addressOf(reference: number): number {
-    const { words } = this.#sourceOf(reference);
-    return long(words, (reference % SOURCE_STEP) * SYMBOL_WORDS + 2);
+  #search(needles: readonly Needle[]): void {
+    const byFirst: Needle[][] = [];
+    for (const needle of needles) (byFirst[needle.text[0] ?? 0] ??= []).push(needle);
+    const table = Array.from({ length: 256 }, (_, first) => byFirst[first]);
+    for (const source of this.#sources) search(source, table);
   }
 
   #symbol(reference: number): Symbol {
-    const { words, strings } = this.#sourceOf(reference);
-    const at = (reference % SOURCE_STEP) * SYMBOL_WORDS;
+    const { words, strings, base } = sourceOf(this.#sources, reference);
+    const at = (reference - base) * SYMBOL_WORDS;
     const nameAt = words[at] as number;
     const end = strings.indexOf(0, nameAt);
     const type = (words[at + 1] as number) & 0xf;
@@ -206,35 +139,134 @@ function wordsOf({ buffer, byteOffset, byteLength }: Buffer, count: number): Uin
 }
 
 /** Whether a symbol is one of a function or of data, and not of another file. */
-function isDefined(words: Uint32Array, index: number, functionsOnly: boolean): boolean {
-  const info = words[index * SYMBOL_WORDS + 1] as number;
-  if (info >>> 16 === 0) return false;
+function isDefined(info: number): boolean {
   const type = info & 0xf;
-  if (type === STT_FUNC || type === STT_GNU_IFUNC) return true;
-  return !functionsOnly && (type === STT_OBJECT || type === STT_TLS || type === 0);
+  const isData = type === STT_OBJECT || type === STT_TLS || type === 0;
+  return isFunction(info) || (isData && info >>> 16 !== 0);
+}
+
+/** One that this file has itself. */
+function isFunction(info: number): boolean {
+  const type = info & 0xf;
+  return (type === STT_FUNC || type === STT_GNU_IFUNC) && info >>> 16 !== 0;
+}
+
+/** What names begin with. Most begin with _ZN: the last byte tells more. */
+interface Needle {
+  readonly name: string;
+  readonly text: Buffer;
+  readonly end: number;
+  readonly last: number;
+  readonly most: number;
+  /** References, up to `most`. */
+  readonly found: number[];
+}
+
+function needleOf(name: string, most: number): Needle {
+  const text = Buffer.from(name, "latin1");
+  const end = Math.max(0, text.length - 1);
+  return { name, text, end, last: text[end] ?? 0, most, found: [] };
+}
+
+/** @param needles by their first byte */
+function search(
+  { words, count, strings, base }: Words,
+  needles: readonly (readonly Needle[] | undefined)[],
+): void {
+  for (let index = 0; index < count; index += 1) {
+    const nameAt = words[index * SYMBOL_WORDS] as number;
+    const some = needles[strings[nameAt] ?? 0];
+    if (some === undefined) continue;
+    for (let which = 0; which < some.length; which += 1) {
+      const { text, end, last, most, found } = some[which] as Needle;
+      if (strings[nameAt + end] !== last || !beginsAt(strings, nameAt, text)) continue;
+      const isWanted = isDefined(words[index * SYMBOL_WORDS + 1] as number);
+      if (isWanted && found.length < most) found.push(base + index);
+    }
+  }
+}
+
+/**
+ * Functions by address, those of the same address in their order. Each is two words, reference and
+ * address: together a number of 64 bits, and such numbers are sorted without a comparison of ours.
+ */
+class FunctionsByAddress {
+  readonly #words: Uint32Array;
+  readonly #count: number;
+  /** References alone, where an address has more than 32 bits. */
+  readonly #wide: Uint32Array | null = null;
+  readonly #addressOf: (reference: number) => number;
+
+  constructor(sources: readonly Words[]) {
+    this.#addressOf = (reference) => {
+      const { words, base } = sourceOf(sources, reference);
+      return long(words, (reference - base) * SYMBOL_WORDS + 2);
+    };
+    this.#words = new Uint32Array(2 * sources.reduce((sum, { count }) => sum + count, 0));
+    let count = 0;
+    for (const source of sources) if (count >= 0) count = fill(this.#words, count, source);
+    if (count >= 0) new BigUint64Array(this.#words.buffer, 0, count).sort();
+    else {
+      const references = sources.flatMap((source) => [...functionsOf(source)]);
+      const byAddress = (a: number, b: number): number => this.#addressOf(a) - this.#addressOf(b);
+      this.#wide = Uint32Array.from(references).toSorted(byAddress);
+    }
+    this.#count = this.#wide?.length ?? count;
+  }
+
+  /** References of the last functions that begin at `address` or before it, the last one first. */
+  *before(address: number): Generator<number> {
+    let low = 0;
+    let high = this.#count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#address(middle) <= address) low = middle + 1;
+      else high = middle;
+    }
+    for (let index = low - 1; index >= Math.max(0, low - NEAR_MAX); index -= 1) {
+      yield this.#reference(index);
+    }
+  }
+
+  #address(index: number): number {
+    if (this.#wide !== null) return this.#addressOf(this.#reference(index));
+    return this.#words[2 * index + 1] as number;
+  }
+
+  #reference(index: number): number {
+    return (this.#wide === null ? this.#words[2 * index] : this.#wide[index]) as number;
+  }
+}
+
+/**
+ * Writes reference and address of each function behind `count` others.
+ * @returns how many there are then; -1 when an address has more than 32 bits
+ */
+function fill(into: Uint32Array, count: number, { words, count: all, base }: Words): number {
+  let at = 2 * count;
+  for (let index = 0; index < all; index += 1) {
+    if (!isFunction(words[index * SYMBOL_WORDS + 1] as number)) continue;
+    if (words[index * SYMBOL_WORDS + 3] !== 0) return -1;
+    into[at] = base + index;
+    into[at + 1] = words[index * SYMBOL_WORDS + 2] as number;
+    at += 2;
+  }
+  return at / 2;
+}
+
+/** References of functions. */
+function* functionsOf({ words, count, base }: Words): Generator<number> {
+  for (let index = 0; index < count; index += 1) {
+    if (isFunction(words[index * SYMBOL_WORDS + 1] as number)) yield base + index;
+  }
+}
+
+function sourceOf(sources: readonly Words[], reference: number): Words {
+  return sources.findLast(({ base }) => base <= reference) as Words; // references are made of them
 }
 
 function long(words: Uint32Array, at: number): number {
   return (words[at] as number) + (words[at + 1] as number) * 0x1_0000_0000;
-}
-
-/** Indices by address, those of the same address in their order. */
-function packedOrder(addresses: Float64Array): Uint32Array {
-  const packed = new Float64Array(addresses.length);
-  for (let index = 0; index < packed.length; index += 1) {
-    packed[index] = (addresses[index] as number) * PACKED_INDEX_MAX + index;
-  }
-  packed.sort();
-  const order = new Uint32Array(packed.length);
-  for (let at = 0; at < order.length; at += 1)
-    order[at] = (packed[at] as number) % PACKED_INDEX_MAX;
-  return order;
-}
-
-/** The same, of large addresses or very many. */
-function plainOrder(addresses: Float64Array): Uint32Array {
-  const addressAt = (index: number): number => addresses[index] as number;
-  return Uint32Array.from(addresses.keys()).toSorted((a, b) => addressAt(a) - addressAt(b));
 }
 
 function beginsAt(bytes: Buffer, at: number, prefix: Buffer): boolean {

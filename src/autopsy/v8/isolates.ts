@@ -17,6 +17,7 @@ import { PT_TLS } from "../target/elf.ts";
 import type { ElfFile } from "../target/elf.ts";
 import { NotInMemory } from "../target/memory.ts";
 import type { Target, TargetThread } from "../target/target.ts";
+import { BUILTINS, CURRENT_ISOLATE } from "../target/v8-names.ts";
 
 const C_ENTRY = "Builtins_CEntry_Return1_ArgvOnStack_NoBuiltinExit";
 const JS_ENTRY = "Builtins_JSEntry";
@@ -25,7 +26,6 @@ const BUILTIN_BYTES_MAX = 65_536;
 const BUILTINS_BYTES_MAX = 16 * 1024 * 1024;
 /** Fewer are no majority: 1,129 in 12.4, 1,301 in 13.6, 1,376 in 14.6. */
 const FRAME_STORES_MIN = 100;
-const CURRENT_ISOLATE = "_ZN2v88internal18g_current_isolate_E";
 /** `struct pthread`: the thread's id (glibc 2.3 to 2.41, x64). */
 const GLIBC_TID = 0x2d0;
 const CONTROL_SCAN_BYTES_MAX = 256 * 1024 * 1024;
@@ -73,13 +73,11 @@ function* operandsOf(code: Buffer, opcode: readonly number[]): Generator<number>
  * (`fast_c_call_caller_fp`,
  * more than 1,000 times), and in `c_entry_fp` in the few versions of CEntry.
  */
-function mostFrequentFrameStore(binary: ElfFile, cEntryFp: number): number | null {
-  let start = Number.POSITIVE_INFINITY;
-  let end = 0;
-  for (const { address, bytes } of binary.symbols.beginning("Builtins_")) {
-    start = Math.min(start, address);
-    end = Math.max(end, address + bytes);
-  }
+function mostFrequentFrameStore(
+  binary: ElfFile,
+  { start, end }: BuiltinCode,
+  cEntryFp: number,
+): number | null {
   const offset = binary.offsetOf(start);
   if (offset === null || end - start > BUILTINS_BYTES_MAX) return null;
   const code = binary.source.slice(offset, end - start);
@@ -97,8 +95,25 @@ function mostFrequentFrameStore(binary: ElfFile, cEntryFp: number): number | nul
   return best === undefined || best[1] < FRAME_STORES_MIN ? null : best[0];
 }
 
+/** Where all of them lie. */
+interface BuiltinCode {
+  readonly start: number;
+  readonly end: number;
+}
+
+function builtinCode(binary: ElfFile): BuiltinCode {
+  let start = Number.POSITIVE_INFINITY;
+  let end = 0;
+  for (const { address, bytes } of binary.symbols.beginning(BUILTINS)) {
+    start = Math.min(start, address);
+    end = Math.max(end, address + bytes);
+  }
+  return { start, end };
+}
+
 /** @returns null when the binary's builtins do not look as expected */
 export function deriveIsolateData(binary: ElfFile): IsolateDataOffsets | null {
+  const builtins = builtinCode(binary);
   const entry = codeOf(binary, C_ENTRY);
   const biasAt = entry.indexOf(Buffer.from([0x49, 0x8d, 0x55]));
   const rootBias = biasAt < 0 ? 0 : -entry.readInt8(biasAt + 3);
@@ -106,7 +121,7 @@ export function deriveIsolateData(binary: ElfFile): IsolateDataOffsets | null {
   const [context] = operandsOf(entry, [0x49, 0x89, 0xb5]);
   const [entrySp] = operandsOf(codeOf(binary, JS_ENTRY), [0x49, 0x8b, 0x85]);
   if (fp === undefined || context === undefined || entrySp === undefined) return null;
-  const fastCall = mostFrequentFrameStore(binary, fp);
+  const fastCall = mostFrequentFrameStore(binary, builtins, fp);
   return {
     cEntryFp: fp + rootBias,
     context: context + rootBias,

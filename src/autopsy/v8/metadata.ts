@@ -4,13 +4,15 @@
  * tools (tools/gen-postmortem-metadata.py), tables by their mangled names, and the version.
  */
 import type { ElfFile } from "../target/elf.ts";
+import {
+  ADD_POSITION,
+  BYTECODE_SIZES,
+  CONSTANTS,
+  OPERAND_COUNTS,
+  VERSION_STRING,
+} from "../target/v8-names.ts";
 
-const PREFIX = "v8dbg_";
-const VERSION_SYMBOL = "_ZN2v88internal7Version15version_string_E";
-const BYTECODE_SIZES = "_ZN2v88internal11interpreter9Bytecodes14kBytecodeSizesE";
-const STATICS = "_ZZN2v88internal";
-const OPERAND_COUNTS = /TranslationOpcodeOperandCount.*6counts/u;
-const ADD_POSITION = "_ZN2v88internal26SourcePositionTableBuilder11AddPosition";
+const COUNTS = "6counts";
 const POSITIONS_WITH_BREAKABLE = /26SourcePositionTableBuilder11AddPosition.*Ebb$/u;
 const TABLE_BYTES_MAX = 65_536;
 
@@ -34,7 +36,7 @@ function bytesAt(binary: ElfFile, address: number, length: number): Buffer {
 }
 
 function readVersion(binary: ElfFile): string {
-  const symbol = binary.symbols.named(VERSION_SYMBOL);
+  const symbol = binary.symbols.named(VERSION_STRING);
   if (symbol === null) return "";
   const pointer = bytesAt(binary, symbol.address, 8);
   if (pointer.length < 8) return "";
@@ -48,15 +50,15 @@ export function readMetadata(binary: ElfFile): Metadata {
   let bytecodeSizes: Buffer | null = null;
   let translationOperands: number[] | null = null;
   let hasBreakablePositions = false;
-  const wanted = [PREFIX, STATICS, ADD_POSITION, BYTECODE_SIZES] as const;
+  const wanted = [CONSTANTS, OPERAND_COUNTS, ADD_POSITION, BYTECODE_SIZES, VERSION_STRING];
   for (const { name, address, bytes } of binary.symbols.beginning(...wanted)) {
-    if (name.startsWith(PREFIX)) {
+    if (name.startsWith(CONSTANTS)) {
       const value = bytesAt(binary, address, 4);
       // A constant that is 0 lies in .bss: it has an address and no bytes in the file.
-      constants.set(name.slice(PREFIX.length), value.length === 4 ? value.readInt32LE(0) : 0);
+      constants.set(name.slice(CONSTANTS.length), value.length === 4 ? value.readInt32LE(0) : 0);
     } else if (name === BYTECODE_SIZES) {
       bytecodeSizes = bytesAt(binary, address, bytes % TABLE_BYTES_MAX);
-    } else if (OPERAND_COUNTS.test(name)) {
+    } else if (name.startsWith(OPERAND_COUNTS) && name.endsWith(COUNTS)) {
       const table = bytesAt(binary, address, bytes % TABLE_BYTES_MAX);
       translationOperands = [];
       for (let at = 0; at + 4 <= table.length; at += 4)
