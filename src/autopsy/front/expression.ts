@@ -109,9 +109,7 @@ export async function runExpression(
 ): Promise<Result> {
   let result: Result | null = null;
   for (const [index, stage] of stages.entries()) {
-    const next = stages[index + 1];
-    const isFiltered = next !== undefined && FILTERS.has(next.name);
-    result = await runStage(session, isFiltered ? unlimited(stage) : stage, result, signal, known);
+    result = await runStage(session, limited(stage, stages[index + 1]), result, signal, known);
   }
   if (result === null) throw misuse("there is nothing to do");
   return withDoubts(result, session.doubts);
@@ -135,12 +133,14 @@ function withDoubts(result: Result, all: readonly string[]): Result {
   return { ...result, text, json: isRecord ? { ...json, doubts } : json };
 }
 
-/** A filter is to see every row, not the first thirty. */
-function unlimited(stage: Stage): Stage {
+/** A filter is to see every row, not the first thirty; what is only counted need not be told. */
+function limited(stage: Stage, next: Stage | undefined): Stage {
+  if (next === undefined || !FILTERS.has(next.name) || next.name === "count") return stage;
   const isKnown = !stage.name.startsWith("$") && !FILTERS.has(stage.name);
   const takesLimit = isKnown && autopsyVerb(stage.name).flags.some(({ name }) => name === "limit");
   if (!takesLimit || stage.flags["limit"] !== undefined) return stage;
-  return { ...stage, flags: { ...stage.flags, limit: "0" } };
+  const limit = next.name === "head" && Number(next.words[0]) > 0 ? (next.words[0] ?? "0") : "0";
+  return { ...stage, flags: { ...stage.flags, limit } };
 }
 
 function runStage(
