@@ -36,6 +36,8 @@ const SUBJECTS = path.join(ROOT, "test/apps/autopsy/layout-subjects.cjs");
 /** One of V8's names is too long for a line of ours; nothing here reads it. */
 const NAME_CHARS_MAX = 90;
 const READY_WITHIN_MS = 60_000;
+const LOOK_EVERY_MS = 20;
+const ASLEEP_LOOKS = 5;
 
 /** Starts the subjects, and gives what they printed once they stand still. */
 async function startSubjects(
@@ -58,9 +60,20 @@ async function startSubjects(
     throw error;
   });
   if (child.pid === undefined) throw new Error(`cannot start ${node}`);
-  // from "ready" to the wait it is a few instructions
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await asleep(child.pid);
   return { pid: child.pid, output, child };
+}
+
+/** From "ready" to the wait it is a few instructions, which take long on a busy machine. */
+async function asleep(pid: number): Promise<void> {
+  const endsAt = performance.now() + READY_WITHIN_MS;
+  for (let looks = 0; looks < ASLEEP_LOOKS;) {
+    if (performance.now() > endsAt) throw new Error("the subjects do not stand still");
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    // proc(5): the state of the main thread stands behind its name, in parentheses
+    const state = /\) (\S) /u.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1];
+    looks = state === "S" ? looks + 1 : 0;
+  }
 }
 
 /** Subjects by name: address, and all that `%DebugPrint` said. */

@@ -26,11 +26,10 @@ import { NODES, inPosition, makeCore, program, startPatient } from "./support/au
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const SCRIPT = path.join(ROOT, "scripts/autopsy-layout.ts");
-const VERSIONS = new Map([
-  [22, "12.4"],
-  [24, "13.6"],
-  [26, "14.6"],
-]);
+/** By the major of Node. */
+const VERSIONS: ReadonlyMap<number, string> = new Map(
+  LAYOUTS.map(({ from, version }) => [Number(from.node.split(".")[0]), version]),
+);
 /** Constants that no object of the subjects depends on enough. */
 const MISSED_MAX = 2;
 /** What takes more than the content of one object to find: tried in each version, none missed. */
