@@ -1,4 +1,4 @@
-/** Sessions with the main thread, where the permission model allows them. */
+/** Inspector sessions, where the permission model allows them. */
 import type { Session } from "node:inspector";
 import { workerData } from "node:worker_threads";
 
@@ -12,7 +12,13 @@ import { workerData } from "node:worker_threads";
  * @throws Error where the permission model allows no inspector
  */
 export function connectToMain(session: Session): void {
-  const { mayInspect = true } = (workerData ?? {}) as { mayInspect?: boolean }; // our own
-  if (!mayInspect) throw new Error("the permission model allows no inspector (--allow-inspector)");
+  if (!mayInspect())
+    throw new Error("the permission model allows no inspector (--allow-inspector)");
   session.connectToMainThread();
+}
+
+/** Whether it allows sessions; see above. */
+export function mayInspect(): boolean {
+  const { mayInspect: may = true } = (workerData ?? {}) as { mayInspect?: boolean }; // our own
+  return may;
 }

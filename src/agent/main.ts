@@ -14,6 +14,7 @@ import { workerData } from "node:worker_threads";
 import { JsonLines } from "../base/mod.ts";
 import type { AgentToReactor, ReactorToAgent } from "../base/mod.ts";
 import { Asks } from "./asks.ts";
+import { OwnHeap } from "./own-heap.ts";
 
 /** Expressions that are evaluated are programs of some KiB. */
 const LINE_CHARACTERS_MAX: number = 4 * 1024 * 1024;
@@ -33,9 +34,11 @@ function main(): void {
   };
   const asks = new Asks(send, isAttached, worker);
   const lines = new JsonLines(LINE_CHARACTERS_MAX);
+  const heap = new OwnHeap();
   socket.on("data", (chunk: Buffer) => {
     // the reactor is ours, of the same version (the ledger's version was compared)
     for (const message of lines.push(chunk)) asks.receive(message as ReactorToAgent);
+    heap.used();
   });
   socket.on("error", () => socket.destroy()); // the reactor has gone: `close` follows
   socket.on("close", () => {
