@@ -1,5 +1,6 @@
 /** What the ledger shows of the work in flight: read by anybody, asked of nobody. */
 import { readFileSync } from "node:fs";
+import { once } from "../base/mod.ts";
 import { STATE, scanRequests } from "../ledger/mod.ts";
 import type { JournalArena, Ledger } from "../ledger/mod.ts";
 import { machineNowMs } from "../os/mod.ts";
@@ -108,13 +109,26 @@ export class Observation {
     return new KnownRoutes(tables.flatMap((table) => table.names()));
   }
 
-  /** The request that a worker's main thread is executing, or executed last and has not ended. */
+  /**
+   * The request that a worker's main thread is executing, or executed last and has not ended. Its
+   * age is often asked for alone: the others are read when they are.
+   */
   executing(link: WorkerLink): ExecutedRequest | null {
-    const slot = this.#ledger.workers.int(link.row, "executing") - 1;
-    if (slot < 0 || !this.inFlight(link).slots.includes(slot)) return null;
-    const { method, path } = requestFacts(this.bytesOf(slot, link));
-    const route = this.routes(link).of(method, path);
-    return { request: `${method} ${path}`, route, ageMs: this.ageMs(slot) };
+    const { workers, connections, connectionsTop } = this.#ledger;
+    const slot = workers.int(link.row, "executing") - 1;
+    if (slot < 0 || slot >= connectionsTop || connections.owner(slot) !== link.id) return null;
+    if (connections.state(slot) !== STATE.busy) return null;
+    const facts = once(() => requestFacts(this.bytesOf(slot, link)));
+    const routes = (): KnownRoutes => this.routes(link);
+    return {
+      ageMs: this.ageMs(slot),
+      get request() {
+        return `${facts().method} ${facts().path}`;
+      },
+      get route() {
+        return routes().of(facts().method, facts().path);
+      },
+    };
   }
 
   #oldest(link: WorkerLink): OldestRequest | null {

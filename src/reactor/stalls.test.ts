@@ -26,6 +26,8 @@ class Bench {
   nowMs = 10_000;
   cpuMs: number | null = 0;
   state = "S";
+  /** Of the request that is being executed, when that is asked. */
+  ageMs = 50;
   answer: (request: AgentRequest) => unknown = () => STACK;
   prepared = 0;
   seen: (pid: number) => object = () => {
@@ -63,7 +65,7 @@ class Bench {
       nowMs: () => this.nowMs,
       config: () => this.limits,
       mainThread: () => (this.cpuMs === null ? null : { cpuMs: this.cpuMs, state: this.state }),
-      executing: () => ({ request: "GET /spin?a=1", route: "GET /spin", ageMs: 600 }),
+      executing: () => ({ request: "GET /spin?a=1", route: "GET /spin", ageMs: this.ageMs }),
       evict: () => (this.evicted += 1),
       log: (level, message, fields) => void this.said.push({ level, message, fields }),
     };
@@ -159,6 +161,28 @@ describe("a worker without progress", () => {
       / in code that is not JavaScript, called by spin \(\/app\/a\.js:3\)$/,
     );
     assert.ok(JSON.stringify(bench.said[0]?.fields).includes('"state":"native"'));
+  });
+
+  it("is silent since the request that it executes was begun, not since the look after", () => {
+    const table = [
+      { ageMs: 50, heartbeatMs: 1, inMs: 50 }, // silent for 100: prepared for at 150
+      { ageMs: 130, heartbeatMs: 1, inMs: 20 },
+      { ageMs: 130, heartbeatMs: 9880, inMs: 30 }, // it has shown a sign of life since
+      { ageMs: 5000, heartbeatMs: 9860, inMs: 10 }, // it has waited, and others were begun
+      { ageMs: 5000, heartbeatMs: 1, inMs: 0 }, // at most a look is missing
+    ];
+    for (const { ageMs, heartbeatMs, inMs } of table) {
+      const bench = new Bench();
+      bench.ageMs = ageMs;
+      Object.assign(bench.link, { heartbeatMs });
+      bench.stalls.silent(bench.link, 100);
+      if (inMs > 0) {
+        mock.timers.tick(inMs - 1);
+        assert.equal(bench.prepared, 0, `${ageMs}`);
+      }
+      mock.timers.tick(1);
+      assert.equal(bench.prepared, 1, `${ageMs}`);
+    }
   });
 
   it("is prepared for in time, and only if it is still silent then", () => {

@@ -92,6 +92,14 @@ interface Stall {
   rescue: "untried" | "under way" | "waiting" | "failed";
 }
 
+/** Of a worker between two looks at which it had made progress. */
+interface Silence {
+  /** It was silent so long before it was counted. */
+  readonly uncountedMs: number;
+  /** When the lookout is started, if it is still silent then; null: that is too far away. */
+  timer: NodeJS.Timeout | null;
+}
+
 /** The stack of a stalled worker, as it comes. */
 interface Evidence {
   /** The first that has frames, or the last that has none. */
@@ -114,18 +122,19 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
   readonly lookout: Looking;
   readonly #ports: StallPorts<Link>;
   readonly #stalls = new Map<number, Stall>();
-  /** When the lookout is started for a worker that is silent by then. */
-  readonly #preparing = new Map<number, NodeJS.Timeout>();
+  readonly #silences = new Map<number, Silence>();
 
   constructor(ports: StallPorts<Link>, lookout: Looking = new Lookout()) {
     this.#ports = ports;
     this.lookout = lookout;
   }
 
-  /** The worker has made no progress for this long. Called every tick. */
-  silent(link: Link, silentMs: number): void {
+  /** The worker has made no progress for this long, by the looks at it. Called every tick. */
+  silent(link: Link, countedMs: number): void {
     const { stallWarnMs, stallLimitMs } = this.#ports.config();
-    if (stallWarnMs > 0) this.#prepare(link, stallWarnMs, silentMs);
+    const silence = this.#silences.get(link.id) ?? this.#fallSilent(link, countedMs);
+    const silentMs = countedMs + silence.uncountedMs;
+    if (stallWarnMs > 0) this.#prepare(link, silence, stallWarnMs - silentMs, silentMs);
     if (silentMs < WATCHED_AFTER_MS) return;
     const stall = this.#stalls.get(link.id) ?? this.#begin(link, silentMs);
     const remainingMs = stallWarnMs - silentMs;
@@ -140,7 +149,7 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
 
   /** The worker makes progress, or is held on purpose. */
   moving(link: Link): void {
-    this.#prepareNoMore(link.id);
+    this.#endSilence(link.id);
     const stall = this.#stalls.get(link.id);
     if (stall === undefined) return;
     link.lastRoute = null;
@@ -153,25 +162,39 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
 
   /** The worker has ended. */
   forget(id: number): void {
-    this.#prepareNoMore(id);
+    this.#endSilence(id);
     const stall = this.#stalls.get(id);
     if (stall !== undefined) this.#end(id, stall);
   }
 
+  /**
+   * A request that was begun is progress, but says not when: up to the next look, nothing was
+   * counted. If it is being executed still, it has been silent since then.
+   */
+  #fallSilent(link: Link, countedMs: number): Silence {
+    const ageMs = this.#ports.executing(link)?.ageMs ?? 0;
+    const sinceBeatMs = this.#ports.nowMs() - link.heartbeatMs;
+    const sinceMs = Math.min(ageMs, sinceBeatMs, countedMs + LOOK_MS);
+    const silence = { uncountedMs: Math.max(0, sinceMs - countedMs), timer: null };
+    this.#silences.set(link.id, silence);
+    return silence;
+  }
+
+  #endSilence(id: number): void {
+    const timer = this.#silences.get(id)?.timer ?? null;
+    if (timer !== null) clearTimeout(timer);
+    this.#silences.delete(id);
+  }
+
   /** To the millisecond: two looks are too far apart for what is left. */
-  #prepare(link: Link, stallWarnMs: number, silentMs: number): void {
-    const inMs = Math.max(PREPARED_AFTER_MS, stallWarnMs - PREPARE_EARLY_MS) - silentMs;
-    if (inMs > LOOK_MS || this.#preparing.has(link.id)) return;
+  #prepare(link: Link, silence: Silence, remainingMs: number, silentMs: number): void {
+    const inMs = Math.max(PREPARED_AFTER_MS - silentMs, remainingMs - PREPARE_EARLY_MS);
+    if (inMs > LOOK_MS || silence.timer !== null) return;
     const { heartbeatMs } = link;
     const prepare = (): void => {
       if (link.heartbeatMs === heartbeatMs && link.holds === 0) this.lookout.prepare(link.pid);
     };
-    this.#preparing.set(link.id, setTimeout(prepare, Math.max(0, inMs)));
-  }
-
-  #prepareNoMore(id: number): void {
-    clearTimeout(this.#preparing.get(id));
-    this.#preparing.delete(id);
+    silence.timer = setTimeout(prepare, Math.max(0, inMs));
   }
 
   #begin(link: Link, silentMs: number): Stall {
