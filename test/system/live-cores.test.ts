@@ -1,5 +1,6 @@
 /** `--core`: the memory of a worker that crashes is kept, while its connections go on elsewhere. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
@@ -7,6 +8,7 @@ import type { TestContext } from "node:test";
 import type { CrashReport } from "../../src/supervision/mod.ts";
 import { get, send } from "./support/load.ts";
 import { CLI, app, nodeBinary } from "./support/paths.ts";
+import { describeProcess } from "./support/processes.ts";
 import { run } from "./support/run.ts";
 import { makeRuntimeDir, startService } from "./support/service.ts";
 import type { Service } from "./support/service.ts";
@@ -129,8 +131,8 @@ describe("with --core, a worker that ends", () => {
     assert.equal(service.stderr.match(/the dumper of cores has ended/g)?.length, 1);
   });
 
-  it("can be looked at alive: the dumper lets go, and watches it again", async (t) => {
-    const { service } = await start(t);
+  it("can be looked at alive; on a full disk leaves none, and nothing half done", async (t) => {
+    const { service, folder } = await start(t);
     const [pid = 0] = await service.workerPids();
     const waits = await autopsy(String(pid), "stacks");
     assert.doesNotMatch(waits, /without ptrace/);
@@ -139,5 +141,13 @@ describe("with --core, a worker that ends", () => {
       const { core } = await died(service, "/abort");
       return core !== null && "path" in core;
     });
+    const isDumper = (each: number): boolean => describeProcess(each).includes("dumper/main.");
+    const dumper = service.leftPids().find(isDumper);
+    // a file cannot grow beyond: as on a full disk, for this process alone
+    execFileSync("prlimit", ["--pid", String(dumper), "--fsize=1000000:"]);
+    const full = await died(service, "/abort");
+    assert.match(JSON.stringify(full.core), /"none":"[^"]*ftruncate gives EFBIG; nothing was left/);
+    const left = readdirSync(folder).filter((name) => name.includes(full.id));
+    assert.deepEqual(left, []);
   });
 });
