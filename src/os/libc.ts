@@ -45,6 +45,8 @@ export interface Libc {
   readonly shutdown: Call<[number, number], number>;
   readonly socket: Call<[number, number, number], number>;
   readonly socketpair: Call<[number, number, number, Buffer], number>;
+  /** What the C libraries have no function for yet, by its number. */
+  readonly syscall: Call<[number, number, number, number], number>;
   readonly waitpid: Call<[number, Buffer, number], number>;
   readonly errno: () => number;
   /** Address of the first byte of a stable buffer. */
@@ -109,6 +111,7 @@ const PROTOTYPES = {
   shutdown: "int shutdown(int, int)",
   socket: "int socket(int, int, int)",
   socketpair: "int socketpair(int, int, int, void *)",
+  syscall: "long syscall(long, long, long, long)",
   waitpid: "int waitpid(int, void *, int)",
 } as const;
 

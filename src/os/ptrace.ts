@@ -10,6 +10,8 @@ import type { CallPlace } from "./ptrace-call.ts";
 import { forkRefusal, forkStopped } from "./ptrace-fork.ts";
 import type { ForkRanges, ForkedProcess } from "./ptrace-fork.ts";
 import { hasEnded, letGo, pause, registersOf, seizeThread } from "./ptrace-thread.ts";
+import { readSocketTimes } from "./socket-times.ts";
+import type { SocketTimes } from "./socket-times.ts";
 
 const PTRACE_INTERRUPT = 0x4207;
 /** In the status of waitpid: what stopped the thread is the interrupt, or SIGSTOP before it. */
@@ -79,6 +81,11 @@ export class PtraceTracer {
       if (count < wanted) break;
     }
     return done;
+  }
+
+  /** When data last went over its TCP connections; it need not stand still for that. */
+  socketTimes(pid: number, descriptors: Iterable<number>): ReadonlyMap<number, SocketTimes> {
+    return readSocketTimes(pid, descriptors);
   }
 
   /** Why `fork` is of no use; null: it is, as far as is known before it is tried. */
