@@ -46,10 +46,12 @@ export function heapPages(search: Search) {
   const areaEnd = inHeader("area end", (word, page) => {
     return word > page + PAGE_BYTES / 2 && word <= page + PAGE_BYTES;
   });
-  const areas = headers.map(({ header }) => ({
-    start: heap.word(header, areaStart),
-    end: heap.word(header, areaEnd),
-  }));
+  const areas = pagesOfAll(search).flatMap((page): Area[] => {
+    const header = isInline ? page : heap.word(page, 8);
+    const [start, end] = [heap.word(header, areaStart), heap.word(header, areaEnd)];
+    const isPage = start > page && start < end && end <= page + PAGE_BYTES;
+    return isPage ? [{ start, end }] : [];
+  });
   return {
     freeSpaceUnit: [
       freeSpaceUnit(search, areas),
@@ -71,6 +73,12 @@ export function heapPages(search: Search) {
       "search: start <= top < limit within a page, twice",
     ],
   } satisfies Partial<Found>;
+}
+
+/** Where subjects are: few of them have free space. */
+function pagesOfAll({ scene }: Search): readonly number[] {
+  const addresses = [...scene.subjects.values()].map(({ address }) => address);
+  return [...new Set(addresses.map((one) => Math.floor(one / PAGE_BYTES) * PAGE_BYTES))];
 }
 
 /**

@@ -33,9 +33,18 @@ export class Search {
   }
 
   at(name: string): number {
+    return this.#subject(name).address;
+  }
+
+  /** What it has said of itself, and `%DebugPrint` of it. */
+  textOf(name: string): string {
+    return this.#subject(name).text;
+  }
+
+  #subject(name: string): { readonly address: number; readonly text: string } {
     const subject = this.scene.subjects.get(name);
     if (subject === undefined) throw new Error(`no subject ${name}`);
-    return subject.address;
+    return subject;
   }
 
   /** The one offset from `first` on for which this holds. */

@@ -8,6 +8,7 @@ import { isSmi, smiValue } from "../src/autopsy/v8/tagged.ts";
 import { contexts } from "./autopsy-layout-cells.ts";
 import { compiledCode } from "./autopsy-layout-code.ts";
 import { heapPages } from "./autopsy-layout-heap.ts";
+import { nodeObjects } from "./autopsy-layout-node.ts";
 import { Search } from "./autopsy-layout-scene.ts";
 import type { Found, Scene } from "./autopsy-layout-scene.ts";
 import { wasmCode } from "./autopsy-layout-wasm.ts";
@@ -39,6 +40,7 @@ export function searchAll(scene: Scene): Found {
     ...elements(search),
     ...wasmCode(search),
     ...heapPages(search),
+    ...nodeObjects(search),
   };
 }
 

@@ -44,6 +44,7 @@ const NEVER_MISSED: ReadonlySet<string> = new Set([
   "capabilityPromise",
   "elementsLastFast",
   "freeSpaceUnit",
+  "parserMessageStart",
 ]);
 /** `e_machine` of an ELF header (System V ABI, figure 4-3). */
 const E_MACHINE_AT = 18;

@@ -8,11 +8,13 @@
  * | fetch | Request of undici: fetch, request, pools | neither completed nor aborted |
  * | ledger | account of a worker of Holdfast (graph/ledger.ts) | its connection is busy |
  *
- * Node keeps no time of a request. The ledger does: a request that it has too has an age.
+ * Since when: request-ages.ts; a request that the ledger has too has its age from there.
  */
 import { readLedger } from "../graph/ledger.ts";
-import type { LedgerRequest } from "../graph/ledger.ts";
+import type { LedgerAccount, LedgerRequest } from "../graph/ledger.ts";
 import type { Tagged } from "../v8/tagged.ts";
+import { RequestAges } from "./request-ages.ts";
+import type { Age } from "./request-ages.ts";
 import type { CellValue, Result } from "./result.ts";
 import type { Session } from "./session.ts";
 import { LIMIT, limitOf } from "./verb.ts";
@@ -20,13 +22,16 @@ import type { AutopsyVerb } from "./verb.ts";
 
 const REQUESTS_MAX = 100_000;
 const CLASSES: ReadonlySet<string> = new Set(["ServerResponse", "ClientRequest", "Request"]);
+/** What the ages of requests are counted from may stand in one. */
+const DOUBLES = "Float64Array";
 
 interface Row {
   readonly request: Tagged | null;
   readonly method: string | null;
   readonly url: string | null;
   readonly state: string;
-  readonly ageMs: number | null;
+  /** Null: not known. */
+  readonly age: Age | null;
   /** Who asked, or who was asked. */
   readonly peer: string | null;
   readonly source: string;
@@ -35,32 +40,26 @@ interface Row {
 
 export const requests: AutopsyVerb = {
   name: "requests",
-  summary: "HTTP requests in flight, in and out: method, url, state, peer, age by the ledger",
+  summary: "HTTP requests in flight, in and out: method, url, state, age, peer",
   usage: "[--all] [--limit n]",
   flags: [{ name: "all", placeholder: "", help: "also those that are answered" }, LIMIT],
   example: "requests",
   async run(session, args): Promise<Result> {
+    // what the kernel knows now belongs to what is looked at, as long as that is young
+    const ages = new RequestAges(session);
     const found: { readonly address: Tagged; readonly name: string }[] = [];
     await session.walk((address) => {
-      if (found.length >= REQUESTS_MAX || !session.objects.isReceiver(address)) return;
+      if (!session.objects.isReceiver(address)) return;
       const name = session.objects.className(address);
-      if (CLASSES.has(name)) found.push({ address, name });
+      if (name === DOUBLES) ages.noteDoubles(address);
+      if (CLASSES.has(name) && found.length < REQUESTS_MAX) found.push({ address, name });
     }, args.signal);
-    const reader = new RequestReader(session);
+    const reader = new RequestReader(session, ages);
     const areAll = args.flags["all"] === true;
     const rows = found.flatMap(({ address, name }) => reader.read(address, name, areAll));
     const account = readLedger(session.target);
     const all = account === null ? rows : withLedger(rows, account.requests);
     const limit = limitOf(requests, args);
-    const remarks = all.length === 0 ? ["no request is in flight"] : [];
-    if (account !== null) {
-      const { workerIndex, workerId, connections, requestsTotal, areAgesExact } = account;
-      remarks.push(
-        `worker ${workerIndex} (id ${workerId}) of Holdfast: ${connections} connections, ` +
-          `${requestsTotal} requests since its start` +
-          (areAgesExact ? "" : "; ages are the least that they are"),
-      );
-    }
     return {
       kind: "table",
       columns: [
@@ -69,20 +68,53 @@ export const requests: AutopsyVerb = {
         { name: "url", kind: "text" },
         { name: "state", kind: "text" },
         { name: "age", kind: "milliseconds" },
+        { name: "since", kind: "text" },
         { name: "peer", kind: "text" },
         { name: "source", kind: "text" },
         { name: "response", kind: "address" },
       ],
       rows: all.slice(0, limit).map(cells),
       more: Math.max(0, all.length - limit),
-      remarks,
+      remarks: [
+        ...(all.length === 0 ? ["no request is in flight"] : []),
+        ...(account === null ? [] : [accountText(account)]),
+        ...ageRemarks(session, ages, all),
+      ],
     };
   },
 };
 
+function accountText(account: LedgerAccount): string {
+  const { workerIndex, workerId, connections, requestsTotal, areAgesExact } = account;
+  return (
+    `worker ${workerIndex} (id ${workerId}) of Holdfast: ${connections} connections, ` +
+    `${requestsTotal} requests since its start` +
+    (areAgesExact ? "" : "; ages are the least that they are")
+  );
+}
+
+/** How ages are to be read, and why some are missing. */
+function ageRemarks({ target }: Session, ages: RequestAges, rows: readonly Row[]): string[] {
+  const remarks: string[] = [];
+  if (ages.isAnyAtLeast) {
+    remarks.push(
+      "the core does not say when it was taken: ages go to the loop's last turn, at least",
+    );
+  }
+  const missing = rows.filter(({ age }) => age === null).length;
+  if (missing === 0 || ages.hasKernelTimes) return remarks;
+  const known =
+    target.kind === "core"
+      ? "a live process, and a core by `holdfast autopsy dump`, have the kernel's word on them"
+      : "and the kernel could not be asked (pidfd_getfd: Linux 5.6, and the right to trace)";
+  remarks.push(`${missing} have no age: Node keeps none of what is wholly read; ${known}`);
+  return remarks;
+}
+
 function cells(row: Row): readonly CellValue[] {
-  const { request, method, url, state, ageMs, peer, source, response } = row;
-  return [request, method, url, state, ageMs, peer, source, response];
+  const { request, method, url, state, age, peer, source, response } = row;
+  const [ageMs, since] = [age?.ageMs ?? null, age?.since ?? null];
+  return [request, method, url, state, ageMs, since, peer, source, response];
 }
 
 /** Ages for the rows that the ledger has too; what it alone has comes behind. */
@@ -94,14 +126,15 @@ function withLedger(rows: readonly Row[], accounts: readonly LedgerRequest[]): r
       return method === row.method && target === row.url;
     });
     const [account] = index < 0 ? [] : open.splice(index, 1);
-    return account === undefined ? row : { ...row, ageMs: account.ageMs, source: "server, ledger" };
+    if (account === undefined) return row;
+    return { ...row, age: ageBy(account) ?? row.age, source: "server, ledger" };
   });
-  const rest = open.map(({ method, target, ageMs, state }): Row => ({
+  const rest = open.map((account): Row => ({
     request: null,
-    method,
-    url: target,
-    state,
-    ageMs,
+    method: account.method,
+    url: account.target,
+    state: account.state,
+    age: ageBy(account),
     peer: null,
     source: "ledger",
     response: null,
@@ -109,11 +142,17 @@ function withLedger(rows: readonly Row[], accounts: readonly LedgerRequest[]): r
   return [...known, ...rest];
 }
 
+function ageBy({ ageMs }: LedgerRequest): Age | null {
+  return ageMs === null ? null : { ageMs, since: "first byte" };
+}
+
 class RequestReader {
   readonly #session: Session;
+  readonly #ages: RequestAges;
 
-  constructor(session: Session) {
+  constructor(session: Session, ages: RequestAges) {
     this.#session = session;
+    this.#ages = ages;
   }
 
   /** The row of an object of one of the classes; none when it is done, or another of that name. */
@@ -137,7 +176,7 @@ class RequestReader {
       method: this.#text(request, "method"),
       url: this.#text(request, "url"),
       state: isFinished ? "answered" : isSent ? "being answered" : "waiting for an answer",
-      ageMs: null,
+      age: isFinished ? null : this.#ages.served(request),
       peer: this.#peer(request),
       source: "server",
       response,
@@ -161,7 +200,7 @@ class RequestReader {
       method,
       url: this.#text(request, "path") ?? this.#pathOf(request),
       state: isOver ? "answered" : waiting,
-      ageMs: null,
+      age: isOver ? null : this.#ages.asked(this.#socketOf(request)),
       peer: host === null ? null : `${protocol}//${host}${this.#portOf(request)}`,
       source: "client",
       response,
@@ -180,7 +219,7 @@ class RequestReader {
       method,
       url: path,
       state: isOver ? "answered" : "waiting for an answer",
-      ageMs: null,
+      age: isOver ? null : this.#ages.undici(request),
       peer: this.#text(request, "origin"),
       source: "fetch",
       response: null,
@@ -202,6 +241,12 @@ class RequestReader {
   #pathOf(request: Tagged): string | null {
     const head = this.#text(request, "_header") ?? "";
     return /^\S+ (\S+) HTTP\//u.exec(head)?.[1] ?? null;
+  }
+
+  #socketOf(request: Tagged): Tagged | null {
+    const { objects } = this.#session;
+    const value = objects.getSymbol(request, "kSocket");
+    return value !== null && objects.isReceiver(value) ? value : this.#object(request, "socket");
   }
 
   /** The port, when it is not that of the protocol. */

@@ -5,8 +5,10 @@
  * what a table of constants must pass before an unknown version of V8 is read with it, and what
  * `info` tells of a known one.
  */
+import type { MapInfo } from "../heap/maps.ts";
 import type { Heap } from "../heap/walk.ts";
 import type { WalkCounts } from "../heap/walk.ts";
+import { readParser } from "../graph/http-parser.ts";
 import type { HeapPage } from "../heap/pages.ts";
 import { heapLimitOf } from "../stack/cause.ts";
 import { CodeFinder, DeoptimizationData } from "../stack/code-objects.ts";
@@ -42,6 +44,11 @@ const TABLE_PADDING_MAX = 4;
 /** `kAnonymousFuncIndex`: code of a module that is no function of it. */
 const NO_FUNCTION = 0xffff_ffff;
 
+/** Without it, no time of a parser is told (request-ages.ts). */
+export const PARSER_CHECK = "HTTP parsers";
+/** A machine that has run for longer would be an exception. */
+const UPTIME_MS_MAX = 10 * 365 * 86_400_000;
+
 /** What a SharedFunctionInfo has of its function, by the names of the types. */
 const FUNCTION_DATA =
   /BYTECODE_ARRAY|CODE|INTERPRETER_DATA|UNCOMPILED_DATA|TEMPLATE_INFO|WASM|ODDBALL/u;
@@ -67,6 +74,10 @@ class SampleChecks {
   /** By instance type. */
   readonly #samples = new Map<number, Sample[]>();
   readonly #codes: CodeFinder;
+  /** Node's own, whatever their instance type is. */
+  readonly #parsers: Sample[] = [];
+  /** By map: whether objects of it are such. */
+  readonly #areParsers = new Map<Tagged, boolean>();
   #counts: WalkCounts | null = null;
 
   constructor(v8: V8Process, objects: ObjectReader, heap: Heap) {
@@ -77,11 +88,13 @@ class SampleChecks {
     const { layout } = v8;
     const mixed = [layout.type("CODE_TYPE"), layout.type("SYMBOL_TYPE")];
     let pages = 0;
-    const walk = heap.walk((address, { instanceType }, bytes) => {
+    const walk = heap.walk((address, map, bytes) => {
+      const { instanceType } = map;
       const known = this.#samples.get(instanceType) ?? [];
       if (known.length === 0) this.#samples.set(instanceType, known);
       const max = mixed.includes(instanceType) ? SAMPLES_OF_MIXED_MAX : SAMPLES_MAX;
       if (known.length < max) known.push({ address, bytes });
+      if (this.#isParser(address, map)) this.#parsers.push({ address, bytes });
     });
     for (const counts of walk) {
       this.#counts = counts;
@@ -127,7 +140,17 @@ class SampleChecks {
         (sample) => this.#generator(sample),
       ),
       this.#bigints(),
+      this.#sampled(PARSER_CHECK, this.#parsers.slice(0, SAMPLES_MAX), (one) => this.#parser(one)),
     ];
+  }
+
+  #isParser(address: Tagged, map: MapInfo): boolean {
+    const known = this.#areParsers.get(map.address);
+    if (known !== undefined || !this.#objects.isReceiverType(map.instanceType))
+      return known === true;
+    const isOne = this.#objects.className(address) === "HTTPParser";
+    this.#areParsers.set(map.address, isOne);
+    return isOne;
   }
 
   /** Every process has some: that none was found in all of its heap is a failure. */
@@ -531,6 +554,15 @@ class SampleChecks {
       return false;
     }
     return heap.isFunction(heap.tagged(address, generatorFunction));
+  }
+
+  /** It waits, or receives a message since a time that has been. */
+  #parser({ address }: Sample): boolean | null {
+    const { heap, target } = this.#v8;
+    const state = readParser(heap, address);
+    if (state === null || state === "unlike") return state === null ? null : false;
+    const { messageStartMs } = state;
+    return messageStartMs === null || messageStartMs <= (target.takenAtMs ?? UPTIME_MS_MAX);
   }
 
   /** The type behind SYMBOL_TYPE, which the metadata leaves out. */

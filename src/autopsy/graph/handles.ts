@@ -21,6 +21,7 @@ import type { ObjectReader } from "../v8/objects.ts";
 import { CLEARED, isSmi } from "../v8/tagged.ts";
 import type { Tagged } from "../v8/tagged.ts";
 import { readUvHandle } from "./libuv-handle.ts";
+import type { UvHandle } from "./libuv-handle.ts";
 
 export interface OpenHandle {
   readonly address: Tagged;
@@ -91,6 +92,18 @@ export class HandleReader {
     }
   }
 
+  /** What libuv has of a socket, of one with TLS too; null: it is closed. */
+  connection(socket: Tagged): UvHandle | null {
+    const handle = this.#handleOf(socket);
+    return handle === null ? null : readUvHandle(this.#memory, this.#connectionOf(handle));
+  }
+
+  /** TLS wraps the handle of the connection. */
+  #connectionOf(handle: Tagged): Tagged {
+    const wrapped = this.#objects.get(handle, "_parent");
+    return this.#isObject(wrapped) ? (wrapped ?? handle) : handle;
+  }
+
   #isCandidate(address: Tagged, map: Tagged): boolean {
     const isOne =
       this.#objects.isReceiver(address) && CLASSES.has(this.#objects.className(address));
@@ -121,9 +134,7 @@ export class HandleReader {
     }
     const handle = this.#handleOf(address);
     if (handle === null) return null;
-    // TLS wraps the handle of the connection
-    const wrapped = this.#objects.get(handle, "_parent");
-    const inner = wrapped !== null && this.#isObject(wrapped) ? wrapped : handle;
+    const inner = this.#connectionOf(handle);
     const { descriptor, told } = this.#kernel(inner);
     const place = told ?? this.#peer(address);
     const tls = inner === handle ? null : this.#tls(address);

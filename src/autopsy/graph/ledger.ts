@@ -1,7 +1,7 @@
 /**
  * The ledger in a core: a worker of `holdfast run` maps the service's ledger, where its connections
  * and the requests on them are accounted for. So the age of a request is known, which Node itself
- * does not keep.
+ * does not keep of one that it has read to its end.
  *
  * ```
  *   mapping /memfd:holdfast-ledger --> header, worker rows, connection slots, this worker's journal

@@ -19,6 +19,8 @@ const FIELDS_MAX = 8;
 const WRAP_BYTES = 512;
 /** `uv_handle_t`: data, loop, type. */
 const LOOP = 8;
+/** `uv_loop_t`: `time`, in milliseconds; what `uv_now` gives. */
+const LOOP_TIME = 544;
 const TYPE = 16;
 /** `uv_stream_t` and `uv_udp_t`: `io_watcher.fd`. */
 const STREAM_DESCRIPTOR = 184;
@@ -41,6 +43,8 @@ export interface UvHandle {
   readonly descriptor: number | null;
   /** What a watcher watches. */
   readonly path: string | null;
+  /** The address of its event loop. */
+  readonly loop: number;
 }
 
 /** The handle of libuv of an object at an address; null: it has none that makes sense. */
@@ -58,6 +62,16 @@ export function readUvHandle(memory: Memory, object: number): UvHandle | null {
   return null;
 }
 
+/**
+ * When the event loop of a handle last looked at the clock, which it does at each turn: by the
+ * machine's monotonic clock; null: it is not there.
+ */
+export function loopTimeMs(memory: Memory, handle: UvHandle | null): number | null {
+  const bytes = handle === null ? null : memory.read(handle.loop + LOOP_TIME, 8);
+  const time = bytes === null ? 0 : Number(bytes.readBigUInt64LE(0));
+  return time > 0 ? time : null;
+}
+
 function handleOf(memory: Memory, wrap: number): UvHandle | null {
   const body = memory.read(wrap, WRAP_BYTES);
   if (body === null) return null;
@@ -67,14 +81,14 @@ function handleOf(memory: Memory, wrap: number): UvHandle | null {
     const head = memory.read(handle, STREAM_DESCRIPTOR + 4);
     if (head === null || Number(head.readBigUInt64LE(0)) !== wrap) continue;
     const kind = TYPES.get(head.readUInt32LE(TYPE));
-    const loop = head.readUInt32LE(LOOP);
+    const loop = Number(head.readBigUInt64LE(LOOP));
     if (kind === undefined || loop === 0 || loop % 8 !== 0) continue;
     if (kind === "watcher") {
       const path = Number(head.readBigUInt64LE(EVENT_PATH));
-      return { kind, descriptor: null, path: textAt(memory, path) };
+      return { kind, descriptor: null, path: textAt(memory, path), loop };
     }
     const descriptor = head.readInt32LE(kind === "udp" ? UDP_DESCRIPTOR : STREAM_DESCRIPTOR);
-    return { kind, descriptor: descriptor < 0 ? null : descriptor, path: null };
+    return { kind, descriptor: descriptor < 0 ? null : descriptor, path: null, loop };
   }
   return null;
 }

@@ -7,7 +7,7 @@ import { cString } from "./elf.ts";
 import type { ElfFile } from "./elf.ts";
 import { registersFrom } from "./machine.ts";
 import type { Machine } from "./machine.ts";
-import type { SignalFacts, TargetThread } from "./target.ts";
+import type { SignalFacts, SocketTimes, TargetThread } from "./target.ts";
 
 const NT_PRSTATUS = 1;
 const NT_PRPSINFO = 3;
@@ -31,6 +31,12 @@ export interface HoldfastNote {
   readonly takenAtMs: number | null;
   /** What its descriptors were, as `descriptors.ts` tells. */
   readonly descriptors?: readonly (readonly [number, string])[];
+  /** When data was last received and sent on its TCP connections (`SocketTimes`). */
+  readonly sockets?: readonly (readonly [
+    descriptor: number,
+    receivedAtMs: number | null,
+    sentAtMs: number | null,
+  ])[];
 }
 
 /** A mapping as NT_FILE tells it. */
@@ -48,6 +54,7 @@ export interface CoreNotes {
   /** Of a dump of our own. */
   readonly takenAtMs: number | null;
   readonly descriptors: ReadonlyMap<number, string> | null;
+  readonly socketTimes: ReadonlyMap<number, SocketTimes> | null;
   readonly files: readonly MappedFile[];
   readonly auxiliary: ReadonlyMap<number, number>;
   /** The first 80 bytes of the command line, as `ps` showed it; null: not there. */
@@ -87,6 +94,7 @@ export function readCoreNotes(elf: ElfFile, machine: Machine): CoreNotes {
     signal,
     takenAtMs: own?.takenAtMs ?? null,
     descriptors: own?.descriptors === undefined ? null : new Map(own.descriptors),
+    socketTimes: own?.sockets === undefined ? null : timesFrom(own.sockets),
     files,
     auxiliary,
     command,
@@ -100,9 +108,12 @@ function ownNote(bytes: Buffer): HoldfastNote | null {
     if (!Array.isArray(threads) || typeof hasAllRegisters !== "boolean") return null;
     const takenAtMs = typeof note.takenAtMs === "number" ? note.takenAtMs : null;
     const facts = { threads: threads.filter(isNamedThread), hasAllRegisters, takenAtMs };
-    const { descriptors } = note;
-    if (!Array.isArray(descriptors)) return facts;
-    return { ...facts, descriptors: descriptors.filter(isDescriptor) };
+    const { descriptors, sockets } = note;
+    return {
+      ...facts,
+      ...(Array.isArray(descriptors) ? { descriptors: descriptors.filter(isDescriptor) } : {}),
+      ...(Array.isArray(sockets) ? { sockets: sockets.filter(isSocket) } : {}),
+    };
   } catch {
     return null; // damaged: then the names are missing
   }
@@ -115,6 +126,19 @@ function isNamedThread(value: unknown): value is HoldfastNote["threads"][number]
 
 function isDescriptor(value: unknown): value is readonly [number, string] {
   return Array.isArray(value) && typeof value[0] === "number" && typeof value[1] === "string";
+}
+
+function isSocket(value: unknown): value is NonNullable<HoldfastNote["sockets"]>[number] {
+  if (!Array.isArray(value) || typeof value[0] !== "number") return false;
+  return [value[1], value[2]].every((at) => at === null || typeof at === "number");
+}
+
+function timesFrom(
+  sockets: NonNullable<HoldfastNote["sockets"]>,
+): ReadonlyMap<number, SocketTimes> {
+  return new Map(
+    sockets.map(([fd, receivedAtMs, sentAtMs]) => [fd, { receivedAtMs, sentAtMs }] as const),
+  );
 }
 
 /** Registers of a dump that was made without ptrace: of all but two the words are zero. */

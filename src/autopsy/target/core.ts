@@ -84,8 +84,14 @@ export function openCore(source: ByteSource, options: CoreOptions): Target {
   };
 }
 
-function descriptorsOf({ descriptors }: CoreNotes): Pick<Target, "descriptors"> {
-  return descriptors === null ? {} : { descriptors: () => descriptors };
+function descriptorsOf({
+  descriptors,
+  socketTimes,
+}: CoreNotes): Pick<Target, "descriptors" | "socketTimes"> {
+  return {
+    ...(descriptors === null ? {} : { descriptors: () => descriptors }),
+    ...(socketTimes === null ? {} : { socketTimes: () => socketTimes }),
+  };
 }
 
 function coreMachine(elf: ElfFile): Machine {

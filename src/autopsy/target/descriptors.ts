@@ -14,6 +14,8 @@ import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 /** Of a process with more, the rest is left out. */
 const DESCRIPTORS_MAX = 1_000_000;
 const INODE = /^socket:\[(\d+)\]$/u;
+/** What `inetText` tells of a socket with two ends. */
+const CONNECTION = /^\S+:\d+ -> \S+:\d+$/u;
 /** `sl local remote state ...`: the inode is the tenth word. */
 const INET_INODE_WORD = 9;
 /** `Num RefCount Protocol Flags Type St Inode Path`. */
@@ -46,6 +48,11 @@ export function readDescriptors(pid: number): ReadonlyMap<number, string> {
     tell(words[UNIX_INODE_WORD], words.slice(UNIX_PATH_WORD).join(" ") || "unnamed pipe");
   }
   return found;
+}
+
+/** Those that are connections with an address at either end. */
+export function connectionsAmong(told: ReadonlyMap<number, string>): readonly number[] {
+  return [...told].flatMap(([descriptor, text]) => (CONNECTION.test(text) ? [descriptor] : []));
 }
 
 /** `127.0.0.1:80 -> 127.0.0.1:4000`; alone when there is no other end. */

@@ -16,7 +16,7 @@ import { HOLDFAST_NOTE } from "./core-notes.ts";
 import type { HoldfastNote } from "./core-notes.ts";
 import { presentRuns } from "./page-runs.ts";
 import type { Run } from "./page-runs.ts";
-import type { Mapping, SignalFacts, Target } from "./target.ts";
+import type { Mapping, SignalFacts, SocketTimes, Target } from "./target.ts";
 
 const PAGE_BYTES = 4096;
 const HEADER_BYTES = 64;
@@ -259,8 +259,9 @@ function notesOf(target: Target): Buffer {
   const facts: HoldfastNote = {
     threads: target.threads.map(({ tid, name }) => ({ tid, name })),
     hasAllRegisters: target.threads.every(({ registers }) => registers?.fp !== null),
-    takenAtMs: Number(process.hrtime.bigint()) / 1e6,
+    takenAtMs: target.takenAtMs ?? Number(process.hrtime.bigint()) / 1e6,
     descriptors: [...(target.descriptors?.() ?? [])].slice(0, DESCRIPTORS_MAX),
+    ...(target.socketTimes === undefined ? {} : { sockets: socketsOf(target.socketTimes()) }),
   };
   const { signal } = target;
   return Buffer.concat([
@@ -271,6 +272,14 @@ function notesOf(target: Target): Buffer {
     note("CORE", 0x4649_4c45, filesOf(target.mappings)),
     note(HOLDFAST_NOTE.name, HOLDFAST_NOTE.type, Buffer.from(JSON.stringify(facts))),
   ]);
+}
+
+/** In whole milliseconds. */
+function socketsOf(times: ReadonlyMap<number, SocketTimes>): NonNullable<HoldfastNote["sockets"]> {
+  const rounded = (at: number | null): number | null => (at === null ? null : Math.round(at));
+  return [...times]
+    .slice(0, DESCRIPTORS_MAX)
+    .map(([fd, { receivedAtMs, sentAtMs }]) => [fd, rounded(receivedAtMs), rounded(sentAtMs)]);
 }
 
 function note(name: string, type: number, description: Buffer): Buffer {

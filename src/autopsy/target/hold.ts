@@ -7,7 +7,7 @@ import { nameOfFailure } from "./live-failures.ts";
 import { registersFrom } from "./machine.ts";
 import type { Machine, Registers } from "./machine.ts";
 import type { Run } from "./page-runs.ts";
-import type { TargetThread } from "./target.ts";
+import type { SocketTimes, TargetThread } from "./target.ts";
 
 /** A stop takes microseconds for each thread; a thread in an uninterruptible sleep takes longer. */
 const STOP_PATIENCE_MS = 5_000;
@@ -36,6 +36,8 @@ export interface Tracer {
   fork?(pid: number, ranges: ForkRanges): Fork;
   /** Why no such copy can be made, as far as that is known before; null: it can. */
   forkRefusal?(pid: number): string | null;
+  /** When data last went over those of its descriptors that are TCP connections. */
+  socketTimes?(pid: number, descriptors: Iterable<number>): ReadonlyMap<number, SocketTimes>;
   /** Whatever can be done before the stop; may be called twice. */
   prepare?(): void;
 }

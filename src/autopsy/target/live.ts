@@ -19,7 +19,7 @@ import { machineOf } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { RegionMemory } from "./memory.ts";
 import type { Region } from "./memory.ts";
-import { readDescriptors } from "./descriptors.ts";
+import { connectionsAmong, readDescriptors } from "./descriptors.ts";
 import type { ElfFile } from "./elf.ts";
 import { FileCopy } from "./file-copy.ts";
 import { BlockCopy, LIVE_PAGE_BYTES, LiveMemory } from "./live-memory.ts";
@@ -425,6 +425,8 @@ export class LiveProcess {
   }
 
   #target(hold: Hold): Omit<Target, "close" | "memory"> {
+    const descriptors = once(() => readDescriptors(this.pid));
+    const { tracer } = this.#options;
     return {
       kind: "live",
       title: `pid ${this.pid}`,
@@ -434,7 +436,14 @@ export class LiveProcess {
       threads: named(this.pid, hold.threads),
       signal: null,
       takenAtMs: Number(process.hrtime.bigint()) / 1e6,
-      descriptors: once(() => readDescriptors(this.pid)),
+      descriptors,
+      ...(tracer?.socketTimes === undefined
+        ? {}
+        : {
+            socketTimes: once(
+              () => tracer.socketTimes?.(this.pid, connectionsAmong(descriptors())) ?? new Map(),
+            ),
+          }),
       executable: this.executable,
       modules: this.#modules,
       ...this.#facts,

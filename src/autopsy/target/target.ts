@@ -51,6 +51,12 @@ export interface SignalFacts {
   readonly senderPid: number | null;
 }
 
+/** By the machine's monotonic clock, in ticks of the kernel (1 to 10 ms); null: never. */
+export interface SocketTimes {
+  readonly receivedAtMs: number | null;
+  readonly sentAtMs: number | null;
+}
+
 export interface Target {
   readonly kind: "core" | "live";
   /** Where it comes from: a path, or `pid 4711`. */
@@ -78,6 +84,8 @@ export interface Target {
   readonly takenAtMs?: number;
   /** What its descriptors are, as `descriptors.ts` tells; absent: not known. */
   readonly descriptors?: () => ReadonlyMap<number, string>;
+  /** When data last went over its TCP connections, by descriptor; absent: not known. */
+  readonly socketTimes?: () => ReadonlyMap<number, SocketTimes>;
   /** A live process that somebody had stopped before: it stays so. */
   readonly wasStopped?: boolean;
   /** Of a live process: reads what was touched in one go, past the cache of `memory`. */

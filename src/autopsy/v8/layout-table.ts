@@ -120,6 +120,8 @@ export interface Stated {
   readonly heapLimitPath: readonly number[];
   /** From the Isolate: allocation areas (start, top, limit) of the young and old generation. */
   readonly allocationAreas: readonly number[];
+  /** Node's parser of HTTP (C++): when the message that it receives began (`uv_hrtime`). */
+  readonly parserMessageStart: number;
 }
 
 /** One version of V8. */

@@ -6,6 +6,8 @@
  */
 "use strict";
 const fs = require("node:fs");
+const http = require("node:http");
+const { Duplex } = require("node:stream");
 const vm = require("node:vm");
 
 const markers = { one: { is: "one" }, two: { is: "two" }, three: { is: "three" } };
@@ -205,7 +207,24 @@ delete arrays.holey_small[1];
 const dictionary = { one: 1, two: 2, three: 3 };
 delete dictionary.one;
 
+/** Parsers of HTTP: two that receive a body, since a time that we know; one has read to the end. */
+const server = http.createServer();
+server.emit("listening"); // it keeps account of its connections then
+const notes = {};
+function parserOf(name, text) {
+  const socket = new Duplex({ read: () => undefined, write: (chunk, encoding, done) => done() });
+  server.emit("connection", socket);
+  const from = process.hrtime.bigint();
+  socket.parser.execute(Buffer.from(text));
+  notes[name] = `${from} to ${process.hrtime.bigint()}`;
+  return socket.parser;
+}
+const upload = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nfour";
+
 const subjects = {
+  parserFirst: parserOf("parserFirst", upload),
+  parserSecond: parserOf("parserSecond", upload),
+  parserIdle: parserOf("parserIdle", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
   dictionary,
   one: markers.one,
   two: markers.two,
@@ -278,7 +297,7 @@ setTimeout(() => {
   gc();
   ran(markers.two) || narrow(markers) || wide(markers); // after the collections: they throw bytecode away
   for (const [name, value] of Object.entries(subjects)) {
-    fs.writeSync(1, `\n@@ ${name}\n`);
+    fs.writeSync(1, `\n@@ ${name}\n${notes[name] ?? ""}\n`);
     %DebugPrint(value);
   }
   fs.writeSync(1, "\n@@ ready\n");

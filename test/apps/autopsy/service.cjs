@@ -7,6 +7,9 @@ const net = require("node:net");
 const path = require("node:path");
 
 const HELD = 25;
+/** Whose body does not end; what `fetch` asks for. */
+const UPLOAD = "/orders/23";
+const FETCHED = "/fetched";
 const [, , file] = process.argv;
 const socketPath = `${file}.socket`;
 const held = [];
@@ -40,8 +43,20 @@ function placeOf(error) {
   return { line: Number(line), column: Number(column) };
 }
 
-const truth = { requests: [], connections: [] };
+/** On the clock of the machine: before it was asked for, and when it was seen. */
+function now() {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+const truth = { requests: [], connections: [], times: {} };
 const server = http.createServer((request, response) => {
+  const times = truth.times[`${request.method} ${request.url}`];
+  if (times !== undefined) times.seenMs = now();
+  if (request.url === FETCHED) {
+    held.push(response);
+    writeWhenAll();
+    return;
+  }
   if (isFirst) {
     answerRequest(request, response).catch((error) => {
       truth.place = placeOf(error);
@@ -53,12 +68,16 @@ const server = http.createServer((request, response) => {
   }
   truth.requests.push(`${request.method} ${request.url}`);
   void answerRequest(request, response);
-  if (truth.requests.length === HELD) write();
+  writeWhenAll();
 });
+function writeWhenAll() {
+  if (Object.values(truth.times).every(({ seenMs }) => seenMs !== undefined)) write();
+}
 
 function send(method, target) {
   const { address, port } = server.address();
-  http
+  if (target !== "/first") truth.times[`${method} ${target}`] = { sentMs: now() };
+  const request = http
     .request({ host: address, port, method, path: target, agent: false })
     .on("socket", (socket) =>
       socket.on("connect", () => {
@@ -68,11 +87,15 @@ function send(method, target) {
           truth.connections.push(ends.join(" -> "), ends.toReversed().join(" -> "));
       }),
     )
-    .on("response", (response) => response.resume())
-    .end();
+    .on("response", (response) => response.resume());
+  if (target === UPLOAD) request.write("half of it");
+  else request.end();
 }
 function ask() {
   for (let id = 0; id < HELD; id += 1) send(id % 2 === 0 ? "GET" : "POST", `/orders/${id}`);
+  const { address, port } = server.address();
+  truth.times[`GET ${FETCHED}`] = { sentMs: now() };
+  held.push(fetch(`http://${address}:${port}${FETCHED}`));
 }
 function write() {
   const counts = {};

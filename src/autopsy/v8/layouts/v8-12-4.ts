@@ -108,6 +108,10 @@ export const V8_12_4: LayoutTable = {
     pageAreaEnd: [40, "search: an address in the last half of the page"],
     heapLimitPath: [[57064], "search: --max-old-space-size, in the Heap or behind a pointer"],
     allocationAreas: [[192, 216], "search: start <= top < limit within a page, twice"],
+    parserMessageStart: [
+      1872,
+      "search: two parsers that were given half a request at times known, one a whole one",
+    ],
   },
   metadata: {
     APIObjectType: 1058,

@@ -108,6 +108,10 @@ export const V8_13_6: LayoutTable = {
     pageAreaEnd: [56, "search: an address in the last half of the page"],
     heapLimitPath: [[61512], "search: --max-old-space-size, in the Heap or behind a pointer"],
     allocationAreas: [[200, 224], "search: start <= top < limit within a page, twice"],
+    parserMessageStart: [
+      10072,
+      "search: two parsers that were given half a request at times known, one a whole one",
+    ],
   },
   metadata: {
     APIObjectType: 1058,
