@@ -55,12 +55,13 @@ describe("the ledger of a worker", () => {
     }
     const result = await runExpression(session, parseExpression("requests"), undefined);
     assert.ok(result.kind === "table");
-    const [url, age, source] = ["url", "age", "source"].map((name) =>
+    const [url, age, since, source] = ["url", "age", "since", "source"].map((name) =>
       result.columns.findIndex((column) => column.name === name),
     );
     const slow = result.rows.find((row) => row[url ?? -1] === "/slow?id=1");
     assert.equal(slow?.[source ?? -1], "server, ledger");
     assert.equal(typeof slow[age ?? -1], "number");
+    assert.equal(slow[since ?? -1], "first byte");
     assert.match(result.remarks.join("\n"), /^worker 0 \(id \d+\) of Holdfast: 3 connections, /u);
   });
 });

@@ -107,7 +107,7 @@ function ageRemarks({ target }: Session, ages: RequestAges, rows: readonly Row[]
     target.kind === "core"
       ? "a live process, and a core by `holdfast autopsy dump`, have the kernel's word on them"
       : "and the kernel could not be asked (pidfd_getfd: Linux 5.6, and the right to trace)";
-  remarks.push(`${missing} have no age: Node keeps none of what is wholly read; ${known}`);
+  remarks.push(`${missing} have no age: Node keeps no time of them; ${known}`);
   return remarks;
 }
 
