@@ -13,7 +13,7 @@ const HELD = 25;
 /** One whose body is not all sent, and one that `fetch` has asked for; see the program. */
 const UPLOAD = "POST /orders/23";
 const FETCHED = "GET /fetched";
-const LIVE_MAJOR = 24;
+const [LIVE_MAJOR, PLAIN_MAJOR] = [24, 26];
 /** The kernel counts in ticks, ages are whole milliseconds. */
 const TICK_MS = 20;
 
@@ -214,8 +214,9 @@ describe("outstanding work in a core", () => {
         await checkHandles(session, truth);
         return session.target.takenAtMs ?? NaN;
       });
-      await checkPlainCore(core, takenAtMs, truth);
-      if (major !== LIVE_MAJOR) return; // the rest does not depend on it
+      // the rest does not depend on the version
+      if (major === PLAIN_MAJOR) await checkPlainCore(core, takenAtMs, truth);
+      if (major !== LIVE_MAJOR) return;
       await opened(String(patient.pid), async (session) => {
         checkAges(await inFlightOf(session), session.target.takenAtMs ?? NaN, truth);
       });

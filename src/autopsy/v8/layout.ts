@@ -96,6 +96,9 @@ export class Layout {
   readonly #frameTypes = new Map<number, FrameTypeName>();
   readonly #byPrefix = new Map<string, number | null>();
   readonly #typeNames = new Map<number, string>();
+  /** By the names that were asked for: to put texts together for each object takes long. */
+  readonly #types = new Map<string, number | null>();
+  readonly #fields = new Map<string, Map<string, number>>();
 
   /** @throws HoldfastError ERR_HOLDFAST_AUTOPSY_VERSION when this V8 is not known. */
   constructor(metadata: Metadata, choice: LayoutChoice = chooseLayout(metadata)) {
@@ -154,7 +157,11 @@ export class Layout {
 
   /** The offset of a field: `field("Script", "name")`. */
   field(className: string, name: string): number {
-    return this.get(`class_${className}__${name}`);
+    let fields = this.#fields.get(className);
+    if (fields === undefined) this.#fields.set(className, (fields = new Map()));
+    let offset = fields.get(name);
+    if (offset === undefined) fields.set(name, (offset = this.get(`class_${className}__${name}`)));
+    return offset;
   }
 
   /** An instance type: `type("JS_FUNCTION_TYPE")`. */
@@ -165,14 +172,13 @@ export class Layout {
 
   /** The same, or null. */
   findType(name: string): number | null {
-    const key = `type:${name}`;
-    const known = this.#byPrefix.get(key);
+    const known = this.#types.get(name);
     if (known !== undefined) return known;
     let found: number | null = null;
     for (const [constant, value] of this.metadata.constants) {
       if (constant.startsWith("type_") && constant.endsWith(`__${name}`)) found = value;
     }
-    this.#byPrefix.set(key, found);
+    this.#types.set(name, found);
     return found;
   }
 
