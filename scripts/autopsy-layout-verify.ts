@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { selfTest } from "../src/autopsy/front/self-test.ts";
-import { unusedAreas } from "../src/autopsy/heap/allocation-areas.ts";
+import { allocationAreas } from "../src/autopsy/heap/allocation-areas.ts";
 import { readErrorStack } from "../src/autopsy/heap/error-stack.ts";
 import { Heap } from "../src/autopsy/heap/walk.ts";
 import { positionAt } from "../src/autopsy/stack/source-positions.ts";
@@ -31,7 +31,7 @@ export function verify(
 ): void {
   const v8 = openV8(target, prepareV8(target.executable, [table]));
   const objects = new ObjectReader(v8.heap, v8.functions);
-  const { failed } = selfTest(v8, objects, new Heap(target, v8.heap, unusedAreas(v8)));
+  const { failed } = selfTest(v8, objects, new Heap(target, v8.heap, allocationAreas(v8)));
   const at = (name: string): number => subjects.get(name)?.address ?? 0;
   const source = readFileSync(file, "utf8");
   const line = source.split("\n").findIndex((text) => text.includes('new Error("failed")')) + 1;

@@ -10,7 +10,7 @@ import { describe, test } from "node:test";
 import { promisify } from "node:util";
 import { Session, jsonOf, runExpression, parseExpression } from "../../src/autopsy/mod.ts";
 import { selfTest } from "../../src/autopsy/front/self-test.ts";
-import { unusedAreas } from "../../src/autopsy/heap/allocation-areas.ts";
+import { allocationAreas } from "../../src/autopsy/heap/allocation-areas.ts";
 import { Heap } from "../../src/autopsy/heap/walk.ts";
 import { EM_AARCH64 } from "../../src/autopsy/target/elf.ts";
 import { openTarget } from "../../src/autopsy/target/open.ts";
@@ -66,7 +66,7 @@ function confidenceWith(target: Target, prepared: PreparedV8, stated: Stated): C
   const { layout, isolateData } = prepared;
   const changed = new Layout(layout.metadata, { ...layout.choice, stated });
   const v8 = openV8(target, { layout: changed, isolateData });
-  const heap = new Heap(target, v8.heap, unusedAreas(v8));
+  const heap = new Heap(target, v8.heap, allocationAreas(v8));
   return selfTest(v8, new ObjectReader(v8.heap, v8.functions), heap);
 }
 

@@ -20,6 +20,23 @@ globalThis.kept = Array.from({ length: 321 }, (_, id) => new Kept(id));
 setInterval(() => process.stdout.write("alive\\n"), 20);
 `;
 
+/** Makes much garbage of many kinds, which is collected all the time. */
+const BUSY = `
+let count = 0;
+const kept = [];
+const server = require("node:http").createServer((request, response) => {
+  response.end(JSON.stringify({ count, text: "x".repeat(200) }));
+}).listen(0, "127.0.0.1", async () => {
+  const ask = async () => {
+    kept.push(await (await fetch("http://127.0.0.1:" + server.address().port)).json());
+    if (kept.length > 5_000) kept.length = 0;
+    if ((count += 1) === 1_000) process.stdout.write("busy\\n");
+  };
+  for (let client = 0; client < 10; client += 1) (async () => { for (;;) await ask(); })();
+});
+`;
+const LOOKS = 4;
+
 const options = (): ConstructorParameters<typeof LiveProcess>[1] => ({
   node: null,
   tracer: new PtraceTracer(),
@@ -77,6 +94,24 @@ for (const major of [22, 24, 26]) {
     });
   });
 }
+
+describe("a busy service", () => {
+  it("is not doubted for what is dead in its heap", async (t) => {
+    const patient = startPatient(t, 24, ["-e", BUSY]);
+    await inPosition(patient, { line: "busy" });
+    let doubted = "";
+    let held = 0;
+    for (let count = 0; count < LOOKS; count += 1) {
+      const session = await Session.copied(patient.pid, options());
+      const { failed } = session.confidence;
+      session.close();
+      if (failed.length === 0) held += 1;
+      else doubted += `${failed.join(", ")}\n`;
+    }
+    // one may come in the middle of a collection
+    assert.ok(held >= LOOKS - 1, doubted);
+  });
+});
 
 describe("dump", () => {
   it("writes what the rules of ELF ask of a core, and tells the pause", async (t) => {

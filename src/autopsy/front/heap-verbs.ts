@@ -41,7 +41,7 @@ const objects: AutopsyVerb = {
     const [part = ""] = args.words;
     const rows = census.rows.filter(({ name }) => name.includes(part));
     const limit = limitOf(objects, args);
-    const { emptyBytes, objects: count, bytes } = census.walk;
+    const { emptyBytes, deadBytes, objects: count, bytes } = census.walk;
     const sum = (of: (row: CensusRow) => number): number =>
       census.rows.reduce((total, row) => total + of(row), 0);
     const remarks = [
@@ -49,6 +49,9 @@ const objects: AutopsyVerb = {
         ? `${count} objects, ${bytes} bytes; garbage that is not collected yet is among them`
         : `${sum((row) => row.count)} objects, ${sum((row) => row.bytes)} bytes are alive` +
           `${live.isExact ? "" : " at most"}, of ${count} objects, ${bytes} bytes`,
+      ...(deadBytes > 0
+        ? [`${deadBytes} bytes are of dead objects whose class has died with them`]
+        : []),
       ...(emptyBytes > 0 ? [`${emptyBytes} bytes are zeros: set aside, and not used yet`] : []),
       ...(live?.remarks ?? []),
     ];

@@ -5,9 +5,7 @@
  * what a table of constants must pass before an unknown version of V8 is read with it, and what
  * `info` tells of a known one.
  */
-import type { MapInfo } from "../heap/maps.ts";
 import type { Heap } from "../heap/walk.ts";
-import type { WalkCounts } from "../heap/walk.ts";
 import { readParser } from "../graph/http-parser.ts";
 import type { HeapPage } from "../heap/pages.ts";
 import { heapLimitOf } from "../stack/cause.ts";
@@ -21,21 +19,15 @@ import type { Check, Confidence } from "../v8/checks.ts";
 import { knownObjectChecks, tableChecks } from "../v8/known-objects.ts";
 import type { ObjectReader } from "../v8/objects.ts";
 import type { V8Process } from "../v8/process.ts";
+import { HOLDS_SHARE, HeapSamples, PAGES_MAX, SAMPLES_MAX } from "./self-test-samples.ts";
+import type { Look, Sample } from "./self-test-samples.ts";
 import { readScopeInfo } from "../v8/scope-info.ts";
 import { CLEARED, isSmi, smiValue } from "../v8/tagged.ts";
 import type { Tagged } from "../v8/tagged.ts";
 
-/** Objects of one kind that are looked at. */
-const SAMPLES_MAX = 60;
-/** Of what is rare among its kind: optimised code among builtins, private symbols. */
-const SAMPLES_OF_MIXED_MAX = 5_000;
-/** Some are half made, or dead and partly overwritten. */
-const HOLDS_SHARE = 0.9;
-/** Pages that are walked: of a fresh process all, of a large one enough. */
-const PAGES_MAX = 48;
 const NATIVE_SLOTS_MIN = 200;
-/** Bytes that may be passed over in a heap that is understood (sizes of some kinds are not). */
-const SKIPPED_SHARE = 0.005;
+/** Bytes that may be passed over in a heap that is understood, where much is dead. */
+const SKIPPED_SHARE = 0.02;
 
 /** Registers of one function: a generated one has some thousands. */
 const FRAME_BYTES_MAX = 4 * 1024 * 1024;
@@ -53,13 +45,6 @@ const UPTIME_MS_MAX = 10 * 365 * 86_400_000;
 const FUNCTION_DATA =
   /BYTECODE_ARRAY|CODE|INTERPRETER_DATA|UNCOMPILED_DATA|TEMPLATE_INFO|WASM|ODDBALL/u;
 
-interface Sample {
-  readonly address: Tagged;
-  readonly bytes: number;
-}
-
-type Look = (sample: Sample) => boolean | null;
-
 /** Null in place of the heap: a core without one, where only what needs none is looked at. */
 export function selfTest(v8: V8Process, objects: ObjectReader, heap: Heap | null): Confidence {
   const checks: Check[] = [...tableChecks(v8.layout.stated), ...knownObjectChecks(v8, objects)];
@@ -71,36 +56,15 @@ class SampleChecks {
   readonly #v8: V8Process;
   readonly #objects: ObjectReader;
   readonly #heap: Heap;
-  /** By instance type. */
-  readonly #samples = new Map<number, Sample[]>();
+  readonly #samples: HeapSamples;
   readonly #codes: CodeFinder;
-  /** Node's own, whatever their instance type is. */
-  readonly #parsers: Sample[] = [];
-  /** By map: whether objects of it are such. */
-  readonly #areParsers = new Map<Tagged, boolean>();
-  #counts: WalkCounts | null = null;
 
   constructor(v8: V8Process, objects: ObjectReader, heap: Heap) {
     this.#v8 = v8;
     this.#objects = objects;
     this.#heap = heap;
     this.#codes = new CodeFinder(v8.target, v8.heap);
-    const { layout } = v8;
-    const mixed = [layout.type("CODE_TYPE"), layout.type("SYMBOL_TYPE")];
-    let pages = 0;
-    const walk = heap.walk((address, map, bytes) => {
-      const { instanceType } = map;
-      const known = this.#samples.get(instanceType) ?? [];
-      if (known.length === 0) this.#samples.set(instanceType, known);
-      const max = mixed.includes(instanceType) ? SAMPLES_OF_MIXED_MAX : SAMPLES_MAX;
-      if (known.length < max) known.push({ address, bytes });
-      if (this.#isParser(address, map)) this.#parsers.push({ address, bytes });
-    });
-    for (const counts of walk) {
-      this.#counts = counts;
-      pages += 1;
-      if (pages >= PAGES_MAX) break;
-    }
+    this.#samples = new HeapSamples(v8.layout, objects, heap);
   }
 
   all(): readonly Check[] {
@@ -140,17 +104,8 @@ class SampleChecks {
         (sample) => this.#generator(sample),
       ),
       this.#bigints(),
-      this.#sampled(PARSER_CHECK, this.#parsers.slice(0, SAMPLES_MAX), (one) => this.#parser(one)),
+      this.#samples.judge(PARSER_CHECK, this.#samples.parsers, (one) => this.#parser(one)),
     ];
-  }
-
-  #isParser(address: Tagged, map: MapInfo): boolean {
-    const known = this.#areParsers.get(map.address);
-    if (known !== undefined || !this.#objects.isReceiverType(map.instanceType))
-      return known === true;
-    const isOne = this.#objects.className(address) === "HTTPParser";
-    this.#areParsers.set(map.address, isOne);
-    return isOne;
   }
 
   /** Every process has some: that none was found in all of its heap is a failure. */
@@ -163,17 +118,9 @@ class SampleChecks {
     const { layout } = this.#v8;
     const samples = types.flatMap((type) => {
       const number = layout.findType(type);
-      return number === null ? [] : (this.#samples.get(number) ?? []);
+      return number === null ? [] : this.#samples.ofType(number);
     });
-    return this.#sampled(name, samples, look);
-  }
-
-  #sampled(name: string, samples: readonly Sample[], look: Look): Check {
-    return check(name, () => {
-      const outcomes = samples.map(look).filter((outcome) => outcome !== null);
-      const held = outcomes.filter(Boolean).length;
-      return outcomes.length === 0 ? null : held >= outcomes.length * HOLDS_SHARE;
-    });
+    return this.#samples.judge(name, samples, look);
   }
 
   #pages(): boolean | null {
@@ -189,14 +136,14 @@ class SampleChecks {
   }
 
   #sizes(): boolean | null {
-    const counts = this.#counts;
+    const counts = this.#samples.counts;
     if (counts === null) return false;
     return counts.objects > 1_000 && counts.skippedBytes < counts.bytes * SKIPPED_SHARE;
   }
 
   /** Behind each begins an object, or its page ends. */
   #freeSpaces(): boolean | null {
-    const { freeSpaces = 0, freeSpacesLost = 0 } = this.#counts ?? {};
+    const { freeSpaces = 0, freeSpacesLost = 0 } = this.#samples.counts ?? {};
     return freeSpaces === 0 ? null : freeSpacesLost <= freeSpaces * (1 - HOLDS_SHARE);
   }
 
@@ -510,22 +457,23 @@ class SampleChecks {
   #contexts(): Check {
     const { heap, layout } = this.#v8;
     const [first, last] = [layout.get("FirstContextType"), layout.get("LastContextType")];
-    const samples = [...this.#samples].flatMap(([type, list]) =>
-      type >= first && type <= last ? list : [],
-    );
-    return this.#sampled("contexts", samples, (sample) => {
+    const types = this.#samples.types.filter((type) => type >= first && type <= last);
+    const samples = types.flatMap((type) => this.#samples.ofType(type));
+    return this.#samples.judge("contexts", samples, (sample) => {
       const isNative = heap.arrayLength(sample.address) > NATIVE_SLOTS_MIN;
       return isNative ? null : this.#context(sample);
     });
   }
 
   /** As many slots as its ScopeInfo has names, and the two or three before them. */
-  #context({ address }: Sample): boolean {
+  #context({ address }: Sample): boolean | null {
     const { heap, layout } = this.#v8;
     const { contextLength, contextScopeInfo, contextPrevious, contextLocals } = layout.stated;
     const length = heap.smi(address, contextLength) ?? -1;
     const scope = readScopeInfo(heap, heap.tagged(address, contextScopeInfo));
-    if (scope === null || !heap.isContext(heap.tagged(address, contextPrevious))) return false;
+    const previous = heap.tagged(address, contextPrevious);
+    if (this.#isUndefined(previous)) return null; // of V8's own functions: promises, await
+    if (scope === null || !heap.isContext(previous)) return false;
     const names = scope.contextLocals;
     if (names === null) return length > 0;
     const before = (contextLocals - contextScopeInfo) / 8;
@@ -568,7 +516,7 @@ class SampleChecks {
   /** The type behind SYMBOL_TYPE, which the metadata leaves out. */
   #bigints(): Check {
     const { heap, layout } = this.#v8;
-    const samples = this.#samples.get(layout.type("SYMBOL_TYPE") + 1) ?? [];
+    const samples = this.#samples.ofType(layout.type("SYMBOL_TYPE") + 1);
     return check("BigInts", () => {
       if (samples.length === 0) return null;
       const { bigintBits, bigintDigits } = layout.stated;

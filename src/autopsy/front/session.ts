@@ -4,7 +4,7 @@
 import { HoldfastError } from "../../base/mod.ts";
 import { EdgeNames } from "../graph/edges.ts";
 import { HolderScan } from "../graph/holders.ts";
-import { unusedAreas } from "../heap/allocation-areas.ts";
+import { allocationAreas } from "../heap/allocation-areas.ts";
 import { Describer } from "../heap/describe.ts";
 import { Heap } from "../heap/walk.ts";
 import type { ObjectVisitor, WalkCounts } from "../heap/walk.ts";
@@ -254,7 +254,7 @@ export class Session {
   }
 
   get heap(): Heap {
-    this.#heap ??= new Heap(this.target, this.v8.heap, unusedAreas(this.v8));
+    this.#heap ??= new Heap(this.target, this.v8.heap, allocationAreas(this.v8));
     return this.#heap;
   }
 

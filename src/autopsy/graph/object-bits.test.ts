@@ -12,6 +12,8 @@ function page(start: number, areaBytes = PAGE_BYTES - 64, heap = 1): HeapPage {
     areaEnd: start + 64 + areaBytes,
     isExecutable: false,
     heap,
+    isYoung: false,
+    record: start,
   };
 }
 

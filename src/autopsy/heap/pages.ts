@@ -19,6 +19,8 @@ const PAGE_BYTES = 256 * 1024;
 const AREA_BYTES_MAX = 64 * 2 ** 30;
 /** `MemoryChunk::FROM_PAGE`: the half of the young generation that is empty. */
 const FROM_PAGE = 8;
+/** `MemoryChunk::TO_PAGE`: the other half, where objects are made. */
+const TO_PAGE = 16;
 const HEADER_BYTES = 96;
 /** The second word of a page: its own address, or where its metadata is. */
 const SECOND_WORD = 8;
@@ -33,6 +35,10 @@ export interface HeapPage {
   readonly isExecutable: boolean;
   /** The `Heap` it belongs to; 0: read-only space, shared by all isolates. */
   readonly heap: number;
+  /** Of the young generation. */
+  readonly isYoung: boolean;
+  /** Where V8 keeps what it knows of the page: its header, or its metadata. */
+  readonly record: number;
 }
 
 /** Every page with objects, sorted by address. */
@@ -87,14 +93,11 @@ function pageAt(
   if (header === null) return null;
   const second = unsigned64(header, SECOND_WORD);
   if ((header.readUInt32LE(0) & FROM_PAGE) !== 0) return null;
-  let words: Buffer | null = header;
-  if (stated.isPageInline === 1) {
-    if (second !== start) return null;
-  } else {
-    if (second < PROBE_BYTES || second % 8 !== 0) return null;
-    words = target.memory.read(second, HEADER_BYTES);
-    if (words === null) return null;
-  }
+  const isInline = stated.isPageInline === 1;
+  if (isInline ? second !== start : second < PROBE_BYTES || second % 8 !== 0) return null;
+  const words = isInline ? header : target.memory.read(second, HEADER_BYTES);
+  if (words === null) return null;
+  const isYoung = (header.readUInt32LE(0) & TO_PAGE) !== 0;
   const areaStart = unsigned64(words, stated.pageAreaStart);
   const areaEnd = unsigned64(words, stated.pageAreaEnd);
   const heap = unsigned64(words, stated.pageHeap);
@@ -104,7 +107,7 @@ function pageAt(
     areaStart % 8 === 0 &&
     areaEnd > areaStart &&
     areaEnd - areaStart < AREA_BYTES_MAX;
-  return isSane ? { start, areaStart, areaEnd, isExecutable, heap } : null;
+  return isSane ? { start, areaStart, areaEnd, isExecutable, heap, isYoung, record: second } : null;
 }
 
 /** A page begins with an object; an empty one, with nothing. */

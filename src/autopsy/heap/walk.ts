@@ -10,11 +10,14 @@
  */
 import type { Target } from "../target/target.ts";
 import type { HeapView } from "../v8/heap-view.ts";
+import type { AllocationArea } from "./allocation-areas.ts";
 import { MapTable } from "./maps.ts";
 import type { MapInfo } from "./maps.ts";
 import type { HeapPage } from "./pages.ts";
 import { findPages } from "./pages.ts";
 import { SizeTable, UNKNOWN_SIZE } from "./sizes.ts";
+import { ObjectPlaces } from "./object-places.ts";
+import { unusedYoungAreas } from "./young-pages.ts";
 
 /** Large objects are pages of their own: their content is not needed to walk. */
 const WINDOW_BYTES = 256 * 1024;
@@ -36,6 +39,8 @@ export interface WalkCounts {
   freeSpacesLost: number;
   /** Bytes whose objects are not known: damaged, or between allocation areas. */
   skippedBytes: number;
+  /** Dead objects, not swept yet, whose kind is not known any more: their map died with them. */
+  deadBytes: number;
   /** Zeros where an object might begin: what a thread has set aside and not used yet, or lost. */
   emptyBytes: number;
   /** Objects that would be longer than their page. */
@@ -51,6 +56,7 @@ const NOTHING: WalkCounts = {
   freeSpaces: 0,
   freeSpacesLost: 0,
   skippedBytes: 0,
+  deadBytes: 0,
   emptyBytes: 0,
   damaged: 0,
   missingPages: 0,
@@ -67,22 +73,54 @@ export class Heap {
   readonly #target: Target;
   readonly #sizes: SizeTable;
   readonly #unused: readonly UnusedArea[];
+  readonly #places: ObjectPlaces;
   readonly #codeType: number;
   readonly #fillerType: number;
   readonly #freeSpaceType: number;
   #seen: WalkCounts = { ...NOTHING };
 
-  /** `unused`: the rest of the allocation areas, [top, limit). */
-  constructor(target: Target, view: HeapView, unused: readonly UnusedArea[]) {
+  constructor(target: Target, view: HeapView, areas: readonly AllocationArea[]) {
     this.#target = target;
     this.view = view;
     this.maps = new MapTable(view);
     this.#sizes = new SizeTable(view.layout);
-    this.#unused = unused;
     this.#codeType = view.layout.type("INSTRUCTION_STREAM_TYPE");
     this.#fillerType = view.layout.type("FEEDBACK_VECTOR_TYPE") + 1;
     this.#freeSpaceType = this.#fillerType + 1;
     this.pages = findPages(target, view);
+    this.#unused = [
+      ...areas.map(({ top, limit }) => ({ start: top, end: limit })),
+      ...unusedYoungAreas(target.memory, this.pages, areas),
+    ];
+    this.#places = new ObjectPlaces(this.pages, this.#unused);
+  }
+
+  /**
+   * Whether an object is dead for certain: it refers to what is none. That of a live one is kept,
+   * and moved with it; of a dead one nobody looks after it.
+   */
+  isDead(address: number, bytes: number): boolean {
+    const words = this.#target.memory.read(address, bytes - (bytes % 8));
+    if (words === null) return true;
+    for (let at = 0; at < words.length; at += 8) {
+      const [low, high] = [words.readUInt32LE(at), words.readUInt32LE(at + 4)];
+      // a weak reference that was cleared has no address
+      const isReference = (low & 1) === 1 && high !== 0;
+      if (isReference && this.#isNoObject(high * 0x1_0000_0000 + (low - (low & 3)))) return true;
+    }
+    return false;
+  }
+
+  /** See ObjectPlaces. */
+  isYoung(address: number): boolean {
+    return this.#places.isYoung(address);
+  }
+
+  #isNoObject(address: number): boolean {
+    if (!this.#places.has(address)) return true;
+    const map = this.maps.of(address);
+    if (map === null) return true;
+    return map.instanceType === this.#fillerType || map.instanceType === this.#freeSpaceType;
   }
 
   /** Visits every object; one page at a time, so that the caller can do something in between. */
@@ -118,6 +156,7 @@ export class Heap {
     const unusedHere = this.#unused.filter((area) => area.start < end && area.end > areaStart);
     const holes = [...unusedHere, ...missing].toSorted((a, b) => a.start - b.start);
     let [hole, ahead, behindFree] = [holes[0], 0, 0];
+    let lost: "no" | "dead" | "skipped" = "no";
     for (let at = areaStart; at + 8 <= end;) {
       while (hole !== undefined && hole.end <= at) hole = holes[(ahead += 1)];
       if (hole !== undefined && hole.start <= at) {
@@ -128,12 +167,15 @@ export class Heap {
       const [low, high] = [u32(at), u32(at + 4)];
       const map = this.#mapAt(low, high);
       if (map === null) {
-        if (at === behindFree) counts.freeSpacesLost += 1;
+        if (lost === "no") lost = this.#isDeadMap(low, high) ? "dead" : "skipped";
+        if (at === behindFree && lost !== "dead") counts.freeSpacesLost += 1;
         if (low === 0 && high === 0) counts.emptyBytes += 8;
+        else if (lost === "dead") counts.deadBytes += 8;
         else counts.skippedBytes += 8;
         at += 8;
         continue;
       }
+      lost = "no";
       if (map.instanceType === this.#codeType) return; // machine code follows
       const size = this.#bytesAt(at, map, end, u32);
       const { instanceType } = map;
@@ -179,6 +221,11 @@ export class Heap {
   #mapAt(low: number, high: number): MapInfo | null {
     if ((low & 3) !== 1) return null;
     return this.maps.get(high * 0x1_0000_0000 + (low - 1));
+  }
+
+  /** Where an object begins: its map is not there any more, so it has died with it. */
+  #isDeadMap(low: number, high: number): boolean {
+    return (low & 3) === 1 && this.#isNoObject(high * 0x1_0000_0000 + (low - 1));
   }
 
   #bytesAt(at: number, map: MapInfo, end: number, u32: (address: number) => number): number {
