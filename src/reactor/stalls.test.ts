@@ -44,7 +44,7 @@ class Bench {
   readonly link: WorkerLink;
   readonly stalls: Stalls;
 
-  constructor() {
+  constructor({ hasLedger = true } = {}) {
     const ask = (request: AgentRequest): Promise<unknown> => {
       this.asked.push(request.kind);
       return Promise.resolve().then(() => this.answer(request));
@@ -65,7 +65,9 @@ class Bench {
       nowMs: () => this.nowMs,
       config: () => this.limits,
       mainThread: () => (this.cpuMs === null ? null : { cpuMs: this.cpuMs, state: this.state }),
-      executing: () => ({ request: "GET /spin?a=1", route: "GET /spin", ageMs: this.ageMs }),
+      executing: hasLedger
+        ? () => ({ request: "GET /spin?a=1", route: "GET /spin", ageMs: this.ageMs })
+        : null,
       evict: () => (this.evicted += 1),
       log: (level, message, fields) => void this.said.push({ level, message, fields }),
     };
@@ -161,6 +163,22 @@ describe("a worker without progress", () => {
       / in code that is not JavaScript, called by spin \(\/app\/a\.js:3\)$/,
     );
     assert.ok(JSON.stringify(bench.said[0]?.fields).includes('"state":"native"'));
+  });
+
+  it("whose agent alone knows the request is told when that has had time to say so", async () => {
+    for (const hasLedger of [false, true]) {
+      const bench = new Bench({ hasLedger });
+      const { promise, resolve } = Promise.withResolvers();
+      bench.answer = () => promise;
+      bench.seen = () => ({ ...STACK, requestSeen: null });
+      await bench.silent(600);
+      resolve({ ...STACK, requestSeen: "GET /count" });
+      await bench.silent(2000, { from: 700 });
+      const [{ fields } = { fields: {} }] = bench.said;
+      const { requestSeen, request } = fields as Record<string, unknown>;
+      const told = hasLedger ? [undefined, "GET /spin?a=1"] : ["GET /count", undefined];
+      assert.deepEqual([requestSeen, request], told);
+    }
   });
 
   it("is silent since the request that it executes was begun, not since the look after", () => {

@@ -16,8 +16,12 @@ describe("portable mode", () => {
     it(`answers stacks, profile, trace and debug, also while it spins, Node ${node}`, async (t) => {
       const service = await startService(t, { entry, flags, workers: 1, node });
       const target = await service.target();
-      const idle = await service.control("stacks", "0");
-      assert.match(String(idle.stdout), /^worker 0 .*idle/m, String(idle.stderr));
+      // the worker serves before its agent has come
+      const idle = async (): Promise<boolean> =>
+        service
+          .control("stacks", "0")
+          .then(({ stdout }) => /^worker 0 .*idle/mu.test(String(stdout)));
+      await waitFor("the agent of an idle worker", idle);
       const program = "http:done { @[worker] = count() } tick:1s { exit() }";
       const tracing = service.control("trace", program, "--for", "5s", "--json");
       const counted = async (): Promise<boolean> => {
