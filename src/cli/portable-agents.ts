@@ -66,7 +66,7 @@ export class LinkedAgents implements PortableAgents {
       // eviction is the business of this mode's own watch
       config: () => ({ ...config, stallLimitMs: 0, stallRescue: false }),
       mainThread: (pid: number) => (isLinux ? readThreadStat(pid, pid) : null),
-      executing: null,
+      executing: () => null,
       evict: () => undefined,
       log,
     };

@@ -35,6 +35,7 @@ const LOOK_EARLY_MS = 120;
 const PREPARE_EARLY_MS = 400;
 /** But not for a silence that is shorter: it takes some 80 MB for half a minute. */
 const PREPARED_AFTER_MS = 150;
+/** What the lookout has seen is told if the agent does not answer for so long after that. */
 const AGENT_PATIENCE_MS = 500;
 /** The agent gives up holding the main thread after a second at most. */
 const STACK_LIMIT_MS = 1500;
@@ -68,8 +69,7 @@ export interface StallPorts<Link extends StalledLink = WorkerLink> {
   /** CPU time and state of a worker's main thread, `R`: it runs, or waits for a CPU; null: gone. */
   readonly mainThread: (pid: number) => { readonly cpuMs: number; readonly state: string } | null;
   /** The request that is being executed. */
-  /** Null: there is no ledger, and nobody but the agent knows. */
-  readonly executing: ((link: Link) => ExecutedRequest | null) | null;
+  readonly executing: (link: Link) => ExecutedRequest | null;
   readonly evict: (link: Link) => void;
   readonly log: (level: "info" | "warn" | "error", message: string, fields: LogFields) => void;
 }
@@ -174,7 +174,7 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
    * counted. If it is being executed still, it has been silent since then.
    */
   #fallSilent(link: Link, countedMs: number): Silence {
-    const ageMs = this.#ports.executing?.(link)?.ageMs ?? 0;
+    const ageMs = this.#ports.executing(link)?.ageMs ?? 0;
     const sinceBeatMs = this.#ports.nowMs() - link.heartbeatMs;
     const sinceMs = Math.min(ageMs, sinceBeatMs, countedMs + LOOK_MS);
     const silence = { uncountedMs: Math.max(0, sinceMs - countedMs), timer: null };
@@ -229,7 +229,7 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
     const { nowMs, mainThread, executing, log } = this.#ports;
     const silentMs = Math.round(nowMs() - stall.atMs);
     const thread = mainThread(link.pid);
-    const request = executing?.(link) ?? null;
+    const request = executing(link);
     const usedMs = thread === null || stall.cpuMs === null ? null : thread.cpuMs - stall.cpuMs;
     const watchedMs = Math.max(1, silentMs - WATCHED_AFTER_MS);
     // it was asked for before, unless the threshold has changed meanwhile
@@ -287,10 +287,10 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
       }
       lookout.look(link.pid, OUTSIDE_LIMIT_MS).then(
         (stack) => {
-          // where the agent alone knows the request, it has a little longer to say so
-          const patienceMs = this.#ports.executing === null ? AGENT_PATIENCE_MS : 0;
-          if (patienceMs === 0) settle(stack, "");
-          else setTimeout(() => settle(stack, ""), patienceMs);
+          // JavaScript lets the agent in, on a busy CPU a little later; it knows more: variables
+          // of frames, and the request where there is no ledger
+          if (stack.state === "native") settle(stack, "");
+          else setTimeout(() => settle(stack, ""), AGENT_PATIENCE_MS);
         },
         // it says so itself where it is not possible; then what the agent has said counts
         (error: unknown) => {
