@@ -2,7 +2,8 @@
  * `holdfast stacks`: what the main thread of each worker is doing now, busy or idle, as its agent
  * sees it; of a process that has none, as its memory shows it.
  */
-import { EXIT_CODES, formatDuration, wantsColor } from "../base/mod.ts";
+import { existsSync } from "node:fs";
+import { EXIT_CODES, HoldfastError, formatDuration, wantsColor } from "../base/mod.ts";
 import type { StackFrame } from "../base/mod.ts";
 import type { WorkerStack } from "../supervision/mod.ts";
 import { ask } from "./control-client.ts";
@@ -18,16 +19,22 @@ const SILENT_MS = 300;
 
 /** Workers have numbers of three digits at most: a longer one is a process, of anybody's. */
 const PROCESS_ID = /^\d{4,}$/;
+/** Where no service runs, a short one is too: processes of a container have such. */
+const SHORT_ID = /^\d+$/;
 
 export async function execute(parsed: Parsed, world: World): Promise<number> {
   const [what] = parsed.positionals;
-  if (what !== undefined && PROCESS_ID.test(what)) {
-    const autopsy = await import("./autopsy.ts");
-    const flags = parsed.flags["json"] === true ? { json: true as const } : {};
-    return autopsy.execute({ positionals: [what, "stacks"], hasTerminator: false, flags }, world);
-  }
+  if (what !== undefined && PROCESS_ID.test(what)) return ofProcess(what, parsed, world);
   const worker = workerOf("stacks", parsed);
-  const service = await chosenService(parsed, world);
+  let service: Awaited<ReturnType<typeof chosenService>>;
+  try {
+    service = await chosenService(parsed, world);
+  } catch (error) {
+    const isAlone = error instanceof HoldfastError && error.code === "ERR_HOLDFAST_NOT_RUNNING";
+    const isProcess = what !== undefined && SHORT_ID.test(what) && existsSync(`/proc/${what}`);
+    if (isAlone && isProcess) return ofProcess(what, parsed, world);
+    throw error;
+  }
   const query = new URLSearchParams({
     ...(worker === null ? {} : { worker: String(worker) }),
     variables: parsed.flags["variables"] === true ? "1" : "0",
@@ -45,6 +52,13 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
     world.stdout.write(`${stackText(each, isColored).join("\n")}\n`);
   }
   return EXIT_CODES.ok;
+}
+
+/** Of a process that has no agent, or whose service is not asked. */
+async function ofProcess(pid: string, parsed: Parsed, world: World): Promise<number> {
+  const autopsy = await import("./autopsy.ts");
+  const flags = parsed.flags["json"] === true ? { json: true as const } : {};
+  return autopsy.execute({ positionals: [pid, "stacks"], hasTerminator: false, flags }, world);
 }
 
 /** A worker's stack as lines for people. */

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { closeSync, copyFileSync, openSync, readSync, writeSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { it } from "node:test";
 import { LiveProcess, Session, parseExpression, runExpression } from "../../src/autopsy/mod.ts";
@@ -11,6 +13,7 @@ import { PtraceTracer } from "../../src/os/mod.ts";
 import { NODES, inPosition, makeCore, program, startPatient } from "./support/autopsy.ts";
 import { CLI, nodeBinary } from "./support/paths.ts";
 import { run } from "./support/run.ts";
+import type { RunResult } from "./support/run.ts";
 
 const PROGRAM_BYTES = 56;
 const FILE_BYTES_AT = 32;
@@ -92,6 +95,16 @@ it("a process of somebody else: who may look, and exit code 77", async (t) => {
   const { code, stderr } = await run(command, args, { cwd: "/" });
   assert.match(stderr.toString(), /the system refuses it \(E(?:PERM|ACCES)\).*SYS_PTRACE/u);
   assert.equal(code, 77);
+});
+
+it("a process of a short number, where no service runs, is one all the same", async (t) => {
+  const env = { HOLDFAST_RUNTIME_DIR: mkdtempSync(path.join(tmpdir(), "hf-none-")) };
+  t.after(() => rmSync(env.HOLDFAST_RUNTIME_DIR, { recursive: true }));
+  const stacks = (pid: string): Promise<RunResult> =>
+    run(nodeBinary(), ["--", CLI, "stacks", pid], { env });
+  // process 1 is there, most likely none of Node's; there is no process 0
+  assert.match((await stacks("1")).stderr.toString(), /AUTOPSY|^$/u);
+  assert.match((await stacks("0")).stderr.toString(), /no service is running/u);
 });
 
 it("a process that goes away between two looks", async (t) => {
