@@ -83,11 +83,13 @@ export function readChildren(pid: number): readonly number[] {
   });
 }
 
-function readThreads(pid: number): readonly string[] {
+/** Thread ids of a process; empty when it has ended. */
+export function readThreads(pid: number): readonly number[] {
   try {
-    return readdirSync(`/proc/${pid}/task`);
+    return readdirSync(`/proc/${pid}/task`).map(Number);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    const { code = "" } = error as NodeJS.ErrnoException; // of node:fs
+    if (code === "ENOENT" || code === "ESRCH") return [];
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * A copy of a process that stands still: fork(2), made by one of its own threads. Pages are shared
- * until one of the two writes to them, so that it takes some 30 ms a gigabyte where a copy of the
- * bytes takes half a second. The copy never runs: it is there to be read.
+ * until one of the two writes to them, so that it takes 60 to 130 ms a gigabyte where a copy of
+ * the bytes takes half a second. The copy never runs: it is there to be read.
  *
  * ```
  *   process, all threads stand still
@@ -16,13 +16,14 @@
  * The last step stops one thread of the process for less than a millisecond. When we are killed
  * before it, an entry without memory stays in the process table until the process ends.
  */
-import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { once } from "../base/mod.ts";
 import { libc } from "./libc.ts";
+import { readThreads } from "./proc.ts";
 import { awaitStop, callIn, callInCopy, isIdle } from "./ptrace-call.ts";
 import { traceCopy, traceStarts, withoutEnding } from "./ptrace-call.ts";
 import type { CallPlace } from "./ptrace-call.ts";
-import { hasEnded, letGo, pause, registersOf, seizeThread } from "./ptrace-thread.ts";
+import { hasEnded, letGo, pause, registersOf, seizeThread, textOf } from "./ptrace-thread.ts";
 import { EACCES, EAGAIN, EPERM, ESRCH, SystemCallError } from "./system-call-error.ts";
 
 const PTRACE_INTERRUPT = 0x4207;
@@ -65,7 +66,7 @@ export interface ForkedProcess {
 
 /** Why no such copy can be made; null: it can, as far as is known before it is tried. */
 export function forkRefusal(pid: number, place: CallPlace | null): string | null {
-  if (place === null) return "that is made for x86-64 and a C library as usual";
+  if (place === null) return "it takes x86-64 and a C library as usual";
   // what is filtered otherwise than for us may be answered with death
   const isAllowed = areFiltersOurs(pid) || hasAllRights();
   return isAllowed ? null : "its system calls are filtered (seccomp)";
@@ -179,41 +180,21 @@ function reapIn(pid: number, tid: number, place: CallPlace, copy: number): boole
 
 /** Threads that are in a system call. */
 function threadsIn(call: RegExp, pid: number): number[] {
-  return threadsOf(pid).filter((tid) => call.test(textOf(`${pid}/task/${tid}/syscall`)));
-}
-
-function threadsOf(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).map(Number);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return []; // it has ended
-    throw error;
-  }
-}
-
-/** Empty: there is no such process or thread any more. */
-function textOf(name: string): string {
-  try {
-    return readFileSync(`/proc/${name}`, "latin1");
-  } catch (error) {
-    const { code = "" } = error as NodeJS.ErrnoException; // of node:fs
-    if (code === "ENOENT" || code === "ESRCH") return "";
-    throw error;
-  }
+  return readThreads(pid).filter((tid) => call.test(textOf(pid, `task/${tid}/syscall`)));
 }
 
 /** Whether its calls are filtered not at all, or as ours are: by the same container. */
 function areFiltersOurs(pid: number): boolean {
-  const filters = (name: string): string =>
-    textOf(`${name}/status`)
+  const filters = (id: number): string =>
+    textOf(id, "status")
       .match(/^Seccomp(?:_filters)?:.*$/gmu)
       ?.join() ?? "";
-  const theirs = filters(String(pid));
-  return /^Seccomp:\s*0\b/u.test(theirs) || theirs === filters("self");
+  const theirs = filters(pid);
+  return /^Seccomp:\s*0\b/u.test(theirs) || theirs === filters(process.pid);
 }
 
 function hasAllRights(): boolean {
-  const effective = /^CapEff:\s*([0-9a-f]+)$/mu.exec(textOf("self/status"))?.[1] ?? "0";
+  const effective = /^CapEff:\s*([0-9a-f]+)$/mu.exec(textOf(process.pid, "status"))?.[1] ?? "0";
   return (BigInt(`0x${effective}`) & CAP_SYS_ADMIN) !== 0n;
 }
 

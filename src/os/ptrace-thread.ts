@@ -1,6 +1,7 @@
 /** One thread under ptrace(2): taken, let go, its registers. */
 import { readFileSync } from "node:fs";
 import { libc, stableBuffer } from "./libc.ts";
+import { readThreads } from "./proc.ts";
 import { EPERM, ESRCH, SystemCallError } from "./system-call-error.ts";
 
 const PTRACE_DETACH = 17;
@@ -41,6 +42,13 @@ export function seizeThread(pid: number, tid: number): boolean {
   }
 }
 
+/** Of a process that is there. @throws SystemCallError ESRCH */
+export function threadsOf(pid: number): readonly number[] {
+  const found = readThreads(pid);
+  if (found.length > 0) return found;
+  throw new SystemCallError("ptrace", ESRCH, `process ${pid}`);
+}
+
 const nobody = new Int32Array(new SharedArrayBuffer(4));
 
 export function pause(): void {
@@ -61,7 +69,7 @@ function tracerOf(pid: number): number {
 }
 
 /** Empty when there is no such process. */
-function textOf(pid: number, name: string): string {
+export function textOf(pid: number, name: string): string {
   try {
     return readFileSync(`/proc/${pid}/${name}`, "latin1");
   } catch (error) {

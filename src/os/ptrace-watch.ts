@@ -12,9 +12,10 @@
  * The kernel tells the parent of a traced process of its end only after the tracer has been told,
  * so the owner asks for `events()` at every SIGCHLD and never blocks.
  */
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { libc, stableBuffer } from "./libc.ts";
-import { letGo, registers } from "./ptrace-thread.ts";
+import { readThreads } from "./proc.ts";
+import { letGo, registers, threadsOf } from "./ptrace-thread.ts";
 import { SystemCallError } from "./system-call-error.ts";
 
 const PTRACE_CONT = 7;
@@ -55,7 +56,7 @@ export class PtraceWatch {
    * @throws SystemCallError EPERM when it may not, ESRCH when it has gone
    */
   seize(pid: number): void {
-    for (const tid of threads(pid)) {
+    for (const tid of threadsOf(pid)) {
       if (libc().ptraceNumber(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACECLONE) < 0) {
         if (tid !== pid) continue; // it has just ended, or was started by one that is watched
         throw new SystemCallError("ptrace", libc().errno(), `process ${pid}`);
@@ -101,7 +102,7 @@ export class PtraceWatch {
   hold(pid: number, stopped: number | null): ReadonlyMap<number, Buffer> {
     const held = new Set<number>(stopped === null ? [] : [stopped]);
     for (let isSettled = false; !isSettled;) {
-      const fresh = threads(pid).filter((tid) => !held.has(tid));
+      const fresh = threadsOf(pid).filter((tid) => !held.has(tid));
       isSettled = fresh.length === 0;
       for (const tid of fresh) this.#request(PTRACE_INTERRUPT, tid);
       for (const tid of fresh) {
@@ -115,13 +116,13 @@ export class PtraceWatch {
 
   /** The end of `hold`: all go on, `stopped` with a signal. */
   release(pid: number, stopped: number | null, signal: number): void {
-    for (const tid of threadsIfAny(pid)) if (tid !== stopped) this.resume(tid, 0);
+    for (const tid of readThreads(pid)) if (tid !== stopped) this.resume(tid, 0);
     if (stopped !== null) this.resume(stopped, signal);
   }
 
   /** Watches a process no more; it runs on. */
   leave(pid: number): void {
-    for (const tid of threadsIfAny(pid)) {
+    for (const tid of readThreads(pid)) {
       this.#request(PTRACE_INTERRUPT, tid);
       letGo(tid, awaitStop(tid));
       this.#pids.delete(tid);
@@ -162,22 +163,6 @@ function infoOf(
     code,
     faultAddress: isFault ? Number(info.readBigUInt64LE(16)) : null,
   };
-}
-
-function threads(pid: number): number[] {
-  const found = threadsIfAny(pid);
-  if (found.length > 0) return found;
-  throw new SystemCallError("ptrace", 3, `process ${pid}`); // ESRCH
-}
-
-function threadsIfAny(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).map(Number);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ESRCH") return [];
-    throw error;
-  }
 }
 
 /** Of a thread that a watched one has started. */

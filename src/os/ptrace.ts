@@ -2,14 +2,13 @@
  * Stops another process and reads the registers of its threads: ptrace(2) with PTRACE_SEIZE, which
  * sends no signal that the process could notice. If this process dies, the kernel lets it run on.
  */
-import { readdirSync } from "node:fs";
 import { EINTR, ENOSYS, ESRCH, SystemCallError } from "./system-call-error.ts";
 import { libc, stableBuffer } from "./libc.ts";
 import { callPlace } from "./ptrace-call.ts";
 import type { CallPlace } from "./ptrace-call.ts";
 import { forkRefusal, forkStopped } from "./ptrace-fork.ts";
 import type { ForkRanges, ForkedProcess } from "./ptrace-fork.ts";
-import { hasEnded, letGo, pause, registersOf, seizeThread } from "./ptrace-thread.ts";
+import { hasEnded, letGo, pause, registersOf, seizeThread, threadsOf } from "./ptrace-thread.ts";
 import { readSocketTimes } from "./socket-times.ts";
 import type { SocketTimes } from "./socket-times.ts";
 
@@ -139,7 +138,7 @@ export class PtraceTracer {
   }
 
   #seizeNew(pid: number): number {
-    const fresh = threads(pid).filter((tid) => !this.#tids.includes(tid));
+    const fresh = threadsOf(pid).filter((tid) => !this.#tids.includes(tid));
     for (const tid of fresh) {
       if (!seizeThread(pid, tid)) continue; // it has just ended
       this.#tids.push(tid);
@@ -165,14 +164,5 @@ export class PtraceTracer {
       if (result < 0 && libc().errno() !== EINTR) return;
     }
     throw new SystemCallError("ptrace", ESRCH, `thread ${tid}, which does not stop`);
-  }
-}
-
-function threads(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).map(Number);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    throw new SystemCallError("ptrace", ESRCH, `process ${pid}`);
   }
 }

@@ -18,6 +18,7 @@ import { inPosition, program, startPatient, until } from "./support/autopsy.ts";
 import type { Patient } from "./support/autopsy.ts";
 import { CLI, nodeBinary } from "./support/paths.ts";
 import { run } from "./support/run.ts";
+import { within } from "./support/wait.ts";
 
 /** Answers with how often it was asked, uses threads and timers, and keeps many objects. */
 const SERVICE = `
@@ -27,7 +28,8 @@ let count = 0;
 setInterval(() => require("node:crypto").pbkdf2("a", "b", 2_000, 32, "sha512", () => {}), 2);
 process.on("SIGCHLD", () => process.stdout.write("a child ended\\n"));
 require("node:net").createServer((socket) => {
-  socket.on("data", () => socket.end(String(count += 1)));
+  socket.write("hello ");
+  socket.on("data", () => socket.write(String(count += 1), () => socket.destroy()));
 }).listen(0, "127.0.0.1", function () { console.log("port " + this.address().port + ";"); });
 `;
 
@@ -43,13 +45,16 @@ async function service(t: TestContext, major = 24): Promise<Patient & { readonly
   return { ...patient, port: Number(/port (\d+)/u.exec(patient.output())?.[1]) };
 }
 
-/** What it answers until it closes the connection. */
-async function ask(port: number): Promise<string> {
+/** What it answers until it closes the connection, which it had before `meanwhile`. */
+async function ask(port: number, meanwhile: () => void = () => undefined): Promise<string> {
   const socket = net.connect(port, "127.0.0.1").setEncoding("latin1");
-  socket.write("?");
   let text = "";
-  for await (const chunk of socket) text += String(chunk);
-  return text;
+  socket.on("data", (chunk: string) => (text += chunk));
+  await within("it accepts the connection", once(socket, "data"));
+  meanwhile();
+  socket.write("?");
+  await within("it closes the connection", once(socket, "end"));
+  return text.replace("hello ", "");
 }
 
 function snapshotOf(t: TestContext, pid: number): Target {
@@ -86,10 +91,11 @@ describe("a snapshot", () => {
     it(`of a busy service is taken again and again, Node ${major}`, async (t) => {
       const { pid, port, output } = await service(t, major);
       for (let count = 1; count <= 10; count += 1) {
-        const target = snapshotOf(t, pid);
-        assert.equal(target.threads[0]?.tid, pid);
+        let target: Target | undefined;
         // a connection that the service closes is closed: the copy does not hold it
-        assert.equal(await ask(port), String(count));
+        const answer = await ask(port, () => (target = snapshotOf(t, pid)));
+        assert.equal(answer, String(count));
+        assert.equal(target?.threads[0]?.tid, pid);
         target.close();
         assert.deepEqual(readChildren(pid), [], "nothing is left, not even an entry");
       }

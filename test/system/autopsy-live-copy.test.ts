@@ -29,8 +29,8 @@ const server = require("node:http").createServer((request, response) => {
 }).listen(0, "127.0.0.1", async () => {
   const ask = async () => {
     kept.push(await (await fetch("http://127.0.0.1:" + server.address().port)).json());
-    if (kept.length > 5_000) kept.length = 0;
-    if ((count += 1) === 1_000) process.stdout.write("busy\\n");
+    if (kept.length > 20_000) kept.length = 0;
+    if ((count += 1) === 8_000) process.stdout.write("busy\\n");
   };
   for (let client = 0; client < 10; client += 1) (async () => { for (;;) await ask(); })();
 });

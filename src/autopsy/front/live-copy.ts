@@ -19,8 +19,8 @@ const MEMORY_SPARE_BYTES = 128 * 1024 * 1024;
 const MEMORY_BYTES_MAX = 768 * 1024 * 1024;
 /** Threads that are stopped one after the other. */
 const STOP_MS = 10;
-/** Of which the kernel copies the tables, measured: 25 to 40 ms a gigabyte. */
-const FORK_BYTES_PER_MS = 25_000_000;
+/** Of which the kernel copies the tables, measured: 60 to 130 ms a gigabyte. */
+const FORK_BYTES_PER_MS = 10_000_000;
 /** What sums of blocks can be made of, measured: 2.2 GB/s. */
 const SUM_BYTES_PER_MS = 1_500_000;
 /** Where memory cannot be read ahead to see how fast that is. */
@@ -106,7 +106,7 @@ export function copyLive(live: LiveProcess, order: CopyOrder): Target & { cost: 
   order.onCost(cost);
   const taken = cost.noSnapshot === null ? live.snapshot() : cost.noSnapshot;
   if (typeof taken === "string") {
-    const other = { ...copyCost(live, taken) };
+    const other = copyCost(live, taken);
     if (cost.noSnapshot === null) order.onCost(other);
     return { ...copyWhole(live, other, order, null), cost: other };
   }

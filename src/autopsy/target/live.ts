@@ -204,7 +204,7 @@ export class LiveProcess {
 
   /**
    * All its memory as it is now, by a copy that shares its pages as long as neither writes to them:
-   * it stands still for some 30 ms a gigabyte, and runs on when this returns. The copy is there
+   * it stands still for 60 to 130 ms a gigabyte, and runs on when this returns. The copy is there
    * until the target is closed.
    * @returns the target, or why the system gives none
    */
