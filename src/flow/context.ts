@@ -16,11 +16,22 @@ export interface FlowContext {
 
 /** The context that the caller runs in; null outside of any. */
 export function currentContext(): FlowContext | null {
-  return processFlow().storage.getStore() ?? null;
+  const flow = processFlow();
+  if (!flow.isAsked) {
+    flow.isAsked = true;
+    flow.onAsked();
+  }
+  return flow.storage.getStore() ?? null;
+}
+
+/** What the caller does from here on, and all that it starts, is part of `work`. */
+export function enterWork(work: Work): void {
+  processFlow().storage.enterWith({ deadline: null, work, criticality: "critical" });
 }
 
 /** Runs `f`, and all that it starts, in the current context with these members changed. */
 export function withContext<T>(change: Partial<FlowContext>, f: () => T): T {
-  const { deadline = null, work = 0, criticality = "critical" } = currentContext() ?? {};
-  return processFlow().storage.run({ deadline, work, criticality, ...change }, f);
+  const { storage } = processFlow();
+  const { deadline = null, work = 0, criticality = "critical" } = storage.getStore() ?? {};
+  return storage.run({ deadline, work, criticality, ...change }, f);
 }

@@ -1,6 +1,6 @@
 /** What `import ... from "holdfast/flow"` offers: every piece of work bounded and accounted for. */
 export { nowMs } from "./clock.ts";
-export { CRITICALITIES, currentContext, withContext } from "./context.ts";
+export { CRITICALITIES, currentContext, enterWork, withContext } from "./context.ts";
 export type { Criticality, FlowContext } from "./context.ts";
 export { OUTBOUND_LIMIT, guardOutbound } from "./client/guard-outbound.ts";
 export type { OutboundGuard, OutboundOptions } from "./client/guard-outbound.ts";
@@ -19,7 +19,7 @@ export type { Account, Work } from "./work.ts";
 export { Gate, gate } from "./gate.ts";
 export type { EnterOptions, GateOptions, GateStats, QueueOptions } from "./gate.ts";
 export type { LimitOptions, Sample } from "./limits.ts";
-export { forwardDeadlines } from "./outbound-deadline.ts";
+export { forwardDeadlines, isOfAnother } from "./outbound-deadline.ts";
 export { SlowPeers } from "./slow-peers.ts";
 export type { SlowPeerOptions, SlowReason } from "./slow-peers.ts";
 export { PipeStalled } from "./pipe/monitor.ts";

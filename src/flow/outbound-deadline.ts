@@ -38,7 +38,7 @@ const leaves = new WeakMap<object, () => void>();
 function onUndici(message: unknown): void {
   const { request } = message as { readonly request: UndiciRequest }; // of this channel
   const deadline = currentContext()?.deadline ?? null;
-  if (deadline === null || isForeign(request)) return;
+  if (deadline === null || isOfAnother(request)) return;
   // those of pool() and guardOutbound() end by themselves
   if (!processFlow().table.isObserved) {
     leaves.set(
@@ -55,9 +55,9 @@ function onUndici(message: unknown): void {
 
 /**
  * Before undici 8 what waited in a pool's queue is made in the context of the request that has made
- * room for it: the deadline there is another's.
+ * room for it: that context is another's.
  */
-function isForeign(request: UndiciRequest): boolean {
+export function isOfAnother(request: object): boolean {
   if ("onResponseError" in request) return false;
   const former = Error.stackTraceLimit;
   Error.stackTraceLimit = 12;

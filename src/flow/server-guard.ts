@@ -28,6 +28,7 @@ import { isPlainRequest, targetOf, userAgentOf } from "./parked-request.ts";
 import type { ParkedBytes } from "./parked-request.ts";
 import { SlowPeers } from "./slow-peers.ts";
 import type { SlowPeerOptions } from "./slow-peers.ts";
+import { processFlow } from "./process-flow.ts";
 import { BoundVisitor } from "./visitor.ts";
 import type { Permit, Visitor } from "./visitor.ts";
 import { account } from "./work.ts";
@@ -337,7 +338,9 @@ class Guard {
     const turn = this.#around === undefined ? emit : () => this.#around?.(request, emit);
     const ms = this.#limitOf(request);
     if (ms === null && !this.#isAccounted) {
-      turn();
+      // who does not say how long it may take is not cut short either: only told apart
+      if (!processFlow().isAsked) turn();
+      else withContext({ work: this.#workOf?.(request) ?? 0 }, turn);
       return;
     }
     const deadline = new Deadline(ms === null ? Number.POSITIVE_INFINITY : arrivedMs + ms);

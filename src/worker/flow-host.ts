@@ -21,7 +21,7 @@ import type { Gate, ServerGuard, SlowPeers } from "../flow/mod.ts";
 import { requestWork } from "../ledger/mod.ts";
 import type { WorkTable, WorkView } from "../ledger/mod.ts";
 import type { ParkRequest } from "./account-host.ts";
-import { watchInbound } from "./inbound-calls.ts";
+import { InboundCalls } from "./inbound-calls.ts";
 import type { HeldStreamHandle } from "./node-internals.ts";
 import { OutboundCalls } from "./outbound-calls.ts";
 import type { WorkerContext } from "./worker-context.ts";
@@ -80,21 +80,30 @@ export class FlowHost {
   /** A request has waited for so long that an observer is worth its memory. */
   #isLate = false;
   #watchesOutbound = false;
-  #watchesInbound = false;
+  readonly #inbound: InboundCalls;
 
   constructor(context: WorkerContext, orders: FlowOrders) {
     this.#context = context;
     this.#orders = orders;
     this.#hasDeadlines = hasDeadlines(orders);
+    this.#inbound = new InboundCalls(
+      () => this.#workTable(),
+      () => context.nowMs(),
+    );
     if (orders.gate === "observe") {
       context.lateMs = OBSERVED_WAIT_MS;
       context.onWaited = () => (this.#isLate = true);
     }
     channel(FLOW_CHANNEL).subscribe((question) => {
-      this.#answer ??= this.#load().tableOffer(this.#workTable(), () => requests(this.#context));
+      this.#answer ??= this.#load().tableOffer(this.#workTable(), {
+        requests: () => requests(this.#context),
+        onAsked: () => this.#follow(),
+      });
       this.#answer(question);
     });
     this.#watchPipes();
+    if (orders.gate === "off") return;
+    this.#inbound.watchStreams((server) => this.#guarded.has(server as Server));
     if (orders.gate === "observe" && !this.#hasDeadlines) this.#watchOutbound();
   }
 
@@ -126,13 +135,30 @@ export class FlowHost {
 
   /** Nothing is bounded: what the application asks of others is written down and judged. */
   #watchOutbound(): void {
-    const calls = new OutboundCalls(
-      this.#workTable(),
-      () => this.#context.nowMs(),
-      (origin, inFlight) => this.#judge(origin, inFlight),
-    );
+    const calls = new OutboundCalls(this.#workTable(), {
+      nowMs: () => this.#context.nowMs(),
+      onCall: (origin, inFlight) => this.#judge(origin, inFlight),
+      parentOf: (request) => this.#parentOf(request),
+    });
     calls.watchHttp();
     calls.watchUndici();
+  }
+
+  /** For which request it is; the first call makes known that somebody asks. */
+  #parentOf(request: object): number {
+    if (this.#flow === null) {
+      setImmediate(() => this.#load().currentContext());
+      return 0;
+    }
+    const { work = 0 } = this.#flow.currentContext() ?? {};
+    return work === 0 || this.#flow.isOfAnother(request) ? 0 : work;
+  }
+
+  /** Behind a gate requests are contexts by themselves. */
+  #follow(): void {
+    if (this.#orders.gate !== "observe" || this.#hasDeadlines) return;
+    const { enterWork } = this.#load();
+    this.#inbound.follow(enterWork);
   }
 
   /** What a gate in front of the origin would do; few calls at a time are no reason for one. */
@@ -159,7 +185,7 @@ export class FlowHost {
     const bounds = isBounded(this.#orders);
     if (this.#guarded.has(server)) return;
     if (!bounds && !this.#hasDeadlines) {
-      if (gate === "observe" && !accounted) this.#watchInbound();
+      if (gate === "observe" && !accounted) this.#inbound.watchRequests();
       return;
     }
     const mode = bounds ? "enforce" : "observe";
@@ -185,12 +211,6 @@ export class FlowHost {
     });
     this.#guarded.set(server, guard);
     if (bounds) this.#context.park ??= this.#park;
-  }
-
-  #watchInbound(): void {
-    if (this.#watchesInbound) return;
-    this.#watchesInbound = true;
-    watchInbound(this.#workTable(), () => this.#context.nowMs());
   }
 
   readonly #park: ParkRequest = ({ server }, head, waitedMs, bytes) => {

@@ -4,6 +4,7 @@
  *
  * - `http.server.request.start` and `.response.finish`, from when an https server, or an http
  *   server on a unix path, listens: requests of connections that are opaque.
+ * - `http2.server.stream.start`: requests of http2, which end when their stream closes.
  * - `tracing:fastify.request.handler:start`, for one request in each beat of the worker: the
  *   pattern of a Fastify route. A subscriber makes each request of Fastify's a third dearer
  *   (measured, Fastify 5.12), so it leaves as soon as it has heard one.
@@ -12,6 +13,7 @@
  * handed to the socket; clients that leave are not counted.
  */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Latency } from "./latency.ts";
 import type { Response } from "./node-internals.ts";
 
@@ -23,6 +25,12 @@ type Timed = Response & { [startedMs]?: number };
 interface HttpMessage {
   readonly response: Timed;
   readonly socket?: { readonly _handle?: { readonly account?: { isOpaque: boolean } | null } };
+}
+
+/** What Node tells (lib/internal/http2/core.js). */
+interface StreamMessage {
+  readonly stream: ServerHttp2Stream;
+  readonly headers: IncomingHttpHeaders;
 }
 
 /** What Fastify tells (lib/handle-request.js). */
@@ -44,6 +52,19 @@ export function countUnaccounted(latency: Latency, nowMs: () => number): void {
     const { response } = message as HttpMessage; // as above
     const began = response[startedMs];
     if (began !== undefined) latency.ended(response.req, response.statusCode, began, nowMs(), 0);
+  });
+}
+
+/** Counts the streams of http2 servers. To be called once. */
+export function countStreams(latency: Latency, nowMs: () => number): void {
+  subscribe("http2.server.stream.start", (message) => {
+    const { stream, headers } = message as StreamMessage; // see its docstring
+    const began = nowMs();
+    stream.once("close", () => {
+      const status = stream.rstCode === 0 ? Number(stream.sentHeaders?.[":status"] ?? 0) : 0;
+      const { ":method": method = "GET", ":path": url = "/" } = headers;
+      latency.ended({ method, url, headers }, status, began, nowMs(), 0);
+    });
   });
 }
 

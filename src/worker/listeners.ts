@@ -19,7 +19,7 @@ import { STATE } from "../ledger/mod.ts";
 import { ConnectionAccount } from "./connection-account.ts";
 import { heldClass } from "./held-handle.ts";
 import type { HeldClass } from "./held-handle.ts";
-import { countUnaccounted } from "./latency-channels.ts";
+import { countStreams, countUnaccounted } from "./latency-channels.ts";
 import { handleClassOf, supportsAccounting } from "./node-internals.ts";
 import type {
   DatagramHandle,
@@ -145,6 +145,7 @@ export class Listeners {
   readonly #watches: Map<Watch, () => void> = new Map();
   #isAsking = false;
   #countsUnaccounted = false;
+  #countsStreams = false;
   #sequence = 0;
   readonly #onHttpServer: (server: HttpServer, accounted: boolean) => void;
   #onListening: () => void;
@@ -174,6 +175,10 @@ export class Listeners {
     const spec = specOf(query, index, server);
     const accounted = spec.kind === "tcp" && isHttpServer(server);
     if (speaksHttp(server)) this.#onHttpServer(server, accounted);
+    if (spec.kind === "tcp" && !accounted && !this.#countsStreams) {
+      this.#countsStreams = true;
+      countStreams(this.#context.latency, () => this.#context.nowMs());
+    }
     if (!accounted && !this.#countsUnaccounted && speaksHttp(server)) {
       this.#countsUnaccounted = true;
       countUnaccounted(this.#context.latency, () => this.#context.nowMs());

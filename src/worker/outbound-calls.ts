@@ -32,24 +32,28 @@ interface Call {
   readonly tell: ((isWell: boolean) => void) | null;
 }
 
-/** Told that a request begins, and how many its origin has now; gives what is told of its end. */
-export type OnCall = (origin: string, inFlight: number) => ((isWell: boolean) => void) | null;
+/** What the calls are told by, and what is asked about them. */
+export interface OutboundPorts {
+  readonly nowMs: () => number;
+  /** A request begins; how many its origin has now. Gives what is told of its end. */
+  readonly onCall: (origin: string, inFlight: number) => ((isWell: boolean) => void) | null;
+  /** The work that it is done for; 0: it is not known. */
+  readonly parentOf: (request: object) => number;
+}
 
 const KIND = "http.out";
 
 /** See the file's docstring. */
 export class OutboundCalls {
   readonly #table: WorkTable;
-  readonly #nowMs: () => number;
-  readonly #onCall: OnCall;
+  readonly #ports: OutboundPorts;
   readonly #kind: number;
   readonly #calls = new WeakMap<object, Call>();
   readonly #inFlight = new Map<string, number>();
 
-  constructor(table: WorkTable, nowMs: () => number, onCall: OnCall) {
+  constructor(table: WorkTable, ports: OutboundPorts) {
     this.#table = table;
-    this.#nowMs = nowMs;
-    this.#onCall = onCall;
+    this.#ports = ports;
     this.#kind = table.kind(KIND);
   }
 
@@ -90,19 +94,19 @@ export class OutboundCalls {
 
   #begin(request: object, method: string, origin: string): void {
     const name = this.#table.name(`${method} ${origin}`);
-    this.#table.nowMs = this.#nowMs();
-    const work = this.#table.begin(this.#kind, name, 0, 0);
+    this.#table.nowMs = this.#ports.nowMs();
+    const work = this.#table.begin(this.#kind, name, this.#ports.parentOf(request), 0);
     this.#table.setState(work, WORK_STATES.indexOf("connecting"));
     const inFlight = (this.#inFlight.get(origin) ?? 0) + 1;
     this.#inFlight.set(origin, inFlight);
-    this.#calls.set(request, { work, origin, tell: this.#onCall(origin, inFlight) });
+    this.#calls.set(request, { work, origin, tell: this.#ports.onCall(origin, inFlight) });
   }
 
   #state(request: object, state: WorkState): void {
     const call = this.#calls.get(request);
     if (call === undefined) return;
     this.#table.setState(call.work, WORK_STATES.indexOf(state));
-    this.#table.nowMs = this.#nowMs();
+    this.#table.nowMs = this.#ports.nowMs();
     this.#table.progress(call.work, 0);
   }
 
@@ -113,7 +117,7 @@ export class OutboundCalls {
     const left = (this.#inFlight.get(call.origin) ?? 1) - 1;
     if (left > 0) this.#inFlight.set(call.origin, left);
     else this.#inFlight.delete(call.origin);
-    this.#table.nowMs = this.#nowMs();
+    this.#table.nowMs = this.#ports.nowMs();
     this.#table.end(call.work, WORK_OUTCOMES.indexOf(outcome));
     call.tell?.(outcome === "ok");
   }

@@ -60,7 +60,7 @@ function describeMisses(missed: readonly string[], { output, ...result }: FaultR
   return `${missed.join("\n")}\n${JSON.stringify(result)}\n${output}`;
 }
 
-describe("no fault loses what was accepted", () => {
+describe("no fault loses what was accepted", { concurrency: 2 }, () => {
   for (const node of NODE_VERSIONS) {
     for (const app of APP_NAMES) {
       for (const fault of OFTEN) {

@@ -45,21 +45,28 @@ function deadClient(target: Target): net.Socket {
 
 describe("work of an unmodified application", () => {
   for (const node of [22, 24, 26] as const) {
-    it(`what it asks of others, until it is answered, on Node ${node}`, async (t) => {
+    it(`what it asks of others, and for whom, until it is answered, on Node ${node}`, async (t) => {
       const service = await startService(t, { entry, workers: 1, node });
       const target = await service.target();
-      const asked = ["/http", "/fetch", "/path"].map((path) => get(target, path));
+      // whose a call is, is known from the second on
+      await get(target, "/told");
+      const asked = ["/http", "/fetch", "/path", "/h2"].map((path) => get(target, path));
       const out = await waitFor("all calls", async () => {
         const found = await items(service, "http.out");
-        return found.length === 3 && found.every(({ state }) => state === "sent") && found;
+        return found.length === 4 && found.every(({ state }) => state === "sent") && found;
       });
       const names = out.map(({ name }) => name).filter((name) => name !== "GET http://localhost");
       for (const name of names) assert.match(name, /^GET http:\/\/127\.0\.0\.1:\d+$/);
-      // its upstream is in the same process; what is /local came by a unix socket
-      const wanted = ["/fetch", "/held", "/held", "/http", "/local", "/path"];
+      const callers = ["GET /fetch", "GET /http", "GET /path", "GET /stream"];
+      const requests = new Map((await items(service, "http.in")).map((each) => [each.id, each]));
+      const parents = out.map(({ parent }) => requests.get(parent ?? 0)?.name);
+      assert.deepEqual(parents.toSorted(), callers);
+      // its upstream is in the same process; what is /local came by a unix socket, /stream by http2
+      const wanted = ["/fetch", "/h2", "/held", "/held", "/held", "/http", "/local", "/path"];
       await waitFor("all requests", async () => {
-        const requests = (await items(service, "http.in")).map(({ name }) => name);
-        return requests.toSorted().join() === wanted.map((each) => `GET ${each}`).join();
+        const found = (await items(service, "http.in")).map(({ name }) => name);
+        const all = [...wanted, "/stream"].map((each) => `GET ${each}`);
+        return found.toSorted().join() === all.join();
       });
       await get(target, "/release");
       for (const { status } of await Promise.all(asked)) assert.equal(status, 200);
@@ -68,7 +75,11 @@ describe("work of an unmodified application", () => {
         const kind = workers[0]?.kinds.find((each) => each.kind === "http.out");
         return kind?.inFlight === 0 && kind;
       });
-      assert.equal(left.outcomes.ok, 3);
+      assert.equal(left.outcomes.ok, 5);
+      await waitFor("the end of all requests", async () => {
+        const [inbound] = (await report(service)).workers[0]?.kinds ?? [];
+        return inbound?.inFlight === 0 && inbound.outcomes.ok === 12;
+      });
     });
   }
 

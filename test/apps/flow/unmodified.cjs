@@ -1,6 +1,7 @@
 // Knows nothing of Holdfast: asks others, pipes, waits.
 const { createReadStream } = require("node:fs");
 const http = require("node:http");
+const http2 = require("node:http2");
 const os = require("node:os");
 const path = require("node:path");
 const { pipeline } = require("node:stream");
@@ -46,10 +47,25 @@ function byPath() {
   });
 }
 
+/** One stream of http2. */
+function byHttp2() {
+  const session = http2.connect(`http://127.0.0.1:${streams.address().port}`);
+  const request = session.request({ ":path": "/stream/17" });
+  return new Promise((resolve, reject) => {
+    request.on("error", reject);
+    request.resume().on("end", () => {
+      session.close();
+      resolve("streamed");
+    });
+  });
+}
+
 const routes = {
+  "/h2": byHttp2,
   "/path": byPath,
   "/undici": () => byUndici("/held"),
   "/http": () => byHttp("/held"),
+  "/told": () => byHttp("/told"),
   "/fetch": () => byFetch("/held"),
   "/release": () => {
     for (const response of held) response.end("released");
@@ -78,7 +94,12 @@ const server = http.createServer(async (request, response) => {
 });
 /** Its connections are not accounted for: it listens on a path. */
 const local = http.createServer((request, response) => held.add(response));
+const streams = http2.createServer((request, response) =>
+  byHttp("/held").then(() => response.end()),
+);
 const socketPath = path.join(os.tmpdir(), `holdfast-unmodified-${process.pid}`);
 server.listen(0, "127.0.0.1", () => {
-  local.listen(socketPath, () => upstream.listen(0, "127.0.0.1", listening));
+  local.listen(socketPath, () => {
+    streams.listen(0, "127.0.0.1", () => upstream.listen(0, "127.0.0.1", listening));
+  });
 });
