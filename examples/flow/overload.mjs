@@ -54,7 +54,8 @@ async function measured(args) {
 function say(name, { good, refused, late, failed, p99Ms }) {
   const line = `${Math.round(good / SECONDS)} answers a second in time`;
   const rest = `${refused} refused, ${late + failed} too late or never`;
-  console.log(`${name.padEnd(28)} ${line}, p99 ${Math.round(p99Ms)} ms; ${rest}`);
+  const slowest = good > 0 ? `, p99 ${Math.round(p99Ms)} ms` : "";
+  console.log(`${name.padEnd(28)} ${line}${slowest}; ${rest}`);
 }
 
 console.log(`${RATE} requests a second to a server that can do some 240, deadline 250 ms\n`);

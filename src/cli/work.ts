@@ -61,18 +61,23 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
   const limit = limitOf(parsed);
   const service = await chosenService(parsed, world);
   const whole = await readWork(service);
-  const kind = parsed.flags["kind"];
-  const items =
-    typeof kind === "string" ? whole.items.filter((item) => item.kind === kind) : whole.items;
-  const report = { ...whole, items };
+  const { kind } = parsed.flags;
+  const report = typeof kind === "string" ? onlyKind(whole, kind) : whole;
   const isColored = wantsColor(world.stdout, world.environment);
   const text =
     parsed.flags["json"] === true
       ? JSON.stringify({ service: service.name, ...report }, null, 2)
-      : page(service.name, { ...report, items: withParents(whole, items) }, limit, isColored).join(
-          "\n",
-        );
+      : page(
+          service.name,
+          { ...report, items: withParents(whole, report.items) },
+          limit,
+          isColored,
+        ).join("\n");
   world.stdout.write(`${text}\n`);
+  if (typeof kind === "string" && kindsSeen(report).length === 0) {
+    const seen = kindsSeen(whole).join(", ") || "nothing yet";
+    world.stderr.write(`holdfast: no work of kind ${kind} so far; there was ${seen}\n`);
+  }
   return EXIT_CODES.ok;
 }
 
@@ -94,6 +99,24 @@ async function readWork(service: Service): Promise<WorkReport> {
     `Cannot read the work of ${service.name}: the answer has another shape. Use the version ` +
       `of holdfast that runs the service.`,
   );
+}
+
+/** Only what is of that kind. Gates are no kind of work: they are left out. */
+export function onlyKind(whole: WorkReport, kind: string): WorkReport {
+  const workers = whole.workers.map((worker) => ({
+    ...worker,
+    kinds: worker.kinds.filter((each) => each.kind === kind),
+    gates: [],
+  }));
+  const kinds = workers.flatMap((worker) => worker.kinds);
+  const unlisted = kinds.reduce((sum, each) => sum + each.unlisted, 0);
+  return { ...whole, workers, unlisted, items: whole.items.filter((item) => item.kind === kind) };
+}
+
+/** Kinds that there has been work of. */
+function kindsSeen({ workers }: WorkReport): readonly string[] {
+  const seen = workers.flatMap(({ kinds }) => kinds.filter(({ opened }) => opened > 0));
+  return [...new Set(seen.map(({ kind }) => kind))].toSorted();
 }
 
 /** What is part of something else says so: `GET http://10.0.0.7 < GET /orders/17`. */
@@ -120,13 +143,16 @@ export function page(
       ? `${printable(name)}  nothing is in flight`
       : `${printable(name)}  ${items.length + unlisted} in flight, oldest: ${ageText(oldest)}`;
   const shown = items.slice(0, limit);
-  const more = items.length - shown.length + unlisted;
+  const more = items.length - shown.length;
   const list = renderTable(
     ITEM_COLUMNS,
     shown.map((item) => itemCells(item)),
     isColored,
   );
-  const rest = more > 0 ? [`... and ${more} more: --limit 0`] : [];
+  const rest = [
+    ...(more > 0 ? [`... and ${more} more: --limit 0`] : []),
+    ...(unlisted > 0 ? [`... and ${unlisted} that are counted, not listed`] : []),
+  ];
   const kinds = kindRows(report);
   const gates = workers.flatMap(({ index, gates: found }) =>
     found.map((gate) => ({ index, gate })),

@@ -5,8 +5,8 @@
 import { HISTOGRAM_BUCKETS, deadlineOf, deadlineOfHeaders, flowOrders } from "../base/mod.ts";
 import { hasDeadlines, isBounded, quantilesUs } from "../base/mod.ts";
 import type { FlowOrders, LogFields, PipeStall, RequestLine } from "../base/mod.ts";
-import { requestWork } from "../ledger/mod.ts";
-import type { KindView, LatencySeries, WorkTable } from "../ledger/mod.ts";
+import { STATE, requestWork } from "../ledger/mod.ts";
+import type { ConnectionTable, KindView, LatencySeries, WorkTable } from "../ledger/mod.ts";
 import { PeerStateReader, machineNowMs, peerTrouble } from "../os/mod.ts";
 import { requestFacts } from "../supervision/mod.ts";
 import type { WorkItem, WorkReport } from "../supervision/mod.ts";
@@ -109,10 +109,12 @@ function inbound(
 ): readonly WorkItem[] {
   const orders = flowOrders(config);
   const executing = ledger.workers.int(link.row, "executing") - 1;
-  return observation.inFlight(link).slots.map((slot) => {
-    const { method, path, head } = requestFacts(observation.bytesOf(slot, link));
-    const givenMs = givenTo({ method, url: path }, head, orders);
+  return observation.inFlight(link).slots.flatMap((slot) => {
     const atMs = ledger.connections.requestAtMs(slot);
+    const bytes = whileBusy(ledger.connections, slot, () => observation.bytesOf(slot, link));
+    if (bytes === null) return [];
+    const { method, path, head } = requestFacts(bytes);
+    const givenMs = givenTo({ method, url: path }, head, orders);
     const ageMs = atMs > 0 ? Math.max(0, nowMs - atMs) : 0;
     const fd = retention.descriptor(slot);
     const peer = fd === null ? null : peers.read(fd); // null, too: no TCP
@@ -131,6 +133,18 @@ function inbound(
       parent: null,
     };
   });
+}
+
+/** What is read of a connection's request; null when that has ended meanwhile, unlisted. */
+export function whileBusy<T>(
+  connections: Pick<ConnectionTable, "state" | "requestAtMs">,
+  slot: number,
+  read: () => T,
+): T | null {
+  const atMs = connections.requestAtMs(slot);
+  const found = read();
+  const isSame = connections.state(slot) === STATE.busy && connections.requestAtMs(slot) === atMs;
+  return isSame ? found : null;
 }
 
 /** How long a request may take, in milliseconds, as its worker sees it; null: any time. */
