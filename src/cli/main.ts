@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 /** The process that `holdfast` is. */
-import { dispatch } from "./dispatch.ts";
 
 // `holdfast status | head`: whoever reads has read enough.
 for (const stream of [process.stdout, process.stderr]) {
@@ -18,6 +17,8 @@ if (major < 22 || (major === 22 && minor < 18)) {
   process.exit(64);
 }
 
+// not before: what it imports needs exports of Node's that are not there in an older one
+const { dispatch } = await import("./dispatch.ts");
 process.exitCode = await dispatch(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,

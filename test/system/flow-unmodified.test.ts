@@ -60,7 +60,7 @@ describe("work of an unmodified application", () => {
       const callers = ["GET /fetch", "GET /http", "GET /path", "GET /stream"];
       const requests = new Map((await items(service, "http.in")).map((each) => [each.id, each]));
       const parents = out.map(({ parent }) => requests.get(parent ?? 0)?.name);
-      assert.deepEqual(parents.toSorted(), callers);
+      assert.deepEqual(parents.map(String).toSorted(), callers);
       // its upstream is in the same process; what is /local came by a unix socket, /stream by http2
       const wanted = ["/fetch", "/h2", "/held", "/held", "/held", "/http", "/local", "/path"];
       await waitFor("all requests", async () => {
