@@ -15,9 +15,10 @@ import path from "node:path";
 import readline from "node:readline";
 import { AUTOPSY_VERBS, FILTERS, jsonOf, parseExpression, runExpression } from "../autopsy/mod.ts";
 import type { Result, Session } from "../autopsy/mod.ts";
-import { EXIT_CODES, HoldfastError, formatSize, wantsColor } from "../base/mod.ts";
+import { EXIT_CODES, HoldfastError, didYouMean, formatSize, wantsColor } from "../base/mod.ts";
 import type { Environment } from "../base/mod.ts";
 import { resultText } from "./autopsy-view.ts";
+import type { Progress } from "./progress.ts";
 import type { World } from "./verb.ts";
 
 const HISTORY_LINES_MAX = 1_000;
@@ -26,12 +27,11 @@ const NAMES_COMPLETED_MAX = 10_000;
 /** Reads expressions until the input ends, or the signal comes. */
 export async function runShell(
   session: Session,
-  world: World,
-  signal: AbortSignal,
+  { world, progress, signal }: { world: World; progress: Progress; signal: AbortSignal },
 ): Promise<number> {
   const isTerminal = process.stdin.isTTY && world.stdout.isTTY === true;
   const history = new History(world.environment, isTerminal);
-  const shell = new Shell(session, world);
+  const shell = new Shell(session, world, progress);
   const lines = readline.createInterface({
     input: process.stdin,
     ...(isTerminal ? { output: process.stdout, history: history.lines } : {}),
@@ -40,7 +40,11 @@ export async function runShell(
     prompt: "> ",
   });
   lines.on("SIGINT", () => {
-    if (!shell.interrupt()) world.stdout.write("(.exit or Ctrl-D ends the shell)\n");
+    if (shell.interrupt()) return; // which says so, and prompts again
+    const isEmpty = lines.line === "";
+    lines.write(null, { ctrl: true, name: "e" }); // a line that was begun is given up
+    lines.write(null, { ctrl: true, name: "u" });
+    world.stdout.write(isEmpty ? "\n(.exit or Ctrl-D ends the shell)\n" : "\n");
     lines.prompt();
   });
   const end = (): void => {
@@ -70,29 +74,32 @@ export async function runShell(
 class Shell {
   readonly #session: Session;
   readonly #world: World;
+  readonly #progress: Progress;
   readonly #results = new Map<string, Result>();
   readonly #names = new Set<string>();
   #running: AbortController | null = null;
 
-  constructor(session: Session, world: World) {
+  constructor(session: Session, world: World, progress: Progress) {
     this.#session = session;
     this.#world = world;
+    this.#progress = progress;
   }
 
   /** Carries out a line; false when it failed, which was said. */
   async run(line: string): Promise<boolean> {
     if (line === "" || line.startsWith("#")) return true;
-    const help = /^\.?help(?:\s+(\S+))?$/.exec(line);
-    if (help !== null) {
-      this.#world.stdout.write(helpText(help[1]));
-      return true;
-    }
     this.#running = new AbortController();
     try {
+      const help = /^\.?help(?:\s+(\S+))?$/.exec(line);
+      if (help !== null) {
+        this.#world.stdout.write(helpText(help[1]));
+        return true;
+      }
       const { expression, isJson, file } = lineParts(line);
       const stages = parseExpression(expression);
       const { signal } = this.#running;
       const result = await runExpression(this.#session, stages, signal, this.#results);
+      this.#progress.clear();
       this.#keep(result);
       const isColored = wantsColor(this.#world.stdout, this.#world.environment);
       const text = isJson
@@ -101,6 +108,7 @@ class Shell {
       this.#world.stdout.write(file === null ? text : saved(file, text));
       return true;
     } catch (error) {
+      this.#progress.clear();
       this.#world.stderr.write(`${messageOf(error)}\n`);
       return false;
     } finally {
@@ -187,7 +195,10 @@ function saved(file: string, text: string): string {
   return `${file}: ${formatSize(Buffer.byteLength(text))}\n`;
 }
 
-/** What there is, or one verb in full. */
+/**
+ * What there is, or one verb in full.
+ * @throws HoldfastError ERR_HOLDFAST_USAGE for a name that nothing has.
+ */
 export function helpText(name: string | undefined): string {
   const verb = AUTOPSY_VERBS.find((each) => each.name === name);
   if (verb !== undefined) {
@@ -199,19 +210,33 @@ export function helpText(name: string | undefined): string {
     return `${head}\n  ${verb.summary}\n${flags.join("")}example: ${verb.example}\n`;
   }
   const filter = name === undefined ? undefined : FILTERS.get(name);
-  if (filter !== undefined) return `| ${name} ${filter}\n`;
+  if (name !== undefined && filter !== undefined) return `| ${filterText(name, filter)}\n`;
+  if (name !== undefined) {
+    const names = [...AUTOPSY_VERBS.map((each) => each.name), ...FILTERS.keys()];
+    throw new HoldfastError(
+      "ERR_HOLDFAST_USAGE",
+      `Cannot tell of ${JSON.stringify(name)}: there is ${names.join(", ")}.` +
+        didYouMean(name, names),
+    );
+  }
   const verbs = AUTOPSY_VERBS.map((each) => `  ${each.name.padEnd(10)} ${each.summary}`);
-  const filters = [...FILTERS].map(([each, help]) => `  | ${each} ${help}`);
+  const filters = [...FILTERS].map(([each, help]) => `  | ${filterText(each, help)}`);
   return [
     ...verbs,
     "",
     ...filters,
-    "  | json",
+    "  | json: the result as data",
     "  | save <file>: the text, or behind `| json` the data; never over another file",
     "",
-    "Results are numbered: $1, $2, the last one $_. Ctrl-C ends a verb; .exit the shell.",
+    "`help <verb>` tells of its flags. In the shell results are numbered: $1, $2, the last one $_;",
+    "Ctrl-C ends a verb, .exit the shell; `| json` and `| save` are the shell's.",
     "",
   ].join("\n");
+}
+
+/** `head <n>: the first rows`, `count: how many rows there are`. */
+function filterText(name: string, help: string): string {
+  return help.startsWith("<") ? `${name} ${help}` : `${name}: ${help}`;
 }
 
 function messageOf(error: unknown): string {

@@ -24,7 +24,12 @@ function tableLines(result: TableResult, isColored: boolean): readonly string[] 
       return { text: cellText(row[index] ?? null, kind), color: null };
     }),
   );
-  const notes = [...(more > 0 ? [`${more} more`] : []), ...remarks];
+  const isEmpty = rows.length === 0 && more === 0;
+  const notes = [
+    ...(isEmpty ? ["nothing of that kind"] : []),
+    ...(more > 0 ? [`${more} more`] : []),
+    ...remarks,
+  ];
   const lines = rows.length === 0 ? [] : renderTable(titles, cells, isColored);
   return [...lines, ...notes.map((text) => paint({ text, color: DIM }, isColored))];
 }

@@ -19,10 +19,10 @@ import { PtraceTracer } from "../os/mod.ts";
 import { resultText } from "./autopsy-view.ts";
 import { dumpSize } from "./dump-size.ts";
 import { usage } from "./parse.ts";
+import { Progress } from "./progress.ts";
 import type { Parsed, World } from "./verb.ts";
 
 const VERB = { name: "autopsy" } as const;
-const PROGRESS_MS = 200;
 /** A shorter pause is no news. */
 const PAUSE_TOLD_MS = 500;
 const ENDINGS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -30,7 +30,24 @@ const ENDINGS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 export async function execute(parsed: Parsed, world: World): Promise<number> {
   const [what, ...rest] = parsed.positionals;
   if (what === undefined) throw usage(VERB, "say which core file or process id");
-  if (what === "dump" && !existsSync("dump")) return await dump(rest, parsed, world);
+  const progress = new Progress(world.stderr);
+  try {
+    return await carryOut(what, rest, { parsed, world, progress });
+  } finally {
+    progress.clear(); // an error is about to be told
+  }
+}
+
+/** What each part of the work needs. */
+interface Order {
+  readonly parsed: Parsed;
+  readonly world: World;
+  readonly progress: Progress;
+}
+
+async function carryOut(what: string, rest: readonly string[], order: Order): Promise<number> {
+  const { parsed, world, progress } = order;
+  if (what === "dump" && !existsSync("dump")) return await dump(rest, order);
   if ((what === "help" && !existsSync("help")) || rest[0] === "help") {
     const { helpText } = await import("./autopsy-shell.ts");
     world.stdout.write(helpText(what === "help" ? rest[0] : rest[1]));
@@ -41,16 +58,16 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
     node: textFlag(parsed, "node"),
     tracer: tracer(),
     environment: { ...world.environment },
-    onProgress: progress(world),
+    onProgress: (...news) => progress.show(...news),
   };
   if (stages !== null && isShortLook(what, stages)) {
     const result = await Session.brief(Number(what), options, (session) =>
       runExpression(session, stages, undefined),
     );
-    show(result, parsed, world);
+    show(result, order);
     return EXIT_CODES.ok;
   }
-  return await untilSignal((signal) => work(what, stages, options, { parsed, world, signal }));
+  return await untilSignal((signal) => work(what, stages, options, { ...order, signal }));
 }
 
 /** What a copy will cost the process; refused when that is too much. */
@@ -63,8 +80,9 @@ async function work(
   what: string,
   stages: readonly Stage[] | null,
   options: SessionOptions,
-  { parsed, world, signal }: { parsed: Parsed; world: World; signal: AbortSignal },
+  order: Order & { readonly signal: AbortSignal },
 ): Promise<number> {
+  const { parsed, world, progress, signal } = order;
   const session = /^\d+$/.test(what)
     ? await Session.copied(Number(what), options, {
         onCost: (cost) => told(Number(what), cost, parsed, world),
@@ -74,9 +92,9 @@ async function work(
   try {
     if (stages === null) {
       const { runShell } = await import("./autopsy-shell.ts");
-      return await runShell(session, world, signal);
+      return await runShell(session, { world, progress, signal });
     }
-    show(await runExpression(session, stages, signal), parsed, world);
+    show(await runExpression(session, stages, signal), order);
     return EXIT_CODES.ok;
   } finally {
     session.close();
@@ -104,8 +122,8 @@ async function untilSignal(act: (signal: AbortSignal) => Promise<number>): Promi
   }
 }
 
-function show(result: Result, parsed: Parsed, world: World): void {
-  clearProgress(world);
+function show(result: Result, { parsed, world, progress }: Order): void {
+  progress.clear();
   if (parsed.flags["json"] === true) {
     world.stdout.write(`${JSON.stringify(jsonOf(result), null, 2)}\n`);
   } else world.stdout.write(resultText(result, wantsColor(world.stdout, world.environment)));
@@ -136,7 +154,7 @@ function stagesOf(rest: readonly string[], parsed: Parsed): readonly Stage[] | n
 }
 
 /** Stops a process and lets it run on as soon as its memory is copied. */
-async function dump(rest: readonly string[], parsed: Parsed, world: World): Promise<number> {
+async function dump(rest: readonly string[], { parsed, world, progress }: Order): Promise<number> {
   const [text, ...more] = rest;
   if (text === undefined || !/^\d+$/.test(text) || more.length > 0) {
     throw usage(VERB, "dump takes one process id");
@@ -153,10 +171,10 @@ async function dump(rest: readonly string[], parsed: Parsed, world: World): Prom
     return await untilSignal(async (signal) => {
       const { path, bytes, pausedMs, cost } = await dumpLive(live, output, {
         onCost: (expected) => told(pid, expected, parsed, world),
-        onProgress: progress(world),
+        onProgress: (...news) => progress.show(...news),
         signal,
       });
-      clearProgress(world);
+      progress.clear();
       const { noSnapshot, pauseMs: expectedPauseMs } = cost;
       const isSnapshot = noSnapshot === null;
       const size = dumpSize(path, bytes);
@@ -180,19 +198,4 @@ function tracer(): Tracer | null {
 function textFlag({ flags }: Parsed, name: string): string | null {
   const value = flags[name];
   return typeof value === "string" ? value : null;
-}
-
-/** Progress of long work, on a terminal. */
-function progress(world: World): (what: string, done: number, total: number) => void {
-  let shownAt = performance.now();
-  return (what, done, total) => {
-    if (world.stderr.isTTY !== true || performance.now() - shownAt < PROGRESS_MS) return;
-    shownAt = performance.now();
-    const percent = total > 0 ? ` ${Math.min(99, Math.floor((100 * done) / total))} %` : "";
-    world.stderr.write(`\r\u001B[K${what}${percent}`);
-  };
-}
-
-function clearProgress(world: World): void {
-  if (world.stderr.isTTY === true) world.stderr.write("\r\u001B[K");
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { AUTOPSY_VERBS } from "../autopsy/mod.ts";
 import { VERSION } from "../base/mod.ts";
 import { dispatch } from "./dispatch.ts";
 import { makeWorld } from "../../test/support/world.ts";
@@ -34,6 +35,28 @@ test("every verb explains itself with its flags and an example that it accepts",
     for (const line of world.output().split("\n")) assert.ok(line.length <= 100, line);
   }
   assert.ok(seen.length >= VERBS.length);
+});
+
+test("the command line of autopsy takes every flag that one of its verbs takes", () => {
+  const known = VERBS.find(({ name }) => name === "autopsy")?.flags.map(({ name }) => name);
+  const flags = new Set(AUTOPSY_VERBS.flatMap((verb) => verb.flags.map(({ name }) => name)));
+  assert.ok(flags.size > 10);
+  assert.deepEqual(
+    [...flags].filter((name) => known?.includes(name) !== true),
+    [],
+  );
+});
+
+test("autopsy help: what there is, one verb, and no other than these", async () => {
+  const all = makeWorld(EMPTY);
+  assert.equal(await dispatch(["autopsy", "help"], all), 0);
+  for (const { name } of AUTOPSY_VERBS) {
+    assert.match(all.output(), new RegExp(`^  ${name} `, "m"));
+  }
+  assert.match(all.output(), /^ {2}\| count: how many rows/m);
+  const unknown = makeWorld(EMPTY);
+  assert.equal(await dispatch(["autopsy", "help", "finds"], unknown), 64);
+  assert.match(unknown.errors(), /Did you mean find\?/);
 });
 
 test("--help behind -- belongs to the application", async () => {

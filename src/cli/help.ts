@@ -37,5 +37,6 @@ export function verbHelp(verb: Verb): string {
     verb.examples.length === 1 ? "example:" : "examples:",
     ...verb.examples.map((example) => `  ${example}`),
     "",
+    ...(verb.note === undefined ? [] : [verb.note, ""]),
   ].join("\n");
 }

@@ -41,6 +41,8 @@ export interface Verb {
   readonly flags: readonly FlagSpec[];
   readonly positionalsMax: number;
   readonly examples: readonly string[];
+  /** What help says below its examples. */
+  readonly note?: string;
   /** Verbs are loaded when they are used: `status` does not pay for `run`. */
   readonly load: () => Promise<{ readonly execute: Execute }>;
 }

@@ -63,7 +63,8 @@ it("prompts, completes, is interrupted, and remembers", async (t) => {
   await first.type("\r", /main thread[^]*> /u);
   await first.type("find Parcel --limit 1\r", /299999 more[^]*> /u);
   await first.type(`find Par${TAB}`, /find Parcel/u);
-  await first.type("\u0015", /./u); // the line is given up
+  const emptied = await first.type(CTRL_C, /\n[^]*> /u); // the line is given up
+  assert.doesNotMatch(emptied, /\.exit/u);
 
   // Ctrl-C ends what runs, and the shell goes on
   await first.type("find --value 'of none'\r", /of none'[\r\n]/u);
