@@ -272,7 +272,7 @@ export const VERBS: readonly Verb[] = [
       "holdfast autopsy spinning.core",
       "holdfast autopsy help",
     ],
-    note: "Without a verb it is a shell. `holdfast autopsy help [verb]` tells what verbs there are.",
+    note: "Without a verb: a shell. `holdfast autopsy help [verb]` tells what verbs there are.",
     load: () => import("./autopsy.ts"),
   },
 ];
