@@ -42,7 +42,7 @@ const asyncs: AutopsyVerb = {
     const rows = [...byPlace.values()]
       .filter(({ place }) => args.flags["internal"] === true || place?.startsWith("node:") !== true)
       .filter(({ name, place }) => name.includes(part) || place?.includes(part) === true)
-      .toSorted((a, b) => b.count - a.count);
+      .toSorted((a, b) => b.count - a.count || order(a.place ?? "", b.place ?? ""));
     const limit = limitOf(asyncs, args);
     return {
       kind: "table",
@@ -61,6 +61,11 @@ const asyncs: AutopsyVerb = {
     };
   },
 };
+
+/** By line, where counts are equal: the order of objects in a heap means nothing. */
+function order(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
+}
 
 function waitingAt(
   session: Session,

@@ -12,9 +12,10 @@
  * All `console` blocks of a document are one session, in a folder of its own that has `examples`,
  * with `holdfast` and `node` in PATH. A command that looks is carried out again until it shows what
  * the document shows. Of both texts are taken away: times, sizes, percentages, bars, the width of
- * columns, which worker, and the value of numbers from 100 on but for statuses of answers. A line
- * `...` stands for any lines, `...` at the end of one for any text. A number of five digits or an
- * id of a crash that the document shows stands for another one, the same one in all later
+ * columns, which worker and its id. A number from 100 on of the document stands for any number,
+ * but in statuses of answers. A line `...` stands for any lines, `...` at the end of one for any
+ * text; between the lines of a command behind `&` there may be others. A number of five digits or
+ * an id of a crash that the document shows stands for another one, the same one in all later
  * commands; so does the port that an example has by itself for the one that it gets.
  */
 import { spawn } from "node:child_process";
@@ -30,7 +31,7 @@ import type { Owner } from "./service.ts";
 import { waitFor, within } from "./wait.ts";
 
 const DEADLINE_MS = 60_000;
-const LOOKING = /^holdfast (autopsy|crashes|latency|logs|stacks|status|top|work)( |$)/;
+const LOOKING = /^holdfast (autopsy|crashes|latency|logs|stacks|status|top|trace|work)( |$)/;
 
 interface Step {
   readonly line: number;
@@ -73,7 +74,8 @@ export class Session {
   readonly #mark: string;
   readonly #jobs: Job[] = [];
   /** What stands in the document -> what it is here. */
-  readonly #meant = new Map<string, string>();
+  readonly #ports = new Map<string, string>();
+  readonly #ids = new Map<string, string>();
   /** Numbers that are no values, however few digits they have. */
   readonly #pids = new Set<string>();
 
@@ -117,7 +119,7 @@ export class Session {
     const status = await this.#run("holdfast status --json");
     const port = /"address": ?"[^"]*:(\d+)"/.exec(status)?.[1];
     if (own === undefined || port === undefined) throw new Error(`no port:\n${status}`);
-    this.#meant.set(own, port);
+    this.#ports.set(own, port);
   }
 
   async #foreground(shown: readonly string[]): Promise<void> {
@@ -151,8 +153,7 @@ export class Session {
   }
 
   #start(command: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
-    let meant = command;
-    for (const [from, to] of this.#meant) meant = meant.replaceAll(from, to);
+    const meant = command.replace(WORDS, (word) => this.#ports.get(word) ?? this.#idOf(word));
     return spawn("/bin/sh", ["-c", `${meant} 2>&1`], {
       cwd: this.#folder,
       env: cleanEnvironment({
@@ -177,19 +178,22 @@ export class Session {
     const ids: string[] = [];
     const lines = shown.filter((line) => line.trim() !== "");
     for (const [, pid = ""] of text.matchAll(/\bpid (\d+)\b/g)) this.#pids.add(pid);
-    const source = lines.map((line) => patternOf(this.#here(line), this.#pids, ids)).join("");
+    const patterns = lines.map((line) => patternOf(this.#atPort(line), this.#pids, ids));
+    const source = patterns.map((each) => (isWhole ? each : `${ANY_LINES}${each}`)).join("");
     const printed = plain(this.#stripped(text), this.#pids, isWhole);
     const found = new RegExp(`^${source}${isWhole ? "$" : ""}`).exec(printed);
     if (found === null) return null;
-    for (const [index, id] of ids.entries()) this.#meant.set(id, found[index + 1] ?? "");
+    for (const [index, id] of ids.entries()) this.#ids.set(id, found[index + 1] ?? "");
     return isWhole ? text.length : offsetOfLine(text, found[0].split("\n").length - 1);
   }
 
-  /** A line of the document with this session's port and ids. */
-  #here(line: string): string {
-    let here = line;
-    for (const [from, to] of this.#meant) here = here.replaceAll(from, to);
-    return here;
+  /** A line of the document with this session's ports; ids are whatever is met. */
+  #atPort(line: string): string {
+    return line.replace(WORDS, (word) => this.#ports.get(word) ?? word);
+  }
+
+  #idOf(word: string): string {
+    return this.#ids.get(word) ?? word;
   }
 
   #stripped(text: string): string {
@@ -211,6 +215,9 @@ export class Session {
 /** A row of `holdfast crashes`: id, service, worker. */
 const CRASH_OF_WORKER = /(\b\d{8}T\d{6}Z-w\d+-\d+\s+\S+\s+)\d+\b/;
 const BLANK = /[^\S\n]+/g;
+/** What may be a port, a process or a crash. */
+const WORDS = /\b\d{8}T\d{6}Z-w\d+-\d+\b|(?<![\w.])\d{4,7}(?![\w.])/g;
+const ANY_LINES = "(?:.*\\n)*?";
 
 /** A text without what differs each time, line by line without empty ones. */
 function plain(text: string, pids: ReadonlySet<string>, isWhole: boolean): string {
@@ -232,7 +239,7 @@ function plainLine(line: string, pids: ReadonlySet<string>): string {
     .replace(/(?<![\w.])\d+(\.\d+)?%/g, "")
     .replace(/\b0x[0-9a-f]{6,}\b/g, "<address>")
     .replace(/(?<![\w.:]|times )\d{3,4}(?![\w.:])/g, (n) => (pids.has(n) ? n : "<number>"))
-    .replace(/\bworker \d+\b/g, "worker <n>")
+    .replace(/\b(worker|id) \d+\b/g, "$1 <n>")
     .replace(CRASH_OF_WORKER, "$1<n>")
     .replace(BLANK, " ")
     .trim();
@@ -240,12 +247,15 @@ function plainLine(line: string, pids: ReadonlySet<string>): string {
 
 /** The expression that a line shown stands for; ids that it has are pushed. */
 function patternOf(line: string, pids: ReadonlySet<string>, ids: string[]): string {
-  if (line.trim() === "...") return "(?:.*\\n)*?";
+  if (line.trim() === "...") return ANY_LINES;
   const isOpen = line.endsWith("...");
   const text = plainLine(isOpen ? line.slice(0, -3) : line, pids);
   const parts = text.split(/(\b\d{8}T\d{6}Z-w\d+-\d+\b|(?<![\w.:])\d{5,7}(?![\w.]))/);
   const source = parts.map((part, index) => {
-    if (index % 2 === 0) return part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+    if (index % 2 === 0) {
+      const literal = part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+      return literal.replaceAll("<number>", "(?:<number>|\\d+)");
+    }
     ids.push(part);
     return part.includes("T") ? "(\\d{8}T\\d{6}Z-w\\d+-\\d+)" : "(\\d+)";
   });
