@@ -31,5 +31,6 @@ export { LiveProcess } from "./target/live.ts";
 export type { Tracer } from "./target/hold.ts";
 export { openTarget } from "./target/open.ts";
 export type { SignalFacts, Target } from "./target/target.ts";
+export { readVersion } from "./v8/metadata.ts";
 export { openV8, prepareV8 } from "./v8/process.ts";
 export type { PreparedV8 } from "./v8/process.ts";

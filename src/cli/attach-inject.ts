@@ -12,7 +12,7 @@ import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { AGENT_OPTIONS, entryUrl } from "../base/mod.ts";
-import { attachError, listening } from "./attach-target.ts";
+import { NODE_MIN, attachError, listening } from "./attach-target.ts";
 
 const PORT_LIMIT_MS = 3000;
 const ANSWER_LIMIT_MS = 5000;
@@ -20,9 +20,8 @@ const LOOK_MS = 2;
 /** After the loop turns again. */
 const CLOSE_AGAIN_MS = 20;
 const CLOSE_AGAIN_TIMES = 10;
-
-/** The oldest that has what the agent needs (package.json, engines). */
-const NODE_MIN: readonly [major: number, minor: number] = [22, 18];
+/** The second is the console's own, where Node is too old for the first. */
+const LOAD = "process.getBuiltinModule ?? require";
 
 /**
  * What is evaluated in the main thread: it starts the agent, whose files are loaded in its thread,
@@ -33,6 +32,14 @@ function expressionOf(socketPath: string, mayClose: boolean): string {
   const agent = entryUrl(import.meta.url, "../agent/main.ts").href;
   const options = { ...AGENT_OPTIONS, workerData: { socketPath } };
   return `(() => {
+    const load = ${LOAD};
+    const inspector = load("node:inspector");
+    const { setTimeout } = load("node:timers");
+    const close = (times) => {
+      if (inspector.url() !== undefined) inspector.close();
+      if (times > 0) setTimeout(close, ${CLOSE_AGAIN_MS}, times - 1).unref();
+    };
+    if (${mayClose}) setTimeout(close, 0, ${CLOSE_AGAIN_TIMES}).unref();
     const [major, minor] = process.versions.node.split(".").map(Number);
     const [wantedMajor, wantedMinor] = ${JSON.stringify(NODE_MIN)};
     const isOld = major < wantedMajor || (major === wantedMajor && minor < wantedMinor);
@@ -41,18 +48,11 @@ function expressionOf(socketPath: string, mayClose: boolean): string {
     if (process.permission?.has("inspector") === false)
       return "its permission model allows no inspector (--allow-inspector)";
     try {
-      const { Worker } = process.getBuiltinModule("node:worker_threads");
-      const { URL } = process.getBuiltinModule("node:url");
-      const inspector = process.getBuiltinModule("node:inspector");
-      const { setTimeout } = process.getBuiltinModule("node:timers");
+      const { Worker } = load("node:worker_threads");
+      const { URL } = load("node:url");
       const thread = new Worker(new URL(${JSON.stringify(agent)}), ${JSON.stringify(options)});
       thread.on("error", () => undefined);
       thread.unref();
-      const close = (times) => {
-        if (inspector.url() !== undefined) inspector.close();
-        if (times > 0) setTimeout(close, ${CLOSE_AGAIN_MS}, times - 1).unref();
-      };
-      if (${mayClose}) setTimeout(close, 0, ${CLOSE_AGAIN_TIMES}).unref();
       return "";
     } catch (error) {
       return String(error);
@@ -68,21 +68,23 @@ export async function inject(pid: number, socketPath: string): Promise<number> {
   if (already === null) process.kill(pid, "SIGUSR1");
   const url = already ?? (await opened(pid, before));
   const socket = new WebSocket(url, { perMessageDeflate: false });
+  let problem: unknown;
   try {
-    const problem = await evaluate(socket, 1, expressionOf(socketPath, already === null));
+    problem = await evaluate(socket, 1, expressionOf(socketPath, already === null));
     if (already === null) {
-      const close = `process.getBuiltinModule("node:inspector").close()`;
+      const close = `(${LOAD})("node:inspector").close()`;
       // it waits until we have left: nothing is answered
       socket.send(message(2, close), () => socket.terminate());
     }
-    if (problem !== "") throw attachError(`Cannot attach to process ${pid}: ${String(problem)}.`);
   } finally {
     if (already !== null) socket.terminate();
   }
-  if (already !== null) return 0;
-  const port = Number(new URL(url).port);
-  await until(() => !listening(pid).includes(port), `the inspector of ${pid} does not close`);
-  return performance.now() - from;
+  if (already === null) {
+    const port = Number(new URL(url).port);
+    await until(() => !listening(pid).includes(port), `the inspector of ${pid} does not close`);
+  }
+  if (problem !== "") throw attachError(`Cannot attach to process ${pid}: ${String(problem)}.`);
+  return already === null ? performance.now() - from : 0;
 }
 
 /** The inspector's address, once it is open. */
@@ -130,7 +132,7 @@ function textAt(port: number): Promise<string> {
 }
 
 function message(id: number, expression: string): string {
-  const params = { expression, returnByValue: true, silent: true };
+  const params = { expression, returnByValue: true, silent: true, includeCommandLineAPI: true };
   return JSON.stringify({ id, method: "Runtime.evaluate", params });
 }
 

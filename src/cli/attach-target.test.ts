@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import { describe, it } from "node:test";
-import { signalsIn } from "./attach-target.ts";
+import { checkTarget, isOld, signalsIn } from "./attach-target.ts";
 
 const ROOT = 0x1000;
 const LEFT = 0x2000;
@@ -51,4 +54,32 @@ describe("the signals that a process listens to", () => {
   for (const [name, change] of Object.entries(broken)) {
     it(`are unknown with ${name}`, () => assert.equal(signalsIn(tree(change), ROOT), null));
   }
+});
+
+describe("a process that cannot be attached to", () => {
+  it("is one in another container", (t) => {
+    const proc = mkdtempSync(path.join(os.tmpdir(), "holdfast-proc-"));
+    t.after(() => rmSync(proc, { recursive: true }));
+    for (const [process, net] of [
+      ["self", "net:[4026531840]"],
+      ["4711", "net:[4026532281]"],
+    ] as const) {
+      mkdirSync(path.join(proc, process, "ns"), { recursive: true });
+      for (const name of ["mnt", "pid"]) symlinkSync(`${name}:[1]`, nsOf(process, name));
+      symlinkSync(net, nsOf(process, "net"));
+      writeFileSync(path.join(proc, process, "status"), "SigCgt:\t0000000188004202\n");
+    }
+    const refused = /4711: it is in another container: run holdfast there\. Nothing was done to it/;
+    assert.throws(() => checkTarget(4711, proc), refused);
+
+    function nsOf(process: string, name: string): string {
+      return path.join(proc, process, "ns", name);
+    }
+  });
+
+  it("is one whose Node is too old, by the V8 that its binary names", () => {
+    for (const old of ["11.3.244.8-node.30", "12.3.219.16-node.1"]) assert.ok(isOld(old), old);
+    for (const known of ["12.4.254.21-node.33", "13.6.233.17-node.53", "14.6.202.33-node.18", ""])
+      assert.ok(!isOld(known), known);
+  });
 });

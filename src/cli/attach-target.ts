@@ -3,10 +3,15 @@
  * expect would end it.
  */
 import { readFileSync, readdirSync, readlinkSync, statSync } from "node:fs";
-import { openTarget } from "../autopsy/mod.ts";
+import { openTarget, readVersion } from "../autopsy/mod.ts";
 import type { Target } from "../autopsy/mod.ts";
 import { HoldfastError } from "../base/mod.ts";
 import { PtraceTracer } from "../os/mod.ts";
+
+/** The oldest Node that has what the agent needs (package.json, engines), */
+export const NODE_MIN: readonly [major: number, minor: number] = [22, 18];
+/** and the V8 that every Node 22 has, which stands in the binary. */
+const V8_MIN: readonly [major: number, minor: number] = [12, 4];
 
 const SIGUSR1 = 10;
 /**
@@ -26,38 +31,43 @@ const LISTEN = "0A";
 
 type AttachCode = "ERR_HOLDFAST_ATTACH" | "ERR_HOLDFAST_ATTACH_DENIED" | "ERR_HOLDFAST_ATTACH_GONE";
 
-/** Throws when the process is not one that can be attached to. */
-export function checkTarget(pid: number): void {
+/**
+ * Throws when the process is not one that can be attached to.
+ * @param proc where proc(5) is
+ */
+export function checkTarget(pid: number, proc = "/proc"): void {
   const refuse = (why: string, code?: AttachCode): never => {
     const message = `Cannot attach to process ${pid}: ${why}. Nothing was done to it.`;
     throw attachError(message, undefined, code);
   };
   const gone = "ERR_HOLDFAST_ATTACH_GONE";
-  const status = read(`/proc/${pid}/status`) ?? refuse("there is no such process", gone);
-  const owner = statSync(`/proc/${pid}`).uid;
+  const status = read(`${proc}/${pid}/status`) ?? refuse("there is no such process", gone);
+  const owner = statSync(`${proc}/${pid}`).uid;
   const own = process.geteuid?.() ?? 0;
   if (owner !== own) {
     const why = `it belongs to another user (${owner}, you are ${own})`;
     refuse(why, "ERR_HOLDFAST_ATTACH_DENIED");
   }
-  const command = (read(`/proc/${pid}/cmdline`) ?? "").split("\0");
+  const command = (read(`${proc}/${pid}/cmdline`) ?? "").split("\0");
   if (pid === process.pid) refuse("it is this very command");
   if (command.some((word) => /\/(?:worker|portable)\/preload\.c[jt]s$/.test(word))) {
     refuse("it is a worker of a service of Holdfast: use `holdfast stacks` and the like at once");
   }
   for (const name of ["net", "mnt", "pid"]) {
-    if (link(`/proc/${pid}/ns/${name}`) === link(`/proc/self/ns/${name}`)) continue;
+    if (link(`${proc}/${pid}/ns/${name}`) === link(`${proc}/self/ns/${name}`)) continue;
     refuse("it is in another container: run holdfast there");
   }
   if (!isCaught(status, SIGUSR1)) {
-    const flags = [command.join(" "), read(`/proc/${pid}/environ`) ?? ""];
+    const flags = [command.join(" "), read(`${proc}/${pid}/environ`) ?? ""];
     const has = (flag: string): boolean => flags.some((text) => text.includes(flag));
     if (has("--disable-sigusr1")) refuse("it runs with --disable-sigusr1");
     if (has("--permission")) refuse("its permission model allows no inspector (--allow-inspector)");
     refuse("it does not expect SIGUSR1, which would end it: it is not Node");
   }
+  const { v8, signals } = lookAt(pid);
+  if (isOld(v8)) refuse(`it runs V8 ${v8}, and Node ${NODE_MIN.join(".")} or newer is needed`);
   const unread = "its signal handlers cannot be read: it is not Node, or its symbols are missing";
-  const handled = signalsOf(pid) ?? refuse(unread);
+  const handled = signals ?? refuse(unread);
   if (handled.includes(SIGUSR1)) refuse("the application handles SIGUSR1 itself");
   const port = INSPECTOR_PORT;
   // by any of these flags it is another port, or it is open already
@@ -100,11 +110,18 @@ function isCaught(status: string, signal: number): boolean {
   return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
 }
 
+/** Whether a version of V8 is too old; not, where the binary does not say it. */
+export function isOld(v8: string): boolean {
+  const [, major = Infinity, minor = 0] = (/^(\d+)\.(\d+)/.exec(v8) ?? []).map(Number);
+  const [wantedMajor, wantedMinor] = V8_MIN;
+  return major < wantedMajor || (major === wantedMajor && minor < wantedMinor);
+}
+
 /**
- * The signals that the application listens to: libuv's tree of handles, read from the process's
- * memory. Null: it has no libuv that can be read.
+ * The version of V8, and the signals that the application listens to: libuv's tree of handles, read
+ * from the process's memory. Null: it has no libuv that can be read.
  */
-function signalsOf(pid: number): readonly number[] | null {
+function lookAt(pid: number): { readonly v8: string; readonly signals: readonly number[] | null } {
   const target = openTarget(pid, { tracer: new PtraceTracer() });
   try {
     // a static variable of src/unix/signal.c; the compiler may add a suffix
@@ -112,7 +129,8 @@ function signalsOf(pid: number): readonly number[] | null {
     const symbol =
       symbols.named("uv__signal_tree") ?? [...symbols.beginning("uv__signal_tree.")][0];
     const root = symbol === undefined ? null : target.modules.address(symbol.name);
-    return root === null ? null : signalsIn(target.memory, root);
+    const signals = root === null ? null : signalsIn(target.memory, root);
+    return { v8: readVersion(target.executable), signals };
   } finally {
     target.close();
   }

@@ -145,17 +145,28 @@ describe("holdfast attach", { concurrency: 2 }, () => {
       assert.match(stderr.toString(), /Nothing was done to it\./);
       assert.equal(code, expected, stderr.toString());
     };
+    /** What its binary does not say is seen inside of it, and it is left as it was. */
+    const isTooOld = async (stranger: Child): Promise<void> => {
+      const before = threads(stranger.pid);
+      const { code, stderr } = await scene.cli("attach", String(stranger.pid));
+      assert.match(stderr.toString(), /it runs Node 20\.11\.1, and 22\.18 or newer is needed/);
+      assert.equal(code, 1);
+      await waitFor("its inspector is closed", () => inspectors(stranger) === 0);
+      await waitFor("nothing is in it", () => threads(stranger.pid) <= before);
+      assert.equal((await get(target(stranger), "/")).text, "9");
+    };
     const sleeper = spawn("sleep", ["60"], { stdio: "ignore" });
     t.after(() => void sleeper.kill("SIGKILL"));
     // where Node would open its inspector; if somebody else has it, that is as good
     const taken = createServer().on("error", () => undefined);
     t.after(() => void taken.close());
     taken.listen(9229, "127.0.0.1");
-    const [plain, handler, closed, permitted, service] = await Promise.all([
+    const [plain, handler, closed, permitted, old, service] = await Promise.all([
       scene.plain(),
       scene.stranger("--handler"),
       scene.stranger("--disable-sigusr1"),
       scene.stranger("--permission", "--allow-fs-read=*"),
+      scene.stranger("--old"),
       startService(t, { entry: app("live/lines.cjs"), workers: 1 }),
     ]);
     const [pid = 0] = await service.workerPids();
@@ -168,9 +179,10 @@ describe("holdfast attach", { concurrency: 2 }, () => {
       refused(2 ** 22, /there is no such process/, 66),
       refused(pid, /it is a worker of a service of Holdfast/),
       anothersIsRefused(handler.pid),
+      isTooOld(old),
     ]);
     assert.doesNotMatch(handler.output(), /signalled/);
-    for (const { process } of [plain, handler, closed, permitted])
+    for (const { process } of [plain, handler, closed, permitted, old])
       assert.equal(process.exitCode, null);
     assert.equal(sleeper.exitCode, null);
   });

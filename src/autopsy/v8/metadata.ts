@@ -35,7 +35,8 @@ function bytesAt(binary: ElfFile, address: number, length: number): Buffer {
   return offset === null ? Buffer.alloc(0) : binary.source.slice(offset, length);
 }
 
-function readVersion(binary: ElfFile): string {
+/** As in `Metadata`; empty where the binary does not say. */
+export function readVersion(binary: ElfFile): string {
   const symbol = binary.symbols.named(VERSION_STRING);
   if (symbol === null) return "";
   const pointer = bytesAt(binary, symbol.address, 8);

@@ -8,6 +8,11 @@ function hidden(n) {
   return twice + 1;
 }
 
+if (process.argv.includes("--old")) {
+  // as Node 20.11 says it, which has no getBuiltinModule either
+  Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.11.1" } });
+  Object.defineProperty(process, "getBuiltinModule", { value: undefined });
+}
 if (process.argv.includes("--handler")) process.on("SIGUSR1", () => console.log("signalled"));
 const server = http.createServer((req, res) => {
   const until = new URL(req.url, "http://test").searchParams.get("until");
