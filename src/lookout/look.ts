@@ -37,11 +37,6 @@ export class Looker {
   /** The last one: of each, all names of its binary are kept, some 20 MB. */
   #looked: Looked | null = null;
 
-  /** See PtraceTracer. */
-  get isHolding(): boolean {
-    return this.#tracer.isHolding;
-  }
-
   /** Reads the binary that the process runs: that of the worker, which may be another Node. */
   prepare(pid: number): void {
     this.#open(pid);

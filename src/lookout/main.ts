@@ -2,7 +2,8 @@
  * The lookout: a process that reads the stack of a worker's main thread from outside, where the
  * worker cannot help (a call into native code that does not return, a loop in which V8 forgets to
  * look for interrupts). The reactor starts it when a worker falls silent, and ends it when all is
- * calm again. Orders come as lines of JSON on standard input; it ends when that does.
+ * calm again, or when a look takes too long: whatever it holds then is let go by the kernel. Orders
+ * come as lines of JSON on standard input; it ends when that does.
  *
  * ```
  *   start: reads the worker's binary --ready    {id, pid} --> stop, read, let go --> {id, stack}
@@ -47,7 +48,6 @@ function main(): void {
   orders.on("line", (line) => {
     // the reactor's
     process.stdout.write(`${JSON.stringify(answer(looker, JSON.parse(line) as LookOrder))}\n`);
-    if (looker.isHolding) process.exit(1); // then the kernel lets them go
   });
   orders.on("close", () => process.exit(0));
 }

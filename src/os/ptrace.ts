@@ -30,7 +30,6 @@ const SWEEPS_MAX = 100;
 /** Holds a process still. One at a time; not while a worker of ours is the parent of it. */
 export class PtraceTracer {
   readonly #tids: number[] = [];
-  #isHolding = false;
   /** Signals that were on their way to a thread when it stopped, by thread: it gets them later. */
   readonly #signals = new Map<number, number>();
   /** Where calls can be made in the process that was last asked about. */
@@ -118,7 +117,8 @@ export class PtraceTracer {
 
   /**
    * Lets every thread run on. One that was killed meanwhile cannot be let go of: its parent is told
-   * of its end when we have taken note of it, of the first thread's last.
+   * of its end when we have taken note of it, of the first thread's last. One that has not stopped
+   * in all that time neither: it is let go when this process ends.
    */
   release(): void {
     const tids = this.#tids.splice(0);
@@ -129,12 +129,6 @@ export class PtraceTracer {
       dying = dying.filter((tid) => !hasEnded(tid));
       if (dying.length > 0) pause();
     }
-    this.#isHolding = dying.length > 0;
-  }
-
-  /** Whether threads could not be let go of in time: they stand still until this process ends. */
-  get isHolding(): boolean {
-    return this.#isHolding;
   }
 
   #seizeNew(pid: number): number {
