@@ -139,6 +139,7 @@ async function snapshot(
     warn(`a heap snapshot cannot be stopped; again: leaves, the worker writes ${file} on its own`);
     return true;
   };
+  say(`worker ${worker} is asked for the size of its heap`);
   await interruptible(stop, async () => {
     await follow(service, "/v1/snapshot", { worker, path: file, force }, (line) => {
       if (line.type !== "cost") return;

@@ -35,7 +35,7 @@ const STACK_LIMIT_MS = 3000;
 const LOOK_LIMIT_MS = 5000;
 /** Beyond the time of the profile: to make it and to hand it over. */
 const PROFILE_LATE_MS = 60_000;
-const HEAP_LIMIT_MS = 3000;
+const HEAP_LIMIT_MS = 10_000;
 const SNAPSHOT_LIMIT_MS = 600_000;
 const SCRIPT_LIMIT_MS = 5000;
 /** A large heap is walked twice. */

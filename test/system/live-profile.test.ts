@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { describe, it } from "node:test";
@@ -10,6 +10,7 @@ import { gunzipSync } from "node:zlib";
 import { Profile } from "pprof-format";
 import { get } from "./support/load.ts";
 import { CLI, app } from "./support/paths.ts";
+import { kill } from "./support/processes.ts";
 import { cleanEnvironment } from "./support/run.ts";
 import { startService, suiteOwner } from "./support/service.ts";
 import type { Owner, Service } from "./support/service.ts";
@@ -49,9 +50,12 @@ describe("holdfast profile", () => {
     it(`cpu: names the function that spins, Node ${node}`, async (t) => {
       const flags = ["--stall-limit", "0"];
       const service = await startService(t, { entry, flags, workers: 1, node });
-      const awaited = get(await service.target(), "/awaiting?ms=3000");
-      const file = path.join(folder(t), "a.cpuprofile");
+      const made = folder(t);
+      const enough = path.join(made, "enough");
+      const awaited = get(await service.target(), `/awaiting?ms=60000&until=${enough}`);
+      const file = path.join(made, "a.cpuprofile");
       const bytes = await take(service, file, "cpu", "0", "--for", "500ms");
+      writeFileSync(enough, "");
       const profile = JSON.parse(bytes.toString()) as {
         nodes: { callFrame: { functionName: string; url: string } }[];
         samples: number[];
@@ -69,7 +73,8 @@ describe("holdfast profile", () => {
       const flags = ["--stall-warn", "300ms", "--stall-limit", "0"];
       const mapped = { entry: app("live/mapped.cjs"), workers: 1, flags, node };
       const service = await startService(t, mapped);
-      const answered = get(await service.target(), "/");
+      const enough = path.join(folder(t), "enough"); // it spins until that is there
+      const answered = get(await service.target(), enough);
       const file = path.join(folder(t), "mapped.cpuprofile");
       const bytes = await take(service, file, "cpu", "0", "--for", "500ms");
       const { nodes } = JSON.parse(bytes.toString()) as {
@@ -78,33 +83,31 @@ describe("holdfast profile", () => {
       const found = nodes.find(({ callFrame }) => callFrame.functionName === "price")?.callFrame;
       assert.match(found?.url ?? "", /^file:.*\/live\/price\.ts$/);
       assert.equal(found?.lineNumber, 4 + 99);
-      assert.equal((await answered).status, 200);
-      const again = get(await service.target(), "/");
       const record = /makes no progress for .* in price \(.*\/live\/price\.ts:10[78]\)/;
       const said = (): boolean => record.test(service.stderr);
       await waitFor("the record of the stall", said, undefined, () => service.describe());
-      await again;
-      const looked = get(await service.target(), "/");
       const stacks = await service.control("stacks", "0");
       assert.match(stacks.stdout.toString(), /price \(.*\/live\/price\.ts:10[78]/);
-      await looked;
+      writeFileSync(enough, "");
+      assert.equal((await answered).status, 200);
     });
   }
 
   it("as a page, as pprof; of the heap; as a heap snapshot", async (t) => {
-    const service = await startService(owner, { entry, workers: 1 });
+    const flags = ["--stall-limit", "0"];
+    const service = await startService(owner, { entry, flags, workers: 1 });
     const target = await service.target();
     const made = folder(t);
-    const awaited = get(target, "/awaiting?ms=1500");
-    const page = await take(service, path.join(made, "a.html"), "cpu", "--for", "500ms");
+    const enough = path.join(made, "enough");
+    const awaited = get(target, `/awaiting?ms=60000&until=${enough}`);
+    const page = await take(service, path.join(made, "a.html"), "cpu", "--for", "300ms");
     assert.match(page.toString(), /^<!doctype html>[^]*<b class="app"[^>]*>inner<\/b>/);
+    const packed = await take(service, path.join(made, "a.pb.gz"), "cpu", "--for", "300ms");
+    writeFileSync(enough, "");
     await awaited;
-    const again = get(target, "/awaiting?ms=1500");
-    const packed = await take(service, path.join(made, "a.pb.gz"), "cpu", "--for", "500ms");
     const { stringTable, sample } = Profile.decode(gunzipSync(packed));
     assert.ok(stringTable.strings.includes(entry));
     assert.ok(sample.length > 0);
-    await again;
     const early = path.join(made, "a.json");
     const allocating = interruptible(t, service, early, "allocations", "--for", "10m");
     await waitFor("it has begun", () => allocating.output().includes("profile for 600 s"));
@@ -114,9 +117,26 @@ describe("holdfast profile", () => {
     assert.deepEqual(await once(allocating.child, "close"), [0, null], allocating.output());
     assert.match(allocating.output(), /stops after \S+ of 10m and writes what there is/);
     assert.ok("head" in (JSON.parse(readFileSync(early, "utf8")) as object));
+    const [pid = 0] = await service.workerPids();
+    const left = path.join(made, "left.cpuprofile");
+    const leaving = interruptible(t, service, left, "cpu", "--for", "10m");
+    await waitFor("it has begun", () => leaving.output().includes("profile for 600 s"));
+    t.after(() => Promise.resolve(kill(pid, "SIGCONT")));
+    kill(pid, "SIGSTOP"); // nothing comes of it any more
+    leaving.child.kill("SIGINT");
+    await waitFor("it stops", () => leaving.output().includes("again: leaves at once"));
+    leaving.child.kill("SIGINT");
+    assert.deepEqual(await once(leaving.child, "close"), [130, null], leaving.output());
+    assert.ok(!existsSync(left));
     const file = path.join(made, "a.heapsnapshot");
-    const heap = await take(service, file, "heapsnapshot");
-    const { snapshot } = JSON.parse(heap.toString()) as { snapshot: { node_count: number } };
+    const writing = interruptible(t, service, file, "heapsnapshot");
+    await waitFor("it asks", () => writing.output().includes("is asked for the size of its heap"));
+    writing.child.kill("SIGINT");
+    await waitFor("its word", () => writing.output().includes("a heap snapshot cannot be stopped"));
+    kill(pid, "SIGCONT");
+    assert.deepEqual(await once(writing.child, "close"), [0, null], writing.output());
+    const heap = readFileSync(file, "utf8");
+    const { snapshot } = JSON.parse(heap) as { snapshot: { node_count: number } };
     assert.ok(snapshot.node_count > 10_000);
     const twice = await service.control("profile", "heapsnapshot", "-o", file);
     assert.equal(twice.code, 1);

@@ -1,5 +1,7 @@
 /** `holdfast stacks`: the main thread's stack now, busy or idle; and the agent's own life. */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import path from "node:path";
 import { describe, it } from "node:test";
 import type { WorkerStack } from "../../src/supervision/mod.ts";
 import { get } from "./support/load.ts";
@@ -40,17 +42,19 @@ describe("holdfast stacks", () => {
         idle.map(({ worker, stack }) => `${worker} ${stack?.state}`),
         ["0 idle", "1 idle"],
       );
-      const awaited = get(await service.target(), "/awaiting?ms=4000");
+      const enough = path.join(service.runtimeDir, "enough");
+      const awaited = get(await service.target(), `/awaiting?ms=60000&until=${enough}`);
       const busy = await running(service, "inner");
       // what it calls of Node's may be above it
       const top = busy.stack?.frames.find(({ file }) => file === entry);
       assert.equal(busy.stack?.state, "running");
       assert.equal(top?.name, "inner");
-      assert.deepEqual(top.variables?.[0], ["ms", "4000"]);
-      assert.equal(busy.stack.requestSeen, "GET /awaiting?ms=4000");
+      assert.deepEqual(top.variables?.[0], ["ms", "60000"]);
+      assert.match(busy.stack.requestSeen ?? "", /^GET \/awaiting\?ms=60000&until=/);
       assert.match(busy.stack.awaitedBy[0] ?? "", /^async handler \(/);
       const text = await service.control("stacks", String(busy.worker));
       assert.match(text.stdout.toString(), /^worker \d \(pid \d+\): running.*\n[^]* {2}inner \(/);
+      writeFileSync(enough, "");
       assert.equal((await awaited).text, "awaited", "it went on unharmed");
     });
   }

@@ -36,13 +36,19 @@ function order(req) {
 
 async function outer(req) {
   await new Promise((resolve) => setImmediate(resolve));
-  inner(Number(new URL(req.url, "http://test").searchParams.get("ms")));
+  const { searchParams } = new URL(req.url, "http://test");
+  inner(Number(searchParams.get("ms")), searchParams.get("until"));
 }
 
-function inner(ms) {
+/** At most so long, or until that file is there. */
+function inner(ms, file) {
+  const { existsSync } = require("node:fs");
   const until = performance.now() + ms;
   let passes = 0;
-  while (performance.now() < until) passes++;
+  while (performance.now() < until) {
+    passes++;
+    if (file !== null && passes % 10_000 === 0 && existsSync(file)) break;
+  }
   return passes;
 }
 
