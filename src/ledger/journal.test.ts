@@ -54,6 +54,24 @@ function store(arena: JournalArena, bytes: Buffer, throughInbox = false): number
 }
 
 describe("the journal's arena", () => {
+  it("gives back what is behind a block, which is then the last", () => {
+    const { arena } = fixture();
+    const bytes = randomBytes(3 * BLOCK_PAYLOAD_BYTES);
+    const all = arena.freeBlocks;
+    const first = store(arena, bytes);
+    arena.releaseBehind(first);
+    assert.equal(arena.freeBlocks, all - 1);
+    assert.deepEqual(
+      arena.read(first, BLOCK_PAYLOAD_BYTES),
+      bytes.subarray(0, BLOCK_PAYLOAD_BYTES),
+    );
+    assert.equal(arena.read(first, BLOCK_PAYLOAD_BYTES + 1), null);
+    arena.releaseBehind(first);
+    assert.equal(arena.freeBlocks, all - 1);
+    arena.release(first);
+    assert.equal(arena.freeBlocks, all);
+  });
+
   it("gives back what was written, from the inbox and from elsewhere", () => {
     const { arena, memory } = fixture();
     const reader = new JournalArena(memory, SHAPE, ROW);

@@ -84,6 +84,14 @@ export class JournalArena {
     }
   }
 
+  /** Gives the blocks behind this one back, which is then the last of its chain. */
+  releaseBehind(block: number): void {
+    const word = this.#wordOf(block);
+    const next = (this.#words[word] ?? 0) - 1;
+    this.#words[word] = 0;
+    this.release(next);
+  }
+
   /** Copies bytes into a block at `at`; they must fit. */
   write(bytes: Uint8Array, block: number, at: number): void {
     this.#bytes.set(bytes, this.#payloadOf(block) + at);

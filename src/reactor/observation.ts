@@ -14,6 +14,10 @@ import type { WorkerLink } from "./worker-link.ts";
 /** Longer paths are cut in a status. */
 const PATH_CHARACTERS_MAX = 200;
 
+/** How a request begins, in its first bytes. */
+const REQUEST = /^[A-Z-]{1,32} \S/;
+const REQUEST_CHARACTERS = 34;
+
 function openFilesMax(): number {
   const limits = readFileSync("/proc/self/limits", "utf8");
   return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 0);
@@ -150,13 +154,16 @@ export class Observation {
   }
 
   /**
-   * The bytes in flight on a connection, as far as they are known: in the inbox, or in its journal.
+   * The bytes in flight on a connection, as far as they are known: in the inbox, or in its journal,
+   * which of a request above the journal's limit has the beginning.
    */
   bytesOf(slot: number, link: WorkerLink): Buffer {
     const arena = this.#arena(link.row);
     if (this.#ledger.workers.int(link.row, "inboxSlot") === slot + 1) {
       const head = arena.inbox.indexOf("\r\n\r\n", 0, "latin1");
-      return arena.inbox.subarray(0, head + 4);
+      const read = arena.inbox.subarray(0, head + 4);
+      // else it is part of a body, and the head has gone into the journal
+      if (REQUEST.test(read.toString("latin1", 0, REQUEST_CHARACTERS))) return read;
     }
     const { journalBlock, journalBytes, journalFrom, quiescentRead } =
       this.#ledger.connections.snapshot(slot);

@@ -160,10 +160,12 @@ export class FakeWorker {
     assert.equal(connections.state(slot), STATE.busy);
   }
 
-  /** Marks the journal as too short for what was read. */
+  /** Marks the journal as too short for what was read: its first block is left. */
   giveUpJournal(slot: number): void {
-    this.#world.ledger.connections.setFlags(slot, FLAG_JOURNAL_SHORT);
-    this.#world.ledger.connections.setJournalBytes(slot, 0);
+    const { connections } = this.#world.ledger;
+    const { journalBytes } = connections.snapshot(slot);
+    connections.setFlags(slot, FLAG_JOURNAL_SHORT);
+    connections.setJournalBytes(slot, Math.min(journalBytes, BLOCK_PAYLOAD_BYTES));
   }
 
   write(slot: number, text: string): void {

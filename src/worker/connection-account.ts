@@ -467,7 +467,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
     const parked = host.park(socket, view, waitedMs, this);
     if (parked === null) return false;
     this.#journal.append(view, view.length, this.#read - view.length);
-    if (this.#journal.isEmpty) return false;
+    if (!this.#journal.isWhole) return false;
     host.arena.inbox[0] = 0;
     host.setInboxSlot(0);
     socket._unrefTimer(); // as for every read

@@ -1,6 +1,7 @@
 /**
  * The journal of one connection: copies of what was read and is not answered, in blocks of the
- * worker's arena. The connection's row in the ledger says where they are.
+ * worker's arena. The connection's row in the ledger says where they are. Of what is too long its
+ * first block is kept, with FLAG_JOURNAL_SHORT: it says which request this is, and no more.
  */
 import { BLOCK_PAYLOAD_BYTES, FLAG_JOURNAL_SHORT } from "../ledger/mod.ts";
 import type { AccountHost } from "./account-host.ts";
@@ -12,7 +13,7 @@ export class RequestJournal {
   #first = -1;
   #last = -1;
   #bytes = 0;
-  /** It had no room: nothing is kept until the next quiescent point. */
+  /** It had no room: nothing is added until the next quiescent point. */
   #isShort = false;
 
   constructor(host: AccountHost, slot: number) {
@@ -24,22 +25,23 @@ export class RequestJournal {
     return this.#first < 0;
   }
 
+  /** Whether it has everything that was read. */
+  get isWhole(): boolean {
+    return !this.#isShort;
+  }
+
   /** The first `bytes` of `source` follow; `from`: the kernel's count of read bytes before them. */
   append(source: Buffer, bytes: number, from: number): void {
     const { arena, connections, journalLimitBytes } = this.#host;
     if (this.#isShort) return;
     if (this.#bytes + bytes > journalLimitBytes) {
-      this.#giveUp();
+      this.#giveUp(source.subarray(0, bytes), from);
       return;
     }
-    if (this.#first < 0) {
-      this.#first = this.#last = arena.allocate(-1);
-      if (this.#first < 0) {
-        this.#host.countJournalFull();
-        this.#giveUp();
-        return;
-      }
-      connections.setJournal(this.#slot, from, 0, this.#first);
+    if (this.#first < 0 && !this.#begin(from)) {
+      this.#host.countJournalFull();
+      this.#giveUp(null, from);
+      return;
     }
     for (let done = 0; done < bytes;) {
       const at = (this.#bytes + done) % BLOCK_PAYLOAD_BYTES;
@@ -47,7 +49,8 @@ export class RequestJournal {
         this.#last = arena.allocate(this.#last);
         if (this.#last < 0) {
           this.#host.countJournalFull();
-          this.#giveUp();
+          this.#bytes += done;
+          this.#giveUp(null, from);
           return;
         }
       }
@@ -82,10 +85,27 @@ export class RequestJournal {
     this.#bytes = 0;
   }
 
-  #giveUp(): void {
-    const { connections } = this.#host;
+  #begin(from: number): boolean {
+    this.#first = this.#last = this.#host.arena.allocate(-1);
+    if (this.#first < 0) return false;
+    this.#host.connections.setJournal(this.#slot, from, 0, this.#first);
+    return true;
+  }
+
+  /** `rest` does not fit any more; it is told by its head alone, if it has one. */
+  #giveUp(rest: Buffer | null, from: number): void {
+    const { arena, connections } = this.#host;
     connections.setFlags(this.#slot, connections.flags(this.#slot) | FLAG_JOURNAL_SHORT);
     this.#isShort = true;
-    this.release();
+    if (this.#first < 0 && (rest === null || !this.#begin(from))) return;
+    if (this.#bytes === 0 && rest !== null) {
+      const head = rest.subarray(0, BLOCK_PAYLOAD_BYTES);
+      arena.write(head, this.#first, 0);
+      this.#bytes = head.length;
+    }
+    this.#bytes = Math.min(this.#bytes, BLOCK_PAYLOAD_BYTES);
+    this.#last = this.#first;
+    connections.setJournalBytes(this.#slot, this.#bytes);
+    arena.releaseBehind(this.#first);
   }
 }
