@@ -18,6 +18,8 @@ const SAMPLES_OF_MIXED_MAX = 5_000;
 const YOUNG_MIN = 5;
 /** Some are half made, or dead and partly overwritten. */
 export const HOLDS_SHARE = 0.9;
+/** Of so many and more, one may be half made whatever the share, if that is likely for them. */
+const ONE_OF_MIN = 3;
 /** Kinds with numbers among their words, which may look like references. */
 const RAW: ReadonlySet<string> = new Set(["BYTECODE_ARRAY_TYPE", "CODE_TYPE", "optimised code"]);
 
@@ -91,16 +93,19 @@ export class HeapSamples {
     return [...(this.#old.get(instanceType) ?? []), ...(this.#young.get(instanceType) ?? [])];
   }
 
-  /** Where the old ones do not hold, those just made decide: dead ones are no witnesses. */
-  judge(name: string, samples: readonly Sample[], look: Look): Check {
-    const all = this.#judged(name, samples, look);
+  /**
+   * Where the old ones do not hold, those just made decide: dead ones are no witnesses.
+   * @param isHalfMade whether one is likely to be taken before all of it is there
+   */
+  judge(name: string, samples: readonly Sample[], look: Look, isHalfMade = false): Check {
+    const all = this.#judged(name, samples, look, isHalfMade);
     const young = samples.filter(({ isYoung }) => isYoung);
     if (all.outcome !== "fails" || young.length < YOUNG_MIN) return all;
-    const ofYoung = this.#judged(name, young, look);
+    const ofYoung = this.#judged(name, young, look, isHalfMade);
     return ofYoung.outcome === "absent" ? all : ofYoung;
   }
 
-  #judged(name: string, samples: readonly Sample[], look: Look): Check {
+  #judged(name: string, samples: readonly Sample[], look: Look, isHalfMade: boolean): Check {
     return check(name, () => {
       const isRaw = RAW.has(name);
       const outcomes = samples
@@ -112,7 +117,10 @@ export class HeapSamples {
         })
         .filter((outcome) => outcome !== null);
       const held = outcomes.filter(Boolean).length;
-      return outcomes.length === 0 ? null : held >= outcomes.length * HOLDS_SHARE;
+      const { length } = outcomes;
+      const mayOneFail = isHalfMade && length >= ONE_OF_MIN;
+      const least = Math.min(length * HOLDS_SHARE, mayOneFail ? length - 1 : length);
+      return length === 0 ? null : held >= least;
     });
   }
 }

@@ -104,7 +104,7 @@ class SampleChecks {
         (sample) => this.#generator(sample),
       ),
       this.#bigints(),
-      this.#samples.judge(PARSER_CHECK, this.#samples.parsers, (one) => this.#parser(one)),
+      this.#samples.judge(PARSER_CHECK, this.#samples.parsers, (one) => this.#parser(one), true),
     ];
   }
 
@@ -504,7 +504,10 @@ class SampleChecks {
     return heap.isFunction(heap.tagged(address, generatorFunction));
   }
 
-  /** It waits, or receives a message since a time that has been. */
+  /**
+   * It waits, or receives a message since a time that has been. Node makes it in two parts, of
+   * which the second may take long the first time.
+   */
   #parser({ address }: Sample): boolean | null {
     const { heap, target } = this.#v8;
     const state = readParser(heap, address);

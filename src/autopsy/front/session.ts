@@ -26,6 +26,8 @@ import type { PreparedV8, V8Process } from "../v8/process.ts";
 import { ValueReader } from "../v8/values.ts";
 import { copyLive, refuseLong } from "./live-copy.ts";
 import type { CopyCost, CopyOrder } from "./live-copy.ts";
+import { collectionsOf } from "./collections.ts";
+import type { Collections } from "./collections.ts";
 import { selfTest } from "./self-test.ts";
 
 /** How long a long verb may keep the event loop from Ctrl-C. */
@@ -34,6 +36,10 @@ const TURN_MS = 50;
 const COPIES_MAX = 5;
 /** 64 MiB, which take some 30 ms to copy. */
 const COPIED_PAGES_MAX = 16_384;
+
+const IN_COLLECTION =
+  "taken in the middle of a garbage collection: references may lead to where an object was " +
+  "before it moved";
 
 /** A file of ours that goes with the session. */
 type Removable = Pick<PlainCore, "damage" | "remove">;
@@ -62,6 +68,7 @@ export class Session {
   readonly #plain: Removable | null;
   readonly #onProgress: SessionOptions["onProgress"];
   #heap: Heap | null = null;
+  #collections: Collections | null = null;
   #holders: HolderScan | null = null;
   #stacks: Stacks | null = null;
   #confidence: Confidence | null = null;
@@ -104,11 +111,13 @@ export class Session {
    */
   get doubts(): readonly string[] {
     const { layout } = this.v8;
+    const isCollecting = this.#heap !== null && this.#collections?.areUnderWay === true;
     const doubts = [
       ...(layout.choice.isExact ? [] : [inexact(layout)]),
       ...machineRemarks(this.target.machine),
       // what is cut off is missing from every answer that needs the heap
       ...(this.#heap !== null && this.target.kind === "core" ? this.remarks : []),
+      ...(isCollecting ? [IN_COLLECTION] : []),
       ...(this.#heap?.remarks() ?? []),
     ];
     const isShort = this.#heap === null && layout.choice.isExact;
@@ -118,7 +127,8 @@ export class Session {
     return [
       ...doubts,
       `of ${held + failed.length} checks of V8's layout ${failed.length} fail ` +
-        `(${failed.join(", ")}): what rests on them may be wrong`,
+        `(${failed.join(", ")})${isCollecting ? ", as may be in a collection" : ""}: ` +
+        `what rests on them may be wrong`,
     ];
   }
 
@@ -254,7 +264,9 @@ export class Session {
   }
 
   get heap(): Heap {
-    this.#heap ??= new Heap(this.target, this.v8.heap, allocationAreas(this.v8));
+    this.#collections ??= collectionsOf(this.v8, () => this.stacks);
+    const { isScavenged } = this.#collections;
+    this.#heap ??= new Heap(this.target, this.v8.heap, allocationAreas(this.v8), isScavenged);
     return this.#heap;
   }
 

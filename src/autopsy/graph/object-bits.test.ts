@@ -13,6 +13,7 @@ function page(start: number, areaBytes = PAGE_BYTES - 64, heap = 1): HeapPage {
     isExecutable: false,
     heap,
     isYoung: false,
+    isLeft: false,
     record: start,
   };
 }

@@ -8,10 +8,17 @@ const PAGE_BYTES = 256 * 1024;
 /** See the file's docstring. */
 export class ObjectPlaces {
   readonly #pages = new Map<number, HeapPage>();
+  readonly #empty = new Set<number>();
   readonly #unused = new Map<number, UnusedArea[]>();
 
-  constructor(pages: readonly HeapPage[], unused: readonly UnusedArea[]) {
+  /** @param empty pages without objects */
+  constructor(
+    pages: readonly HeapPage[],
+    unused: readonly UnusedArea[],
+    empty: readonly HeapPage[] = [],
+  ) {
     for (const page of pages) this.#pages.set(numberOf(page.start), page);
+    for (const { start } of empty) this.#empty.add(numberOf(start));
     for (const area of unused) {
       const number = numberOf(area.start);
       const known = this.#unused.get(number);
@@ -23,6 +30,12 @@ export class ObjectPlaces {
   /** Whether it is of the young generation, where nothing has moved since it was made. */
   isYoung(address: number): boolean {
     return this.#pages.get(numberOf(address))?.isYoung === true;
+  }
+
+  /** Whether it is in a page, be there objects or not. */
+  isInPage(address: number): boolean {
+    const number = numberOf(address);
+    return this.#pages.has(number) || this.#empty.has(number);
   }
 
   has(address: number): boolean {

@@ -37,11 +37,13 @@ export interface HeapPage {
   readonly heap: number;
   /** Of the young generation. */
   readonly isYoung: boolean;
+  /** Of the half of it that was left empty: what lies there has moved, or has died. */
+  readonly isLeft: boolean;
   /** Where V8 keeps what it knows of the page: its header, or its metadata. */
   readonly record: number;
 }
 
-/** Every page with objects, sorted by address. */
+/** Every page with objects, sorted by address; those that are left too, which have had some. */
 export function findPages(target: Target, view: HeapView): readonly HeapPage[] {
   const pages: HeapPage[] = [];
   const ends = endsOfRuns(target);
@@ -54,7 +56,7 @@ export function findPages(target: Target, view: HeapView): readonly HeapPage[] {
       const page = pageAt(target, view.layout.stated, at, mapping.isExecutable);
       // a small page is whole, whether its end was touched yet or not
       const endMost = Math.max(ends[index] ?? end, at + PAGE_BYTES);
-      if (page !== null && hasObject(view, page))
+      if (page !== null && (page.isLeft || hasObject(view, page)))
         pages.push({ ...page, areaEnd: Math.min(page.areaEnd, endMost) });
       at = page === null ? at + PROBE_BYTES : nextProbe(page);
     }
@@ -92,12 +94,12 @@ function pageAt(
   const header = target.memory.read(start, HEADER_BYTES);
   if (header === null) return null;
   const second = unsigned64(header, SECOND_WORD);
-  if ((header.readUInt32LE(0) & FROM_PAGE) !== 0) return null;
+  const isLeft = (header.readUInt32LE(0) & FROM_PAGE) !== 0;
   const isInline = stated.isPageInline === 1;
   if (isInline ? second !== start : second < PROBE_BYTES || second % 8 !== 0) return null;
   const words = isInline ? header : target.memory.read(second, HEADER_BYTES);
   if (words === null) return null;
-  const isYoung = (header.readUInt32LE(0) & TO_PAGE) !== 0;
+  const isYoung = !isLeft && (header.readUInt32LE(0) & TO_PAGE) !== 0;
   const areaStart = unsigned64(words, stated.pageAreaStart);
   const areaEnd = unsigned64(words, stated.pageAreaEnd);
   const heap = unsigned64(words, stated.pageHeap);
@@ -107,7 +109,9 @@ function pageAt(
     areaStart % 8 === 0 &&
     areaEnd > areaStart &&
     areaEnd - areaStart < AREA_BYTES_MAX;
-  return isSane ? { start, areaStart, areaEnd, isExecutable, heap, isYoung, record: second } : null;
+  // objects of more than a page do not move
+  if (!isSane || (isLeft && areaEnd > start + PAGE_BYTES)) return null;
+  return { start, areaStart, areaEnd, isExecutable, heap, isYoung, isLeft, record: second };
 }
 
 /** A page begins with an object; an empty one, with nothing. */

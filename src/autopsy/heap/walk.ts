@@ -10,6 +10,7 @@
  */
 import type { Target } from "../target/target.ts";
 import type { HeapView } from "../v8/heap-view.ts";
+import { isMovedTo } from "../v8/tagged.ts";
 import type { AllocationArea } from "./allocation-areas.ts";
 import { MapTable } from "./maps.ts";
 import type { MapInfo } from "./maps.ts";
@@ -37,9 +38,11 @@ export interface WalkCounts {
   /** Free spaces, and those of them behind which no object begins: their size is misread. */
   freeSpaces: number;
   freeSpacesLost: number;
+  /** What a collection that is under way has left where it was: its copy is counted. */
+  movedObjects: number;
   /** Bytes whose objects are not known: damaged, or between allocation areas. */
   skippedBytes: number;
-  /** Dead objects, not swept yet, whose kind is not known any more: their map died with them. */
+  /** Dead objects, not swept yet, whose kind is not known any more: their map is gone. */
   deadBytes: number;
   /** Zeros where an object might begin: what a thread has set aside and not used yet, or lost. */
   emptyBytes: number;
@@ -55,6 +58,7 @@ const NOTHING: WalkCounts = {
   freeBytes: 0,
   freeSpaces: 0,
   freeSpacesLost: 0,
+  movedObjects: 0,
   skippedBytes: 0,
   deadBytes: 0,
   emptyBytes: 0,
@@ -79,7 +83,13 @@ export class Heap {
   readonly #freeSpaceType: number;
   #seen: WalkCounts = { ...NOTHING };
 
-  constructor(target: Target, view: HeapView, areas: readonly AllocationArea[]) {
+  /** @param isScavenged whether young objects of a heap (`HeapPage.heap`) are being moved */
+  constructor(
+    target: Target,
+    view: HeapView,
+    areas: readonly AllocationArea[],
+    isScavenged: (heap: number) => boolean = () => false,
+  ) {
     this.#target = target;
     this.view = view;
     this.maps = new MapTable(view);
@@ -87,12 +97,16 @@ export class Heap {
     this.#codeType = view.layout.type("INSTRUCTION_STREAM_TYPE");
     this.#fillerType = view.layout.type("FEEDBACK_VECTOR_TYPE") + 1;
     this.#freeSpaceType = this.#fillerType + 1;
-    this.pages = findPages(target, view);
+    // while objects move, the half that they leave still has the others
+    const isEmpty = ({ isLeft, heap }: HeapPage): boolean => isLeft && !isScavenged(heap);
+    const [pages, empty] = [[] as HeapPage[], [] as HeapPage[]];
+    for (const page of findPages(target, view)) (isEmpty(page) ? empty : pages).push(page);
+    this.pages = pages;
     this.#unused = [
       ...areas.map(({ top, limit }) => ({ start: top, end: limit })),
       ...unusedYoungAreas(target.memory, this.pages, areas),
     ];
-    this.#places = new ObjectPlaces(this.pages, this.#unused);
+    this.#places = new ObjectPlaces(pages, this.#unused, empty);
   }
 
   /**
@@ -134,6 +148,11 @@ export class Heap {
     return counts;
   }
 
+  /** What has moved and left its old place behind, as far as was walked. */
+  get movedObjects(): number {
+    return this.#seen.movedObjects;
+  }
+
   /**
    * What was found on the way that an answer may lack something for. Less than a page of memory,
    * as a collection leaves it here and there, `objects` alone tells.
@@ -170,6 +189,13 @@ export class Heap {
       const [low, high] = [u32(at), u32(at + 4)];
       const map = this.#mapAt(low, high);
       if (map === null) {
+        const moved = this.#movedBytes(at, low, high);
+        if (moved > 0 && at + moved <= page.areaEnd) {
+          counts.movedObjects += 1;
+          lost = "no";
+          at += moved;
+          continue;
+        }
         if (lost === "no") lost = this.#isDeadMap(low, high) ? "dead" : "skipped";
         if (at === behindFree && lost !== "dead") counts.freeSpacesLost += 1;
         if (low === 0 && high === 0) counts.emptyBytes += 8;
@@ -226,9 +252,33 @@ export class Heap {
     return this.maps.get(high * 0x1_0000_0000 + (low - 1));
   }
 
-  /** Where an object begins: its map is not there any more, so it has died with it. */
+  /**
+   * Where an object begins: its map is not there any more, so it has died with it; or it has moved
+   * long ago, to where now is something else.
+   */
   #isDeadMap(low: number, high: number): boolean {
+    if (isMovedTo(low)) return this.#places.isInPage(high * 0x1_0000_0000 + low);
     return (low & 3) === 1 && this.#isNoObject(high * 0x1_0000_0000 + (low - 1));
+  }
+
+  /** Bytes of an object that has moved, by its copy; 0: it has not. */
+  #movedBytes(at: number, low: number, high: number): number {
+    const to = high * 0x1_0000_0000 + low;
+    if (!isMovedTo(low) || !this.#places.has(to)) return 0;
+    const map = this.maps.of(to);
+    if (map === null) return 0;
+    const { view } = this;
+    if (map.instanceType < view.layout.get("FirstNonstringType")) {
+      // a string that only refers to another is replaced by that: a thin one, or of one half
+      const referred = view.tagged(at, view.layout.field("ThinString", "actual"));
+      if (referred === to || view.movedTo(referred) === to) {
+        const second = view.layout.field("ConsString", "second");
+        return view.isString(view.tagged(at, second)) ? second + 8 : second;
+      }
+    }
+    const { instanceType, instanceBytes } = map;
+    const u32 = (address: number): number => view.unsigned(address, 0, 4);
+    return Math.max(0, this.#sizes.bytesOf(to, instanceType, instanceBytes, u32));
   }
 
   #bytesAt(at: number, map: MapInfo, end: number, u32: (address: number) => number): number {

@@ -16,6 +16,7 @@ const page = (number: number, isYoung = true): HeapPage => ({
   isExecutable: false,
   heap: 1,
   isYoung,
+  isLeft: false,
   record: 0x7000_0000 + 0x1000 * number,
 });
 

@@ -179,7 +179,7 @@ function lastTraced(memory: Memory, isolate: number): number | null {
 function largestHeap(target: V8Process["target"], heap: V8Process["heap"]): number {
   const bytes = new Map<number, number>();
   for (const page of findPages(target, heap)) {
-    if (page.heap === 0) continue;
+    if (page.heap === 0 || page.isLeft) continue;
     const size = page.areaEnd - page.areaStart;
     bytes.set(page.heap, (bytes.get(page.heap) ?? 0) + size);
   }

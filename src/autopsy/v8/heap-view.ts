@@ -5,7 +5,7 @@
 import { NotInMemory } from "../target/memory.ts";
 import type { Memory } from "../target/memory.ts";
 import type { Layout } from "./layout.ts";
-import { CLEARED, isSmi, smiValue, taggedFromHalves } from "./tagged.ts";
+import { CLEARED, isMovedTo, isSmi, smiValue, taggedFromHalves } from "./tagged.ts";
 import type { Tagged } from "./tagged.ts";
 
 /** Nested cons, sliced and thin strings: a log that was put together line by line has many. */
@@ -105,9 +105,21 @@ export class HeapView {
     return isSmi(value) ? smiValue(value) : null;
   }
 
+  /** The map of an object; of one that a collection has just moved, that of its copy. */
   mapOf(object: Tagged): Tagged {
     const map = this.tagged(object, 0);
-    return isSmi(map) ? CLEARED : map;
+    if (!isSmi(map)) return map;
+    const moved = this.tagged(this.movedTo(object), 0);
+    return isSmi(moved) ? CLEARED : moved;
+  }
+
+  /**
+   * Where a collection that is under way has moved an object: its first word is the address of the
+   * copy, without a tag (V8: MapWord::FromForwardingAddress). CLEARED: nowhere.
+   */
+  movedTo(object: Tagged): Tagged {
+    const low = this.unsigned(object, 0, 4);
+    return isMovedTo(low) ? this.unsigned(object, 4, 4) * 0x1_0000_0000 + low : CLEARED;
   }
 
   /** A map's own map is a meta map: one whose instances are maps, itself among them. */

@@ -38,3 +38,11 @@ export function taggedFromHalves(low: number, high: number): Tagged {
   if (high === 0 && low === 3) return CLEARED;
   return (high >>> 0) * 0x1_0000_0000 + ((low & ~3) >>> 0);
 }
+
+/**
+ * Whether the first word of an object is no map but where it has moved, by the lower half: an
+ * address without a tag, which no Smi looks like.
+ */
+export function isMovedTo(low: number): boolean {
+  return low !== 0 && (low & 7) === 0;
+}
