@@ -66,6 +66,15 @@ export function refuseOption(name: string, value: unknown, allowed: string): nev
 }
 
 /**
+ * For a user without types, who may have left out what must be there.
+ * @throws FlowError ERR_HOLDFAST_FLOW_OPTION
+ */
+export function checkThere(name: string, value: unknown, allowed: string): void {
+  const isThere = typeof value === "object" ? value !== null : typeof value === "function";
+  if (!isThere) refuseOption(name, value, allowed);
+}
+
+/**
  * A number of at least `min` and at most `max`; `fallback` where none was given.
  * @throws FlowError ERR_HOLDFAST_FLOW_OPTION
  */

@@ -398,6 +398,8 @@ describe("limits", () => {
     ["limit.min", () => new Gate({ name: "x", limit: { kind: "gradient", min: 0 } })],
     ["limit.initial", () => new Gate({ name: "x", limit: { kind: "loop", initial: 9, max: 3 } })],
     ["limit.kind", () => new Gate({ name: "x", limit: { kind: "magic" } as never })],
+    ["limit", () => new Gate({ name: "x" } as never)], // what JavaScript does not hinder
+    ["options", () => new Gate(undefined as never)], // the same
     ["name", () => new Gate({ name: "", limit: { kind: "fixed", max: 1 } })],
   ];
   for (const [option, make] of wrong) {

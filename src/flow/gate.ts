@@ -18,7 +18,7 @@ import { Codel } from "./codel.ts";
 import { CRITICALITIES, currentContext, withContext } from "./context.ts";
 import type { Criticality } from "./context.ts";
 import type { Deadline } from "./deadline.ts";
-import { Overloaded, checkNumber, refuseOption } from "./errors.ts";
+import { Overloaded, checkNumber, checkThere, refuseOption } from "./errors.ts";
 import { GateQueue } from "./gate-queue.ts";
 import type { Waiting } from "./gate-queue.ts";
 import { makeLimit } from "./limits.ts";
@@ -149,6 +149,7 @@ export class Gate {
   };
 
   constructor(options: GateOptions) {
+    checkThere("options", options, "an object with a name and a limit");
     const { name, mode = "enforce", queue = {} } = options;
     if (typeof name !== "string" || name === "") refuseOption("name", name, "a text");
     if (mode !== "enforce" && mode !== "observe") {

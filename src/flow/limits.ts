@@ -3,7 +3,7 @@
  * an upstream takes before it becomes slower.
  */
 import { performance } from "node:perf_hooks";
-import { checkNumber, refuseOption } from "./errors.ts";
+import { checkNumber, checkThere, refuseOption } from "./errors.ts";
 
 export type LimitOptions =
   | { readonly kind: "fixed"; readonly max: number }
@@ -42,6 +42,7 @@ const SMOOTHING = 0.1;
 
 /** @throws FlowError ERR_HOLDFAST_FLOW_OPTION */
 export function makeLimit(options: LimitOptions): Limit {
+  checkThere("limit", options, `e.g. { kind: "fixed", max: 10 }`);
   switch (options.kind) {
     case "fixed":
       return new FixedLimit(checkNumber("limit.max", options.max, 1, { min: 1 }));

@@ -254,4 +254,12 @@ describe("guardServer", () => {
       assert.throws(() => guardServer(http.createServer(), options), /must be a number/);
     });
   }
+
+  it("says so of what is no server", () => {
+    // what JavaScript does not hinder
+    assert.throws(
+      () => guardServer({} as never),
+      /option server is undefined; it must be a server/,
+    );
+  });
 });

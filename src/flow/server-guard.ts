@@ -17,7 +17,7 @@ import type { Refusal } from "../ledger/mod.ts";
 import { withContext } from "./context.ts";
 import type { Criticality } from "./context.ts";
 import { Deadline } from "./deadline.ts";
-import { FlowError } from "./errors.ts";
+import { FlowError, checkThere } from "./errors.ts";
 import type { Overloaded } from "./errors.ts";
 import { Gate } from "./gate.ts";
 import type { EnterOptions, GateOptions, QueueOptions } from "./gate.ts";
@@ -230,6 +230,7 @@ class Guard {
   readonly #refusals = new Map<string, RefusalText>();
 
   constructor(server: Server, options: ServerGuardOptions) {
+    checkThere("server", (server as Partial<Server> | undefined)?.emit, "a server of node:http");
     this.#server = server;
     this.#parks =
       options.passes === undefined &&

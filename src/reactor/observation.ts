@@ -1,7 +1,7 @@
 /** What the ledger shows of the work in flight: read by anybody, asked of nobody. */
 import { readFileSync } from "node:fs";
 import { once } from "../base/mod.ts";
-import { STATE, scanRequests } from "../ledger/mod.ts";
+import { STATE } from "../ledger/mod.ts";
 import type { JournalArena, Ledger } from "../ledger/mod.ts";
 import { machineNowMs } from "../os/mod.ts";
 import { requestFacts } from "../supervision/mod.ts";
@@ -147,10 +147,8 @@ export class Observation {
     });
     if (oldestSlot < 0) return null;
     const ageMs = Math.max(0, Math.round(machineNowMs() - oldestAt));
-    const [request] = scanRequests(this.bytesOf(oldestSlot, link)).requests;
-    // a body past the journal's limit: the head is gone, the age is not
-    if (request === undefined) return { method: "?", path: "?", ageMs };
-    return { method: request.method, path: request.target.slice(0, PATH_CHARACTERS_MAX), ageMs };
+    const { method, path } = requestFacts(this.bytesOf(oldestSlot, link)); // secrets are masked
+    return { method, path: path.slice(0, PATH_CHARACTERS_MAX), ageMs };
   }
 
   /**

@@ -530,6 +530,8 @@ describe("options of a pool", () => {
   const wrong: readonly [string, () => unknown][] = [
     ["origins", () => pool([])],
     ["origins", () => pool("ftp://x")],
+    ["origins", () => pool("http://x/orders")],
+    ["origins", () => pool(undefined as never)], // what JavaScript does not hinder
     ["headMs", () => pool("http://x", { headMs: Number.NaN })],
     ["totalMs", () => pool("http://x", { totalMs: -1 })],
     ["limit.max", () => pool("http://x", { limit: { kind: "fixed", max: 0 } })],

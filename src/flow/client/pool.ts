@@ -10,7 +10,7 @@
 import { createRequire } from "node:module";
 import type * as Undici from "undici";
 import { currentContext } from "../context.ts";
-import { checkNumber, refuseOption } from "../errors.ts";
+import { checkNumber, checkThere, refuseOption } from "../errors.ts";
 import type { GateStats, QueueOptions } from "../gate.ts";
 import type { LimitOptions } from "../limits.ts";
 import { Budget } from "./budget.ts";
@@ -87,6 +87,14 @@ function originOf(value: string | URL, name: string): string {
   return refuseOption(name, String(value), `an http or https URL, e.g. "http://10.0.0.1:8080"`);
 }
 
+/** One of the list: a path of its own would be left out of every request. */
+function instanceOf(value: string): string {
+  const origin = originOf(value, "origins");
+  const { pathname, search } = new URL(value);
+  if (pathname === "/" && search === "") return origin;
+  return refuseOption("origins", value, `an origin alone, as ${origin}: requests have the path`);
+}
+
 /** What a pool does, but for the methods that undici gives each dispatcher. */
 class Client implements ExchangePool {
   readonly timeouts: Timeouts;
@@ -143,6 +151,7 @@ class Client implements ExchangePool {
 
   #list(origins: string | readonly string[] | OriginSource | null): (() => void) | null {
     if (origins === null) return null;
+    if (typeof origins !== "string") checkThere("origins", origins, "a list, or null for any");
     if (typeof origins === "object" && "subscribe" in origins) {
       this.#listed = [];
       return origins.subscribe((each) => this.#setOrigins(each));
@@ -154,7 +163,7 @@ class Client implements ExchangePool {
   }
 
   #setOrigins(urls: readonly string[]): void {
-    const wanted = new Set(urls.map((each) => originOf(each, "origins")));
+    const wanted = new Set(urls.map((each) => instanceOf(each)));
     for (const [url, origin] of this.#origins) {
       if (wanted.has(url)) continue;
       this.#origins.delete(url);

@@ -89,7 +89,15 @@ describe("cpu", () => {
     await assert.rejects(running, /enough/);
   });
 
+  it("fails with its file, and neither the process nor the threads do", async (t) => {
+    const missing = cpu(new URL("no-such-task.mjs", TASK), { threads: 1 });
+    t.after(() => missing.close());
+    await assert.rejects(missing.run(1), /Cannot find module .*no-such-task\.mjs/);
+    await assert.rejects(missing.run(2), /Cannot find module/, "the thread is there for the next");
+  });
+
   it("says what is wrong in its options", () => {
+    assert.throws(() => cpu(undefined as never), /option task is/); // JavaScript does not hinder it
     for (const threads of [0, -1, Number.NaN]) {
       assert.throws(() => cpu(TASK, { threads }), /option threads is/);
     }

@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import type * as PiscinaModule from "piscina";
 import { currentContext } from "../context.ts";
 import type { Criticality } from "../context.ts";
-import { checkNumber } from "../errors.ts";
+import { checkNumber, refuseOption } from "../errors.ts";
 import { Gate } from "../gate.ts";
 import type { GateStats, QueueOptions } from "../gate.ts";
 import type { Permit } from "../visitor.ts";
@@ -42,11 +42,15 @@ export class CpuPool<Input, Output> {
   readonly name: string;
   readonly #gate: Gate;
   readonly #threads: Piscina;
+  /** Told with each task: one that cannot be loaded fails these, not the thread and the process. */
+  readonly #filename: string;
   readonly #account: Account = account("cpu");
 
   /** @throws FlowError ERR_HOLDFAST_FLOW_OPTION */
   constructor(task: URL | string, options: CpuOptions) {
     const filename = task instanceof URL ? fileURLToPath(task) : task;
+    if (typeof filename !== "string") refuseOption("task", task, "the URL or the path of a file");
+    this.#filename = filename;
     const threads = checkNumber(
       "threads",
       options.threads,
@@ -64,7 +68,6 @@ export class CpuPool<Input, Output> {
     const { Piscina: Threads } = createRequire(import.meta.url)("piscina") as typeof PiscinaModule;
     const heap = options.heapMiB;
     this.#threads = new Threads({
-      filename,
       minThreads: 0,
       maxThreads: Math.floor(threads),
       idleTimeout: 10_000,
@@ -76,7 +79,7 @@ export class CpuPool<Input, Output> {
    * Runs the task on a thread. When the deadline of the context, or the signal, ends it, the thread
    * is ended with it.
    *
-   * @throws Overloaded, DeadlineExceeded, or what the task throws
+   * @throws Overloaded, DeadlineExceeded, or what the task throws, or the loading of its file
    */
   async run(input: Input, options: CpuRunOptions = {}): Promise<Output> {
     const deadline = currentContext()?.deadline ?? null;
@@ -92,7 +95,10 @@ export class CpuPool<Input, Output> {
       permit = await this.#gate.enter({ ...options, deadline });
       this.#account.state(work, "running");
       // what its file exports
-      const output = (await this.#threads.run(input, { signal: controller.signal })) as Output;
+      const output = (await this.#threads.run(input, {
+        filename: this.#filename,
+        signal: controller.signal,
+      })) as Output;
       permit.release("ok");
       this.#account.end(work, "ok");
       return output;

@@ -132,5 +132,8 @@ describe("guard", () => {
     assert.throws(() => guard({}, { limit: 1 }), /option methods is/);
     assert.throws(() => guard({}, { limit: 0, methods: [] }), /option limit\.max is 0/);
     assert.throws(() => guard({}, { limit: Number.NaN, methods: [] }), /NaN/);
+    // what JavaScript does not hinder
+    assert.throws(() => guard({}, undefined as never), /option options is undefined/);
+    assert.throws(() => guard(undefined as never, { limit: 1 }), /option client is undefined/);
   });
 });

@@ -8,6 +8,7 @@ import { DeadlineExceeded } from "../errors.ts";
 import { account, inFlight } from "../work.ts";
 import { PipeStalled } from "./monitor.ts";
 import { PipeTooLong, pipe } from "./pipe.ts";
+import type { PipeOptions } from "./pipe.ts";
 
 /** Takes everything. */
 function sink(): Writable {
@@ -15,6 +16,11 @@ function sink(): Writable {
 }
 
 /** Never says that it is done. */
+/** Timers that keep the process alive. */
+function timersThatHold(): number {
+  return process.getActiveResourcesInfo().filter((each) => each === "Timeout").length;
+}
+
 function stuck(): Transform {
   return new Transform({ transform: () => undefined });
 }
@@ -64,17 +70,19 @@ describe("pipe", () => {
     const stalls: string[] = [];
     const endless = new Readable({ read: () => undefined });
     endless.push("x");
-    await assert.rejects(
-      pipe(endless, stuck(), sink(), { stallMs: 500, onStall: ({ why }) => stalls.push(why) }),
-      (error) => {
-        assert.ok(error instanceof PipeStalled);
-        assert.equal(error.stall.why, "callback-outstanding");
-        assert.equal(error.stall.culprit, "Transform");
-        assert.match(error.stall.site, /pipe\.test\.ts/);
-        assert.match(error.message, /Readable -> Transform -> Writable has not moved for \d+ ms/);
-        return true;
-      },
-    );
+    const before = timersThatHold();
+    const options: PipeOptions = { stallMs: 500, onStall: ({ why }) => stalls.push(why) };
+    const moved = pipe(endless, stuck(), sink(), options);
+    assert.equal(timersThatHold(), before + 1, "the process does not end before it is told");
+    await assert.rejects(moved, (error) => {
+      assert.ok(error instanceof PipeStalled);
+      assert.equal(error.stall.why, "callback-outstanding");
+      assert.equal(error.stall.culprit, "Transform");
+      assert.match(error.stall.site, /pipe\.test\.ts/);
+      assert.match(error.message, /Readable -> Transform -> Writable has not moved for \d+ ms/);
+      return true;
+    });
+    assert.equal(timersThatHold(), before);
     assert.deepEqual(stalls, ["callback-outstanding"]);
     assert.equal(endless.destroyed, true);
   });

@@ -22,6 +22,9 @@ export interface PipeOptions {
   readonly onStall?: (stall: Stall) => void;
 }
 
+/** Node's timers take a longer one for 1. */
+const INTERVAL_MS_MAX = 2 ** 31 - 1;
+
 /** More came out of a source than a pipe may move. */
 export class PipeTooLong extends FlowError {
   constructor(name: string, maxBytes: number) {
@@ -104,6 +107,8 @@ export async function pipe(...steps: readonly (Source | PipeOptions)[]): Promise
   const meter = new Meter(watched.name, maxBytes);
   const [source, ...rest] = streams;
   const { signal, leave } = joined(options.signal);
+  // where nothing else is left to do the process would end before anybody says that it stalls
+  const hold = setInterval(() => undefined, Math.min(stallMs, INTERVAL_MS_MAX));
   try {
     const all = [source, meter, ...rest] as unknown as [
       NodeJS.ReadableStream,
@@ -116,6 +121,7 @@ export async function pipe(...steps: readonly (Source | PipeOptions)[]): Promise
     watched.settle(outcomeOf(error));
     throw signal.aborted && signal.reason instanceof Error ? signal.reason : error;
   } finally {
+    clearInterval(hold);
     leave();
   }
 }
