@@ -1,7 +1,14 @@
 /**
- * An open loop over connections that are there already, as a load balancer's pool is: requests
- * come when they come (a Poisson process), and a client that has waited `deadlineMs` closes its
- * connection and makes another one.
+ * Overload beside capacity, in turns of some seconds: what is measured in a turn is compared with
+ * what the machine could do in the turn before it, since that changes from minute to minute.
+ *
+ * ```
+ *   plain Node     closed loop: what it can do     2 s          2 s          2 s
+ *   contender      open loop: a multiple of that        2 s          2 s          2 s
+ * ```
+ * The open loop goes over connections that are there already, as a load balancer's pool is:
+ * requests come when they come (a Poisson process), and a client that has waited `deadlineMs`
+ * closes its connection and makes another one.
  *
  * It never sleeps while it measures: on one machine who answers pays for waking the client, and a
  * server that refuses much the most; a client elsewhere costs it nothing of the kind.
@@ -12,19 +19,26 @@ import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
 export interface LoadOrder {
+  readonly capacityPort: number;
+  /** So many at a time keep the application busy, and are all answered in time. */
+  readonly capacityConnections: number;
   readonly port: number;
-  readonly path: string;
-  /** Requests a second; 0: a closed loop, each connection asks again when it has its answer. */
-  readonly rate: number;
   readonly connections: number;
+  /** Of the capacity. */
+  readonly multiple: number;
   readonly deadlineMs: number;
-  /** Before anything is counted. */
+  /** Of each side, before anything is counted. */
   readonly warmUpMs: number;
-  readonly measuredMs: number;
+  /** At the begin of each turn, not counted. */
+  readonly settleMs: number;
+  readonly turnMs: number;
+  readonly turns: number;
   readonly seed: number;
 }
 
 export interface LoadResult {
+  /** Requests a second that were good, in each turn. */
+  readonly turns: readonly { readonly capacity: number; readonly good: number }[];
   readonly sent: number;
   /** Answered with 200 in time. */
   readonly good: number;
@@ -39,6 +53,8 @@ export interface LoadResult {
   readonly refusedP50Ms: number;
 }
 
+const REQUEST = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
+
 /** A generator with a seed (mulberry32). */
 function random(seed: number): () => number {
   let state = seed >>> 0;
@@ -50,23 +66,28 @@ function random(seed: number): () => number {
   };
 }
 
+/** Connections to one server, and what came back on them. */
 class Client {
-  readonly #order: LoadOrder;
-  readonly #request: string;
+  readonly #port: number;
+  readonly #connections: number;
+  readonly #deadlineMs: number;
   readonly #idle: net.Socket[] = [];
   readonly good: number[] = [];
   readonly refusedMs: number[] = [];
   counts = { sent: 0, late: 0, failed: 0, skipped: 0 };
   isCounting = false;
+  /** The next request follows an answer. */
+  isClosedLoop = false;
   #isOver = false;
 
-  constructor(order: LoadOrder) {
-    this.#order = order;
-    this.#request = `GET ${order.path} HTTP/1.1\r\nHost: bench\r\n\r\n`;
+  constructor(port: number, connections: number, deadlineMs: number) {
+    this.#port = port;
+    this.#connections = connections;
+    this.#deadlineMs = deadlineMs;
   }
 
   async open(): Promise<void> {
-    for (let count = 0; count < this.#order.connections; count += 1) {
+    for (let count = 0; count < this.#connections; count += 1) {
       this.#connect();
       if (count % 50 === 49) await delay(20);
     }
@@ -74,7 +95,7 @@ class Client {
   }
 
   #connect(): void {
-    const socket = net.connect(this.#order.port, "127.0.0.1");
+    const socket = net.connect(this.#port, "127.0.0.1");
     socket.setNoDelay(true);
     socket.on("connect", () => this.#idle.push(socket));
     socket.on("error", () => undefined); // "close" follows, and that is looked at
@@ -107,11 +128,11 @@ class Client {
       finish();
       if (/^connection: close/im.test(text)) socket.end();
       else this.#idle.push(socket);
-      if (this.#order.rate === 0 && !this.#isOver) this.send(this.isCounting);
+      if (this.isClosedLoop) this.send();
       if (!isCounted) return;
       const ms = performance.now() - startMs;
       if (status === 503) this.refusedMs.push(ms);
-      else if (status === 200 && ms <= this.#order.deadlineMs) this.good.push(ms);
+      else if (status === 200 && ms <= this.#deadlineMs) this.good.push(ms);
       else if (status === 200) this.counts.late += 1;
       else this.counts.failed += 1;
     };
@@ -123,10 +144,10 @@ class Client {
       finish();
       socket.destroy();
       if (isCounted) this.counts.late += 1;
-    }, this.#order.deadlineMs);
+    }, this.#deadlineMs);
     socket.on("data", onData);
     socket.on("close", onClose);
-    socket.write(this.#request);
+    socket.write(REQUEST);
   }
 
   close(): void {
@@ -156,31 +177,78 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Puts the load on, and says what came back. */
-async function run(order: LoadOrder): Promise<LoadResult> {
-  const client = new Client(order);
-  await client.open();
-  const next = random(order.seed);
+/** Runs `due` again and again for so long, without sleeping. */
+async function spin(forMs: number, due: (nowMs: number) => void): Promise<void> {
   const startMs = performance.now();
-  const endMs = order.warmUpMs + order.measuredMs;
-  let dueMs = 0;
-  for (let nowMs = 0; nowMs < endMs; nowMs = performance.now() - startMs) {
-    client.isCounting = nowMs >= order.warmUpMs;
-    if (order.rate === 0) {
-      if (dueMs === 0) for (let count = 0; count < order.connections; count += 1) client.send();
-      dueMs = Number.POSITIVE_INFINITY;
-    }
-    while (dueMs <= nowMs) {
-      client.send();
-      dueMs += (-Math.log(1 - next()) * 1000) / order.rate;
-    }
+  for (let nowMs = 0; nowMs < forMs; nowMs = performance.now() - startMs) {
+    due(nowMs);
     await turn();
   }
+}
+
+/** What was good, by second of `turnMs`. `put` gives the load; what is out is awaited. */
+async function measured(
+  client: Client,
+  { settleMs, turnMs, deadlineMs }: LoadOrder,
+  put: (nowMs: number) => void,
+): Promise<number> {
+  const before = client.good.length;
+  await spin(settleMs + turnMs, (nowMs) => {
+    client.isCounting = nowMs >= settleMs;
+    put(nowMs);
+  });
   client.isCounting = false;
-  await delay(order.deadlineMs + 100);
+  client.isClosedLoop = false;
+  await spin(deadlineMs + 50, () => undefined);
+  return ((client.good.length - before) * 1000) / turnMs;
+}
+
+/** As fast as answers come. */
+function closedLoop(client: Client, connections: number): () => void {
+  return () => {
+    if (client.isClosedLoop) return;
+    client.isClosedLoop = true;
+    for (let count = 0; count < connections; count += 1) client.send();
+  };
+}
+
+/** `rate` requests a second, whatever comes back. */
+function openLoop(client: Client, rate: number, next: () => number): (nowMs: number) => void {
+  let dueMs = 0;
+  return (nowMs) => {
+    while (dueMs <= nowMs) {
+      client.send();
+      dueMs += (-Math.log(1 - next()) * 1000) / rate;
+    }
+  };
+}
+
+/** Puts the loads on in turns, and says what came back. */
+async function run(order: LoadOrder): Promise<LoadResult> {
+  const { capacityConnections, deadlineMs, multiple, warmUpMs } = order;
+  const plain = new Client(order.capacityPort, capacityConnections, deadlineMs);
+  const client = new Client(order.port, order.connections, deadlineMs);
+  await plain.open();
+  await client.open();
+  const next = random(order.seed);
+  const warmUp = { ...order, settleMs: warmUpMs / 2, turnMs: warmUpMs / 2 };
+  const first = await measured(plain, warmUp, closedLoop(plain, capacityConnections));
+  await measured(
+    client,
+    { ...order, settleMs: warmUpMs, turnMs: 1 },
+    openLoop(client, multiple * first, next),
+  );
+  const turns: { capacity: number; good: number }[] = [];
+  for (let count = 0; count < order.turns; count += 1) {
+    const capacity = await measured(plain, order, closedLoop(plain, capacityConnections));
+    const good = await measured(client, order, openLoop(client, multiple * capacity, next));
+    turns.push({ capacity, good });
+  }
+  plain.close();
   client.close();
   return {
     ...client.counts,
+    turns,
     good: client.good.length,
     refused: client.refusedMs.length,
     p50Ms: quantile(client.good, 0.5),

@@ -1,9 +1,9 @@
 /**
  * Goodput under overload: answers with 200 within 250 ms, as a part of what the application can
- * do, at multiples of its capacity. Everything is measured against the capacity of plain Node in
- * the same round, since the machine is not the same from minute to minute.
+ * do, at multiples of its capacity. Both are running, and are measured in turns (see load.ts).
+ * The middle of the turns is told, and the range of its middle half.
  *
- *   npm run bench -- overload [--app http,express,fastify] [--contender all] [--seconds 4]
+ *   npm run bench -- overload [--app http,express,fastify] [--contender all] [--seconds 16]
  */
 import { existsSync } from "node:fs";
 import path from "node:path";
@@ -32,8 +32,10 @@ const MULTIPLES: readonly number[] = [1.2, 2, 4];
 const DEADLINE_MS = 250;
 /** A load balancer's pool. */
 const CONNECTIONS = 800;
-/** So many at a time keep the application busy, and are all answered in time. */
 const CAPACITY_CONNECTIONS = 24;
+const TURN_MS = 2000;
+/** Until the queue is what it is under this load. */
+const SETTLE_MS = 1000;
 /** At some hundred requests a second V8 has compiled after this what is hot, in plain Node too. */
 const WARM_UP_MS = 8000;
 const FOLDER = path.join(repositoryFolder, "bench/overload");
@@ -74,34 +76,11 @@ async function start(contender: Contender, app: App, port: number): Promise<Star
 
 async function load(order: LoadOrder): Promise<LoadResult> {
   const args = [path.join(FOLDER, "load.ts"), JSON.stringify(order)];
-  const { code, output } = await run(nodeBinary("24"), args);
+  const perTurnMs = 2 * (order.settleMs + order.turnMs + order.deadlineMs);
+  const deadlineMs = 60_000 + 3 * order.warmUpMs + 2 * order.turns * perTurnMs;
+  const { code, output } = await run(nodeBinary("24"), args, { deadlineMs });
   if (code !== 0) throw new Error(`the load ended with ${code}: ${output}`);
   return JSON.parse(output.slice(output.indexOf("{"))) as LoadResult; // load.ts's
-}
-
-/** Requests a second that plain Node serves when the next comes as one is answered. */
-async function capacityOf(app: App, seconds: number): Promise<number> {
-  const port = await freePort();
-  const plain = await start("plain", app, port);
-  try {
-    const { good } = await load(order(port, 0, CAPACITY_CONNECTIONS, seconds));
-    return good / seconds;
-  } finally {
-    await end(plain);
-  }
-}
-
-function order(port: number, rate: number, connections: number, seconds: number): LoadOrder {
-  return {
-    port,
-    path: "/",
-    rate,
-    connections,
-    deadlineMs: DEADLINE_MS,
-    warmUpMs: WARM_UP_MS,
-    measuredMs: 1000 * seconds,
-    seed: 1,
-  };
 }
 
 async function end(started: Started): Promise<void> {
@@ -111,32 +90,55 @@ async function end(started: Started): Promise<void> {
   clearTimeout(timer);
 }
 
+/** Low end, middle and high end of the middle half. */
+function middleOf(values: readonly number[]): readonly [number, number, number] {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (part: number): number => sorted[Math.floor(part * (sorted.length - 1))] ?? 0;
+  const upper = sorted[Math.ceil(0.5 * (sorted.length - 1))] ?? 0;
+  return [at(0.25), (at(0.5) + upper) / 2, sorted[Math.ceil(0.75 * (sorted.length - 1))] ?? 0];
+}
+
+function percent(part: number): string {
+  return (100 * part).toFixed(0);
+}
+
 async function measure(contender: Contender, app: App, seconds: number): Promise<string[][]> {
   const rows: string[][] = [];
-  let before = await capacityOf(app, seconds);
   for (const multiple of MULTIPLES) {
-    const port = await freePort();
+    const [capacityPort, port] = [await freePort(), await freePort()];
+    const plain = await start("plain", app, capacityPort);
     const started = await start(contender, app, port);
     try {
-      const result = await load(order(port, multiple * before, CONNECTIONS, seconds));
-      const goodput = result.good / seconds;
-      await end(started);
-      const after = await capacityOf(app, seconds);
-      const capacity = (before + after) / 2;
-      before = after;
+      const result = await load({
+        capacityPort,
+        capacityConnections: CAPACITY_CONNECTIONS,
+        port,
+        connections: CONNECTIONS,
+        multiple,
+        deadlineMs: DEADLINE_MS,
+        warmUpMs: WARM_UP_MS,
+        settleMs: SETTLE_MS,
+        turnMs: TURN_MS,
+        turns: Math.max(1, Math.round((1000 * seconds) / TURN_MS)),
+        seed: 1,
+      });
+      const [, capacity] = middleOf(result.turns.map((each) => each.capacity));
+      const [, goodput] = middleOf(result.turns.map((each) => each.good));
+      const parts = middleOf(result.turns.map((each) => each.good / each.capacity));
+      const [low, middle, high] = parts.map(percent);
       rows.push([
         `${app}, ${contender}`,
         `${multiple}x`,
         capacity.toFixed(0),
         goodput.toFixed(0),
-        `${((100 * goodput) / capacity).toFixed(0)} %`,
+        `${middle} % (${low} to ${high})`,
         result.good > 0 ? result.p99Ms.toFixed(0) : "",
         result.refused > 0 ? result.refusedP50Ms.toFixed(0) : "",
         String(result.late + result.failed + result.skipped),
       ]);
       say(rows.at(-1)?.join("  ") ?? "");
     } finally {
-      await end(started);
+      await Promise.all([end(started), end(plain)]);
     }
   }
   return rows;
@@ -151,7 +153,7 @@ const { values } = parseArgs({
 });
 const apps = choices("app", values.app, APPS, APPS);
 const contenders = choices("contender", values.contender, CONTENDERS, CONTENDERS);
-const seconds = countFlag("seconds", values.seconds, 4);
+const seconds = countFlag("seconds", values.seconds, 16);
 const rows: string[][] = [];
 for (const app of apps) {
   for (const contender of contenders) {

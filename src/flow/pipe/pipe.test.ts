@@ -3,10 +3,11 @@ import { createReadStream } from "node:fs";
 import { PassThrough, Readable, Transform, Writable } from "node:stream";
 import { ReadableStream, WritableStream } from "node:stream/web";
 import { afterEach, describe, it } from "node:test";
+import { nowMs } from "../clock.ts";
 import { deadline } from "../deadline.ts";
 import { DeadlineExceeded } from "../errors.ts";
 import { account, inFlight } from "../work.ts";
-import { PipeStalled } from "./monitor.ts";
+import { PipeStalled, watchPipe } from "./monitor.ts";
 import { PipeTooLong, pipe } from "./pipe.ts";
 import type { PipeOptions } from "./pipe.ts";
 
@@ -15,12 +16,12 @@ function sink(): Writable {
   return new Writable({ write: (_chunk, _encoding, done) => done() });
 }
 
-/** Never says that it is done. */
 /** Timers that keep the process alive. */
 function timersThatHold(): number {
   return process.getActiveResourcesInfo().filter((each) => each === "Timeout").length;
 }
 
+/** Never says that it is done. */
 function stuck(): Transform {
   return new Transform({ transform: () => undefined });
 }
@@ -85,6 +86,21 @@ describe("pipe", () => {
     assert.equal(timersThatHold(), before);
     assert.deepEqual(stalls, ["callback-outstanding"]);
     assert.equal(endless.destroyed, true);
+  });
+
+  it("destroys a plain pipe that nobody listens to, and the process lives on", async () => {
+    const limits = { stallMs: 10, destroyMs: 20, onStall: null };
+    const streams = [new Readable({ read: () => undefined }), stuck(), sink()] as const;
+    streams[0].pipe(streams[1]).pipe(streams[2]);
+    const heard: unknown[] = [];
+    streams[2].on("error", (error) => heard.push(error));
+    const watched = watchPipe(streams, limits, "here");
+    watched.look(nowMs(), 0); // as far as it has come
+    watched.look(nowMs() + 1000, 0);
+    await new Promise((resolve) => setImmediate(resolve)); // an error that nobody hears comes here
+    for (const stream of streams) assert.ok(stream.errored instanceof PipeStalled);
+    assert.deepEqual(heard, [streams[2].errored]);
+    watched.settle("ok");
   });
 
   it("gives up what is longer than it may be", async () => {
