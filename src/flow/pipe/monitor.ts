@@ -181,7 +181,7 @@ export class WatchedPipe {
     if (isNew) this.limits.onStall?.(this.#stall);
     if (forMs < this.limits.destroyMs) return;
     const error = new PipeStalled(this.#stall);
-    for (const stage of stages) stage.destroy?.(error);
+    for (const stage of stages) destroyTold(stage, error);
   }
 
   /** Its streams were garbage collected, and nobody was told of an end. */
@@ -202,6 +202,15 @@ export class WatchedPipe {
     const { site } = this;
     return { pipe, why, culprit, forMs, bufferedBytes: buffered, site, evidence };
   }
+}
+
+/**
+ * Destroys a stream with an error that has been told: who listens hears it, but where nobody does,
+ * as in most uses of `pipe()`, it does not end the process.
+ */
+function destroyTold(stage: Stage, error: PipeStalled): void {
+  if (stage.destroyed !== true) stage.once?.("error", () => undefined);
+  stage.destroy?.(error);
 }
 
 const pipes = new Set<WatchedPipe>();

@@ -10,6 +10,7 @@ import { account, inFlight } from "../work.ts";
 import { PipeStalled, watchPipe } from "./monitor.ts";
 import { PipeTooLong, pipe } from "./pipe.ts";
 import type { PipeOptions } from "./pipe.ts";
+import type { Stage } from "./stages.ts";
 
 /** Takes everything. */
 function sink(): Writable {
@@ -94,7 +95,8 @@ describe("pipe", () => {
     streams[0].pipe(streams[1]).pipe(streams[2]);
     const heard: unknown[] = [];
     streams[2].on("error", (error) => heard.push(error));
-    const watched = watchPipe(streams, limits, "here");
+    const stages = streams as readonly unknown[] as Stage[]; // each is the one or the other
+    const watched = watchPipe(stages, limits, "here");
     watched.look(nowMs(), 0); // as far as it has come
     watched.look(nowMs() + 1000, 0);
     await new Promise((resolve) => setImmediate(resolve)); // an error that nobody hears comes here
