@@ -181,7 +181,7 @@ export class WatchedPipe {
     if (isNew) this.limits.onStall?.(this.#stall);
     if (forMs < this.limits.destroyMs) return;
     const error = new PipeStalled(this.#stall);
-    for (const stage of stages) destroyTold(stage, error);
+    for (const stage of withFollowers(stages)) destroyTold(stage, error);
   }
 
   /** Its streams were garbage collected, and nobody was told of an end. */
@@ -202,6 +202,15 @@ export class WatchedPipe {
     const { site } = this;
     return { pipe, why, culprit, forMs, bufferedBytes: buffered, site, evidence };
   }
+}
+
+/** These, and what they are piped on to: nobody else would tell it, and it would wait for ever. */
+function withFollowers(stages: readonly Stage[]): ReadonlySet<Stage> {
+  const all = new Set(stages);
+  for (const { _readableState } of all) {
+    for (const next of _readableState?.pipes ?? []) all.add(next as Stage); // streams of Node's
+  }
+  return all;
 }
 
 /**

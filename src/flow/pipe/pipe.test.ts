@@ -95,11 +95,12 @@ describe("pipe", () => {
     streams[0].pipe(streams[1]).pipe(streams[2]);
     const heard: unknown[] = [];
     streams[2].on("error", (error) => heard.push(error));
-    const stages = streams as readonly unknown[] as Stage[]; // each is the one or the other
+    const stages = streams.slice(0, 2) as unknown[] as Stage[]; // each is the one or the other
     const watched = watchPipe(stages, limits, "here");
     watched.look(nowMs(), 0); // as far as it has come
     watched.look(nowMs() + 1000, 0);
     await new Promise((resolve) => setImmediate(resolve)); // an error that nobody hears comes here
+    // the last one is piped to by a pipe of its own, and would wait for ever
     for (const stream of streams) assert.ok(stream.errored instanceof PipeStalled);
     assert.deepEqual(heard, [streams[2].errored]);
     watched.settle("ok");
