@@ -24,7 +24,7 @@ function tableLines(result: TableResult, isColored: boolean): readonly string[] 
       return { text: cellText(row[index] ?? null, kind), color: null };
     }),
   );
-  const isEmpty = rows.length === 0 && more === 0;
+  const isEmpty = rows.length === 0 && more === 0 && remarks.length === 0;
   const notes = [
     ...(isEmpty ? ["nothing of that kind"] : []),
     ...(more > 0 ? [`${more} more`] : []),
