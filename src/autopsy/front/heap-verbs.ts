@@ -49,7 +49,6 @@ const objects: AutopsyVerb = {
         ? `${count} objects, ${bytes} bytes; garbage that is not collected yet is among them`
         : `${sum((row) => row.count)} objects, ${sum((row) => row.bytes)} bytes are alive` +
           `${live.isExact ? "" : " at most"}, of ${count} objects, ${bytes} bytes`,
-      ...session.heap.remarks(1),
       ...(deadBytes > 0
         ? [`${deadBytes} bytes are of dead objects whose class has died with them`]
         : []),

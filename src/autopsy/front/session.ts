@@ -118,7 +118,7 @@ export class Session {
       // what is cut off is missing from every answer that needs the heap
       ...(this.#heap !== null && this.target.kind === "core" ? this.remarks : []),
       ...(isCollecting ? [IN_COLLECTION] : []),
-      ...(this.#heap?.remarks() ?? []),
+      ...(this.#heap?.remarks ?? []),
     ];
     const isShort = this.#heap === null && layout.choice.isExact;
     if (isShort && this.target.kind === "live") return doubts;

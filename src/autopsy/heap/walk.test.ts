@@ -19,7 +19,8 @@ const [OLD, YOUNG, LEFT, RECORDS] = [0, 1, 2, 3].map((page) => BASE + page * PAG
   number,
 ];
 const [TO_PAGE, FROM_PAGE] = [16, 8];
-const HEAP = 0x7f_7000_0000;
+/** Behind the records. */
+const HEAP = BASE + 3 * PAGE_BYTES + 0x1_0000;
 const CLEARED_WORD = 3;
 
 const layout = new Layout({
@@ -209,5 +210,29 @@ describe("a walk in the middle of a collection", () => {
     assert.deepEqual(places, [YOUNG + AREA_AT, YOUNG + AREA_AT + 48]);
     assert.equal(counts.movedObjects, 0);
     assert.equal(counts.skippedBytes, 24);
+  });
+});
+
+describe("areas that allocators have set aside", () => {
+  it("are found by the allocators of the threads of a heap, and are no objects", () => {
+    const sketch = new Sketch();
+    const map = sketch.map(layout.type("JS_OBJECT_TYPE"), 24) + 1;
+    const [start, top, limit] = [YOUNG + AREA_AT, YOUNG + AREA_AT + 24, YOUNG + AREA_AT + 96];
+    sketch.put(start, map, 0, 0, 7, 7, 7, map, 0, 0, 7, 7, 7, map, 0, 0);
+    const [main, other] = [HEAP + 0x5000, HEAP + 0x7000];
+    sketch.put(HEAP + 536, main);
+    sketch.put(main, HEAP, 0, other);
+    sketch.put(main + 512, main + 520); // an area that is closed
+    sketch.put(other, HEAP, main);
+    assert.equal(walked(sketch.heap()).counts.skippedBytes, 48);
+    sketch.put(other + 256, other + 264, start, top, limit);
+    const { counts, places } = walked(sketch.heap());
+    assert.equal(counts.skippedBytes, 0);
+    assert.deepEqual(places, [start, limit]);
+    // within no page, or without its own address before it: none
+    sketch.put(other + 264, start, top, YOUNG + PAGE_BYTES + 8);
+    assert.equal(walked(sketch.heap()).counts.skippedBytes, 48);
+    sketch.put(other + 256, other + 280, 0, 0, start, top, limit);
+    assert.equal(walked(sketch.heap()).counts.skippedBytes, 48);
   });
 });

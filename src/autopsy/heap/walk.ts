@@ -11,6 +11,7 @@
 import type { Target } from "../target/target.ts";
 import type { HeapView } from "../v8/heap-view.ts";
 import { isMovedTo } from "../v8/tagged.ts";
+import { ownedAreas } from "./allocation-areas.ts";
 import type { AllocationArea } from "./allocation-areas.ts";
 import { MapTable } from "./maps.ts";
 import type { MapInfo } from "./maps.ts";
@@ -103,7 +104,9 @@ export class Heap {
     for (const page of findPages(target, view)) (isEmpty(page) ? empty : pages).push(page);
     this.pages = pages;
     this.#unused = [
-      ...areas.map(({ top, limit }) => ({ start: top, end: limit })),
+      ...[...areas, ...ownedAreas(target.memory, pages)].map(({ top, limit }) => {
+        return { start: top, end: limit };
+      }),
       ...unusedYoungAreas(target.memory, this.pages, areas),
     ];
     this.#places = new ObjectPlaces(pages, this.#unused, empty);
@@ -148,18 +151,10 @@ export class Heap {
     return counts;
   }
 
-  /** What has moved and left its old place behind, as far as was walked. */
-  get movedObjects(): number {
-    return this.#seen.movedObjects;
-  }
-
-  /**
-   * What was found on the way that an answer may lack something for. Less than a page of memory,
-   * as a collection leaves it here and there, `objects` alone tells.
-   */
-  remarks(least: number = MEMORY_PAGE_BYTES): readonly string[] {
+  /** What was found on the way that an answer may lack something for. */
+  get remarks(): readonly string[] {
     const { skippedBytes, damaged } = this.#seen;
-    if (skippedBytes === 0 || (skippedBytes < least && damaged === 0)) return [];
+    if (skippedBytes === 0) return [];
     const objects = damaged === 0 ? "" : `, among it ${damaged} of an impossible length`;
     return [
       `${skippedBytes} bytes of the heap were passed over: no object makes sense there${objects}`,

@@ -11,8 +11,8 @@
  * Where in a page's record the list is (`next`, `prev`) no constant says; it proves itself: there
  * is one place at which pages name each other.
  */
-import { NotInMemory } from "../target/memory.ts";
 import type { Memory } from "../target/memory.ts";
+import { wordAt } from "./allocation-areas.ts";
 import type { AllocationArea } from "./allocation-areas.ts";
 import type { HeapPage } from "./pages.ts";
 import type { UnusedArea } from "./walk.ts";
@@ -67,14 +67,4 @@ function listOffset(memory: Memory, young: ReadonlyMap<number, HeapPage>): numbe
     if (links > (best?.links ?? 0)) best = { offset, links };
   }
   return best?.offset ?? null;
-}
-
-/** 0: it is not there. */
-function wordAt(memory: Memory, address: number): number {
-  try {
-    return memory.word(address);
-  } catch (error) {
-    if (error instanceof NotInMemory) return 0;
-    throw error;
-  }
 }
