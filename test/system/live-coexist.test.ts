@@ -73,22 +73,26 @@ describe("a debugger that holds the worker", () => {
 });
 
 describe("a debugger of the application's that ends every pause", () => {
-  it("costs no evidence, and is what a patch is refused for", async (t) => {
+  it("costs no evidence and no rescue, and is what a patch is refused for", async (t) => {
     const folder = makeRuntimeDir();
     t.after(() => rmSync(folder, { recursive: true }));
     const text = readFileSync(app("live/ends-pauses.cjs"), "utf8");
     const entry = path.join(folder, "app.cjs");
     writeFileSync(entry, text);
-    const flags = ["--json", "--stall-warn", "300ms"];
+    const stall = ["--stall-warn", "300ms", "--stall-limit", "800ms", "--stall-rescue"];
+    const flags = ["--json", ...stall];
     const service = await startService(t, { entry, flags, workers: 1 });
+    const [pid] = await service.workerPids();
     const target = await service.target();
-    const spun = get(target, "/spins?1500");
+    const spun = get(target, "/spins");
     const logged = (): string | undefined => /^.*makes no progress.*$/m.exec(service.stderr)?.[0];
     const line = await waitFor("the stall is logged", logged, undefined, () => service.describe());
     const record = JSON.parse(line) as Record<string, string>; // what is tested
     assert.equal(record["state"], "running");
     assert.match(record["stack"] ?? "", /spins \(/);
-    assert.equal((await spun).text, "true");
+    const { status, text: code } = await spun;
+    assert.equal(`${status} ${code}`, "500 ERR_HOLDFAST_STALLED", service.describe());
+    assert.deepEqual(await service.workerPids(), [pid], "the same worker");
     const { ended } = JSON.parse((await get(target, "/")).text) as { ended: number };
     assert.ok(ended > 0, "it has had its say");
     writeFileSync(entry, text.replace("passes += 1", "passes += 2"));
