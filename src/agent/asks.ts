@@ -21,7 +21,7 @@ import { rescue } from "./rescue.ts";
 import { SourceMaps } from "./source-maps.ts";
 import { mainStack } from "./stack.ts";
 
-/** A pause is over in some milliseconds, or given up after half a second. */
+/** A pause is over in some milliseconds, or given up after a second. */
 const PAUSE_LOOK_MS = 10;
 /** A reactor asks a few at a time; more is a fault of its own. */
 const ASKS_MAX = 64;

@@ -30,8 +30,8 @@ export const POST_LIMIT_MS = 2000;
  */
 const LEAVING_MS = 1000;
 const LEAVING_LOOK_MS = 20;
-/** For a pause to begin. */
-const PAUSE_LIMIT_MS = 500;
+/** For a pause to begin, also on a busy machine. */
+const PAUSE_LIMIT_MS = 1000;
 
 /** The part of a Session that takes any message; @types/node has an overload for each. */
 type Post = (

@@ -70,7 +70,13 @@ export async function mainStack(
   if (options.silentMs < IDLE_SILENCE_MAX_MS && waitsForEvents()) {
     return { state: "idle", ...nothing };
   }
-  const stack = await session.held((held) => read(session, maps, held, options.variables));
+  // the answer does not wait for the end of the pause
+  const { promise, resolve, reject } = Promise.withResolvers<MainStack | null>();
+  const look = async (held: Held): Promise<void> => {
+    resolve(await read(session, maps, held, options.variables));
+  };
+  session.held(look).then(() => resolve(null), reject);
+  const stack = await promise;
   if (stack === null) return { state: "native", ...nothing };
   // it was idle, and the first that came along was our own heartbeat, or what the reactor has sent
   const isIdle = stack.state === "running" && options.silentMs < IDLE_SILENCE_MAX_MS;

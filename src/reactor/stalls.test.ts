@@ -56,6 +56,7 @@ class Bench {
       pid: 42,
       heartbeatMs: 1,
       holds: 0,
+      isReady: true,
       lastStack: [],
       lastRoute: null,
       agent: { ask },
@@ -200,6 +201,27 @@ describe("a worker without progress", () => {
       mock.timers.tick(1);
       assert.equal(bench.prepared, 1, `${ageMs}`);
     }
+  });
+
+  it("is asked for its stack sooner when that is the first time", () => {
+    const bench = new Bench();
+    const asksWithin = (ms: number): boolean => {
+      const { length } = bench.asked;
+      mock.timers.tick(ms);
+      return bench.asked.length > length;
+    };
+    bench.stalls.silent(bench.link, 130);
+    assert.ok(!asksWithin(20));
+    assert.ok(!asksWithin(9));
+    assert.ok(asksWithin(1), "340 ms before the report is due");
+    const starting = new Bench();
+    Object.assign(starting.link, { isReady: false });
+    starting.stalls.silent(starting.link, 130);
+    mock.timers.tick(20);
+    mock.timers.tick(99);
+    assert.deepEqual(starting.asked, []);
+    mock.timers.tick(1);
+    assert.deepEqual(starting.asked, ["stack"], "250 ms before");
   });
 
   it("is prepared for in time, and only if it is still silent then", () => {

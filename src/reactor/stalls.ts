@@ -7,7 +7,9 @@
  *      +----------+------- progress -------+------- progress --------+--> forgotten
  * ```
  * Evidence (the stack) is taken somewhat before the report is due, so that the report can be made
- * in time: by the agent, and where that has no answer, from outside (lookout.ts).
+ * in time: by the agent, and where that has no answer, from outside (lookout.ts). That one is
+ * started before it is known which of them it will be: what lets the agent in need not be held by
+ * it (JSON.parse, again and again).
  *
  * The rescue (`--stall-rescue`) puts an exception into the guilty frame; tried once for a stall.
  * A worker that a debugger holds, or that writes a heap snapshot, is left alone.
@@ -20,13 +22,16 @@ import { Lookout } from "./lookout.ts";
 import type { Looking } from "./lookout.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
-/** From here on the CPU time of its main thread is looked at. */
+/** From here on the CPU time of its main thread is looked at, at the latest. */
 const WATCHED_AFTER_MS = 200;
 /** The reactor looks at heartbeats this often; a threshold between two looks gets its own timer. */
 const LOOK_MS = 100;
-/** The agent is asked so long before the report is due, */
-const EVIDENCE_EARLY_MS = 250;
-/** and the lookout, which stops the worker, when the agent has said nothing until then. */
+/**
+ * The agent is asked so long before the report is due. The first time V8 reads the source of every
+ * function again, for the positions that a debugger wants (Node 22: 200 ms of a small application).
+ */
+const EVIDENCE_EARLY_MS = { first: 340, again: 250 } as const;
+/** And the lookout, which stops the worker, when the agent has said nothing until then. */
 const LOOK_EARLY_MS = 120;
 /**
  * The lookout is started so long before the report, if it is not there: it takes a third of a
@@ -37,8 +42,8 @@ const PREPARE_EARLY_MS = 400;
 const PREPARED_AFTER_MS = 150;
 /** What the lookout has seen is told if the agent does not answer for so long after that. */
 const AGENT_PATIENCE_MS = 500;
-/** The agent gives up holding the main thread after a second at most. */
-const STACK_LIMIT_MS = 1500;
+/** The agent gives up holding the main thread after a second; on a busy machine that takes more. */
+const STACK_LIMIT_MS = 3000;
 const OUTSIDE_LIMIT_MS = 3000;
 const RESCUE_LIMIT_MS = 3000;
 /** For the loop to turn again after the exception. */
@@ -60,7 +65,7 @@ type StallConfig = Pick<
 /** A worker as far as stalls are concerned. */
 export type StalledLink = Pick<
   WorkerLink,
-  "id" | "index" | "pid" | "agent" | "heartbeatMs" | "holds" | "lastStack" | "lastRoute"
+  "id" | "index" | "pid" | "agent" | "heartbeatMs" | "holds" | "isReady" | "lastStack" | "lastRoute"
 >;
 
 export interface StallPorts<Link extends StalledLink = WorkerLink> {
@@ -85,9 +90,13 @@ export interface ExecutedRequest {
 interface Stall {
   readonly atMs: number;
   readonly cpuMs: number | null;
+  /** It was silent for so long when that was read. */
+  readonly watchedAfterMs: number;
   /** How far it was: the heartbeat that it did not follow up. */
   readonly heartbeatMs: number;
   timer: NodeJS.Timeout | null;
+  /** When the agent is asked for the evidence. */
+  asking: NodeJS.Timeout | null;
   isReported: boolean;
   /** Null: nobody has asked for it yet. Evidence comes before whatever is done about the stall. */
   evidence: Evidence | null;
@@ -125,6 +134,8 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
   readonly #ports: StallPorts<Link>;
   readonly #stalls = new Map<number, Stall>();
   readonly #silences = new Map<number, Silence>();
+  /** Workers that have told a stack. */
+  readonly #known = new Set<number>();
 
   constructor(ports: StallPorts<Link>, lookout: Looking = new Lookout()) {
     this.#ports = ports;
@@ -140,9 +151,6 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
     if (silentMs < WATCHED_AFTER_MS) return;
     const stall = this.#stalls.get(link.id) ?? this.#begin(link, silentMs);
     const remainingMs = stallWarnMs - silentMs;
-    if (stallWarnMs > 0 && remainingMs < EVIDENCE_EARLY_MS + LOOK_MS) {
-      stall.evidence ??= this.#gather(link, stall, Math.max(0, remainingMs - LOOK_EARLY_MS));
-    }
     if (stallWarnMs > 0 && !stall.isReported && remainingMs < LOOK_MS) {
       stall.timer ??= setTimeout(() => void this.#report(link, stall), Math.max(0, remainingMs));
     }
@@ -165,6 +173,7 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
   /** The worker has ended. */
   forget(id: number): void {
     this.#endSilence(id);
+    this.#known.delete(id);
     const stall = this.#stalls.get(id);
     if (stall !== undefined) this.#end(id, stall);
   }
@@ -193,18 +202,34 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
     const inMs = Math.max(PREPARED_AFTER_MS - silentMs, remainingMs - PREPARE_EARLY_MS);
     if (inMs > LOOK_MS || silence.timer !== null) return;
     const { heartbeatMs } = link;
+    const waitMs = Math.max(0, inMs);
     const prepare = (): void => {
-      if (link.heartbeatMs === heartbeatMs && link.holds === 0) this.lookout.prepare(link.pid);
+      if (link.heartbeatMs !== heartbeatMs || link.holds > 0) return;
+      const stall = this.#stalls.get(link.id) ?? this.#begin(link, silentMs + waitMs);
+      this.lookout.prepare(link.pid);
+      this.#askAt(link, stall, remainingMs - waitMs);
     };
-    silence.timer = setTimeout(prepare, Math.max(0, inMs));
+    silence.timer = setTimeout(prepare, waitMs);
+  }
+
+  #askAt(link: Link, stall: Stall, remainingMs: number): void {
+    // one that starts is not held up sooner than it must be: most are silent for a while then
+    const isFirst = link.isReady && !this.#known.has(link.id);
+    const waitMs = Math.max(0, remainingMs - EVIDENCE_EARLY_MS[isFirst ? "first" : "again"]);
+    const lookInMs = Math.max(0, remainingMs - waitMs - LOOK_EARLY_MS);
+    stall.asking = setTimeout(() => {
+      if (this.#isCurrent(link, stall)) stall.evidence ??= this.#gather(link, stall, lookInMs);
+    }, waitMs);
   }
 
   #begin(link: Link, silentMs: number): Stall {
     const stall: Stall = {
       atMs: this.#ports.nowMs() - silentMs,
       cpuMs: this.#ports.mainThread(link.pid)?.cpuMs ?? null,
+      watchedAfterMs: silentMs,
       heartbeatMs: link.heartbeatMs,
       timer: null,
+      asking: null,
       isReported: false,
       evidence: null,
       rescue: "untried",
@@ -214,7 +239,7 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
   }
 
   #end(id: number, stall: Stall): void {
-    if (stall.timer !== null) clearTimeout(stall.timer);
+    for (const timer of [stall.timer, stall.asking]) if (timer !== null) clearTimeout(timer);
     this.#stalls.delete(id);
   }
 
@@ -231,7 +256,7 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
     const thread = mainThread(link.pid);
     const request = executing(link);
     const usedMs = thread === null || stall.cpuMs === null ? null : thread.cpuMs - stall.cpuMs;
-    const watchedMs = Math.max(1, silentMs - WATCHED_AFTER_MS);
+    const watchedMs = Math.max(1, Math.round(silentMs - stall.watchedAfterMs));
     // it was asked for before, unless the threshold has changed meanwhile
     stall.evidence ??= this.#gather(link, stall, 0);
     const { stack, why, silentMs: stackAtMs } = await stall.evidence.found;
@@ -278,7 +303,9 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
     const route = agent.then(([stack]) => stack?.route ?? null);
     const evidence: Evidence = { found, route, isSettled: false };
     void agent.then(([stack, why]) => {
-      if (stack !== null && stack.frames.length > 0) settle(stack, why);
+      if (stack === null || stack.frames.length === 0) return;
+      this.#known.add(link.id);
+      settle(stack, why);
     });
     setTimeout(() => {
       if (evidence.isSettled || !this.#isCurrent(link, stall)) {
