@@ -11,8 +11,8 @@
  * 500, promises reject. Only the function's own scope is touched, what it shares with others is
  * not. V8 refuses to set variables of an optimised frame, which is how one is recognised.
  *
- * Debuggers that end every pause which they do not know (pauses.ts) leave a millisecond, hardly ever
- * enough. A breakpoint whose condition is false is no pause, for nobody. The condition is carried
+ * Debuggers that end every pause which they do not know (pauses.ts) leave a millisecond, which is
+ * hardly ever enough. A breakpoint whose condition is false is no pause. The condition is carried
  * out in the frame, and may set its variables; the breakpoint takes an optimised frame back to the
  * interpreter. They are set wherever the guilty function can stop; the first that is met does it.
  *

@@ -27,7 +27,7 @@ class Bench {
   cpuMs: number | null = 0;
   state = "S";
   /** Of the request that is being executed, when that is asked. */
-  ageMs = 50;
+  ageMs: number | null = 50;
   answer: (request: AgentRequest) => unknown = () => STACK;
   prepared = 0;
   seen: (pid: number) => object = () => {
@@ -66,7 +66,10 @@ class Bench {
       nowMs: () => this.nowMs,
       config: () => this.limits,
       mainThread: () => (this.cpuMs === null ? null : { cpuMs: this.cpuMs, state: this.state }),
-      executing: () => ({ request: "GET /spin?a=1", route: "GET /spin", ageMs: this.ageMs }),
+      executing: () => {
+        if (this.ageMs === null) return null;
+        return { request: "GET /spin?a=1", route: "GET /spin", ageMs: this.ageMs };
+      },
       evict: () => (this.evicted += 1),
       log: (level, message, fields) => void this.said.push({ level, message, fields }),
     };
@@ -188,6 +191,7 @@ describe("a worker without progress", () => {
       { ageMs: 130, heartbeatMs: 9880, inMs: 30 }, // it has shown a sign of life since
       { ageMs: 5000, heartbeatMs: 9860, inMs: 10 }, // it has waited, and others were begun
       { ageMs: 5000, heartbeatMs: 1, inMs: 0 }, // at most a look is missing
+      { ageMs: null, heartbeatMs: 9880, inMs: 30 }, // after an await nobody knows what it executes
     ];
     for (const { ageMs, heartbeatMs, inMs } of table) {
       const bench = new Bench();

@@ -180,10 +180,11 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
 
   /**
    * A request that was begun is progress, but says not when: up to the next look, nothing was
-   * counted. If it is being executed still, it has been silent since then.
+   * counted. If it is being executed still, it has been silent since then; if nobody knows what is
+   * executed (after an await), since the last heartbeat at most.
    */
   #fallSilent(link: Link, countedMs: number): Silence {
-    const ageMs = this.#ports.executing(link)?.ageMs ?? 0;
+    const ageMs = this.#ports.executing(link)?.ageMs ?? Infinity;
     const sinceBeatMs = this.#ports.nowMs() - link.heartbeatMs;
     const sinceMs = Math.min(ageMs, sinceBeatMs, countedMs + LOOK_MS);
     const silence = { uncountedMs: Math.max(0, sinceMs - countedMs), timer: null };
