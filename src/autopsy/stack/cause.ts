@@ -45,6 +45,13 @@ interface Marker {
   readonly text: string;
 }
 
+/** Node's, on the stack as long as an error that nobody caught is dealt with. */
+const UNCAUGHT: Marker = {
+  pattern: /TriggerUncaughtException/u,
+  kind: "uncaught error",
+  text: "uncaught error",
+};
+
 /** Functions by their readable names, the most telling first. */
 const MARKERS: readonly Marker[] = [
   {
@@ -52,7 +59,7 @@ const MARKERS: readonly Marker[] = [
     kind: "out of memory",
     text: "out of memory",
   },
-  { pattern: /TriggerUncaughtException/u, kind: "uncaught error", text: "uncaught error" },
+  UNCAUGHT,
   {
     pattern: /V8_Fatal|node::OnFatalError|node::FatalError/u,
     kind: "fatal error",
@@ -93,12 +100,14 @@ function told(v8: V8Process, threads: readonly ThreadStack[]): Told {
       const { text } = activityOf(main, "stopped (SIGSTOP, or job control)");
       return { kind: "stopped", text: `${text}; SIGCONT lets it run on` };
     }
+    // as a worker with --core is taken, behind its last listener of `exit`
+    if (target.kind !== "live" && isMarked(main, UNCAUGHT)) {
+      return fatalCause(v8, main, UNCAUGHT, "taken while that was handled");
+    }
     return activityOf(main, target.kind === "live" ? "running" : "taken from a running process");
   }
   const by = `killed by ${signal.name}`;
-  const marker = MARKERS.find(({ pattern }) =>
-    thread.frames.some(({ kind, name }) => kind === "native" && pattern.test(name)),
-  );
+  const marker = MARKERS.find((each) => isMarked(thread, each));
   if (marker !== undefined) return fatalCause(v8, thread, marker, by);
   const where =
     signal.faultAddress === null ? "" : ` at address 0x${signal.faultAddress.toString(16)}`;
@@ -107,6 +116,10 @@ function told(v8: V8Process, threads: readonly ThreadStack[]): Told {
   const sender = !isForeign ? "" : `, sent by process ${signal.senderPid}`;
   const place = placeOf(thread);
   return { kind: "signal", text: `${by}${where}${sender}${place === "" ? "" : ` in ${place}`}` };
+}
+
+function isMarked({ frames }: ThreadStack, { pattern }: Marker): boolean {
+  return frames.some(({ kind, name }) => kind === "native" && pattern.test(name));
 }
 
 function fatalCause(v8: V8Process, thread: ThreadStack, marker: Marker, by: string): Told {
