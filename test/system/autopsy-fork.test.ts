@@ -165,13 +165,19 @@ describe("a snapshot", () => {
     assert.equal(await ask(port), "1");
   });
 
-  it("outlives the service", async (t) => {
+  it("outlives the service; who describes all of it hears that he is to end", async (t) => {
     const { pid, child } = await service(t);
-    const session = await Session.copied(pid, options());
+    const stop = new AbortController();
+    const onProgress = (what: string): void => {
+      if (what === "describe") stop.abort();
+    };
+    const session = await Session.copied(pid, { ...options(), onProgress });
     child.kill("SIGKILL");
     await once(child, "exit");
     const found = await runExpression(session, parseExpression("objects Kept"), undefined);
     assert.match(JSON.stringify(found), /100000/u);
+    const sorted = runExpression(session, parseExpression("find Kept | sort value"), stop.signal);
+    await assert.rejects(sorted, { name: "AbortError" });
     session.close();
   });
 

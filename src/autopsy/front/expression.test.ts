@@ -74,6 +74,8 @@ describe("an expression", () => {
     assert.equal(jsonOf(await filtered("head 1 | count")), 3);
     await assert.rejects(filtered("where size > 1"), /there is class, count, example/);
     await assert.rejects(filtered("where count is 1"), /where knows =/);
+    await assert.rejects(filtered("where count >"), /where takes a column, .* and a value/);
+    assert.deepEqual(await names('where class != ""'), ["Map", "Set", "Socket"]);
     await assert.rejects(filtered("head many"), /takes a whole number/);
   });
 

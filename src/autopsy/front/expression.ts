@@ -236,6 +236,8 @@ function condition(
 ): (row: readonly CellValue[]) => boolean {
   const index = columnOf(table, column);
   const wanted = rest.join(" ");
+  if (operator === undefined || rest.length === 0)
+    throw misuse('where takes a column, =, !=, <, >, <=, >= or ~, and a value ("" for none)');
   const isNumeric = wanted !== "" && Number.isFinite(Number(wanted));
   return (row) => {
     const cell = row[index] ?? null;
@@ -248,6 +250,6 @@ function condition(
     if (operator === ">") return difference > 0;
     if (operator === "<=") return difference <= 0;
     if (operator === ">=") return difference >= 0;
-    throw misuse(`where knows =, !=, <, >, <=, >= and ~, not ${operator ?? "nothing"}`);
+    throw misuse(`where knows =, !=, <, >, <=, >= and ~, not ${operator}`);
   };
 }

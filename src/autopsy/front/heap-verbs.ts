@@ -8,7 +8,7 @@ import { renderValue } from "../heap/render.ts";
 import type { Property } from "../v8/objects.ts";
 import type { Session } from "./session.ts";
 import { StringSearch } from "./string-search.ts";
-import type { Result } from "./result.ts";
+import type { CellValue, Result } from "./result.ts";
 import { LIMIT, addressesFrom, limitOf, misuse, numberOf } from "./verb.ts";
 import type { AutopsyVerb, VerbArgs } from "./verb.ts";
 
@@ -49,6 +49,7 @@ const objects: AutopsyVerb = {
         ? `${count} objects, ${bytes} bytes; garbage that is not collected yet is among them`
         : `${sum((row) => row.count)} objects, ${sum((row) => row.bytes)} bytes are alive` +
           `${live.isExact ? "" : " at most"}, of ${count} objects, ${bytes} bytes`,
+      ...session.heap.remarks(1),
       ...(deadBytes > 0
         ? [`${deadBytes} bytes are of dead objects whose class has died with them`]
         : []),
@@ -190,7 +191,7 @@ const find: AutopsyVerb = {
       if (found.length < limit) found.push(address);
       else more += 1;
     }, args.signal);
-    return listOf(session, found, more, search?.remarks);
+    return listOf(session, found, args.signal, more, search?.remarks);
   },
 };
 
@@ -252,12 +253,15 @@ function verdicts(
 }
 
 /** A table of objects, a line each. */
-export function listOf(
+async function listOf(
   session: Session,
   addresses: readonly number[],
+  signal: AbortSignal | undefined,
   more: number,
   remarks: readonly string[] = [],
-): Result {
+): Promise<Result> {
+  const { length } = addresses;
+  const rows = await session.run("describe", describeEach(session, addresses), signal, length);
   return {
     kind: "table",
     columns: [
@@ -265,14 +269,23 @@ export function listOf(
       { name: "class", kind: "text" },
       { name: "value", kind: "text" },
     ],
-    rows: addresses.map((address) => [
-      address,
-      session.describer.nameOf(address),
-      briefly(session, address),
-    ]),
+    rows,
     more,
     remarks,
   };
+}
+
+/** A filter behind a pipe is to see every row: hundreds of thousands take some seconds. */
+function* describeEach(
+  session: Session,
+  addresses: readonly number[],
+): Generator<void, readonly (readonly CellValue[])[]> {
+  const rows: (readonly CellValue[])[] = [];
+  for (const address of addresses) {
+    rows.push([address, session.describer.nameOf(address), briefly(session, address)]);
+    yield;
+  }
+  return rows;
 }
 
 /** The beginning of a value, on one line. */

@@ -118,7 +118,7 @@ export class Session {
       // what is cut off is missing from every answer that needs the heap
       ...(this.#heap !== null && this.target.kind === "core" ? this.remarks : []),
       ...(isCollecting ? [IN_COLLECTION] : []),
-      ...(this.#heap?.remarks ?? []),
+      ...(this.#heap?.remarks() ?? []),
     ];
     const isShort = this.#heap === null && layout.choice.isExact;
     if (isShort && this.target.kind === "live") return doubts;
@@ -283,11 +283,12 @@ export class Session {
     return this.run("heap", this.heap.walk(visit), signal);
   }
 
-  /** Runs a long computation in turns. */
+  /** Runs a long computation in turns; `total`: of them, as progress is told. */
   async run<Value>(
     what: string,
     steps: Generator<unknown, Value>,
     signal?: AbortSignal,
+    total = this.heap.pages.length,
   ): Promise<Value> {
     if (this.heap.pages.length === 0) throw noHeap(this.target);
     let until = performance.now() + TURN_MS;
@@ -295,7 +296,7 @@ export class Session {
       const { value, done } = steps.next();
       if (done === true) return value;
       if (performance.now() < until) continue;
-      this.#onProgress?.(what, count, this.heap.pages.length);
+      this.#onProgress?.(what, count, total);
       await new Promise((resolve) => setImmediate(resolve));
       signal?.throwIfAborted();
       until = performance.now() + TURN_MS;

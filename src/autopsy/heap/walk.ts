@@ -151,10 +151,14 @@ export class Heap {
     return counts;
   }
 
-  /** What was found on the way that an answer may lack something for. */
-  get remarks(): readonly string[] {
+  /**
+   * What was found on the way that an answer may lack something for. Less than a page of memory
+   * `objects` alone tells: a dead object that is not swept yet may have had a map in whose place is
+   * something else now.
+   */
+  remarks(least: number = MEMORY_PAGE_BYTES): readonly string[] {
     const { skippedBytes, damaged } = this.#seen;
-    if (skippedBytes === 0) return [];
+    if (skippedBytes === 0 || (skippedBytes < least && damaged === 0)) return [];
     const objects = damaged === 0 ? "" : `, among it ${damaged} of an impossible length`;
     return [
       `${skippedBytes} bytes of the heap were passed over: no object makes sense there${objects}`,
