@@ -28,6 +28,7 @@ const STEP_LIMIT_MS = 250;
 /** Frames of Node's between the application's and where it is held. */
 const STEPS_OUT_MAX = 4;
 const VARIABLES_MAX = 64;
+const TRIES_MAX = 3;
 /** Places in a function at which it can stop. */
 const PLACES_MAX = 64;
 /** For a loop to come by one of them. */
@@ -55,8 +56,15 @@ interface Variable {
 
 /** See the file's docstring. */
 export async function rescue(session: MainSession): Promise<RescueResult> {
-  const result = await session.held((held) => poison(session, held));
-  return result ?? { done: false, how: "the main thread could not be held" };
+  for (let tries = 1; ; tries += 1) {
+    try {
+      const result = await session.held((held) => poison(session, held));
+      return result ?? { done: false, how: "the main thread could not be held" };
+    } catch (error) {
+      // what the pause had made went with one of another debugger's, who looks at exceptions
+      if (tries === TRIES_MAX) throw error;
+    }
+  }
 }
 
 async function poison(session: MainSession, held: Held): Promise<RescueResult> {
