@@ -33,6 +33,7 @@ const WANTED: readonly (readonly [RegExp, RegExp, RegExp])[] = [
   ],
   [/^Readable -> Writable$/, /^source-silent$/, /^Readable$/],
   [/^Readable -> PassThrough$/, /^orphan$/, /^PassThrough$/],
+  [/^Readable -> Writable$/, /^orphan$/, /^Readable$/],
   [/^ReadableStream -> WritableStream$/, /^callback-outstanding$/, /^WritableStream$/],
   [/^ReadableStream -> WritableStream$/, /^source-silent$/, /^ReadableStream$/],
   [/^ReadableStream -> ServerResponse GET \/ /, /^peer-window-closed$/, /^ServerResponse$/],

@@ -112,6 +112,7 @@ export class WatchedPipe {
   #movedMs = nowMs();
   #stall: Stall | null = null;
   #isSettled = false;
+  #isOrphan = false;
 
   constructor(
     name: string,
@@ -145,6 +146,11 @@ export class WatchedPipe {
     this.#isSettled = true;
     this.#account.end(this.#work, outcome);
     pipes.delete(this);
+  }
+
+  /** Its source closed before its end, and its destination was not told: it waits for ever. */
+  orphaned(): void {
+    this.#isOrphan = true;
   }
 
   /** Bytes went into one of its stages. */
@@ -187,6 +193,10 @@ export class WatchedPipe {
   /** Its streams were garbage collected, and nobody was told of an end. */
   lost(): void {
     if (this.#isSettled) return;
+    if (this.#isOrphan) {
+      this.settle("cancelled"); // nobody waits for what is left of it
+      return;
+    }
     this.settle("lost");
     const diagnosis: Diagnosis = { why: "collected-unsettled", culprit: this.name, evidence: {} };
     const stall = this.#told(this.#fullName, diagnosis, nowMs() - this.#movedMs, 0);

@@ -18,7 +18,7 @@ import { peerState } from "../kernel-age.ts";
  * | `callback-outstanding` | a stream has a chunk and has not said that it is done with it |
  * | `source-silent` | the first stream gives nothing |
  * | `consumer-paused` | the first stream has data, and nobody takes it |
- * | `orphan` | the destination is gone, and the source was not told |
+ * | `orphan` | one end is gone, and the other was not told |
  * | `body-unconsumed` | a response that nobody reads |
  * | `collected-unsettled` | all of it was garbage collected before it had ended |
  */
@@ -144,6 +144,9 @@ export function diagnose(stages: readonly Stage[]): Diagnosis {
     });
   }
   const [source = {}] = stages;
+  if (source.destroyed === true && source.readableEnded === false) {
+    return found("orphan", source, { destroyed: true });
+  }
   const { readableLength = 0 } = source;
   const isPaused = source.isPaused?.() === true || source.readableFlowing === false;
   if (readableLength > 0 && isPaused) {

@@ -137,7 +137,10 @@ function patchPipe(limits: PipeLimits): () => void {
         const watched = watchPipe([source, destination] as unknown as Stage[], limits, site);
         const end = (): void => watched.settle("ok");
         source.once("end", end);
-        source.once("close", end);
+        source.once("close", () => {
+          if (isLeftOpen(source, destination, args[1])) watched.orphaned();
+          else end();
+        });
         destination.once("finish", end);
         // a destination that closes while the source goes on leaves it with nobody to read it
         destination.once("close", () => {
@@ -146,6 +149,21 @@ function patchPipe(limits: PipeLimits): () => void {
         return result;
       },
   );
+}
+
+/** Node's `pipe()` ends a destination when its source ends; when that just closes, nobody does. */
+function isLeftOpen(
+  source: stream.Readable,
+  destination: stream.Writable,
+  options: unknown,
+): boolean {
+  const given: { readonly end?: unknown } = isObject(options) ? options : {};
+  // these Node never ends
+  if (given.end === false || destination === process.stdout || destination === process.stderr)
+    return false;
+  const { pipes = [] } = (source as Stage)._readableState ?? {};
+  const isPiped = pipes.includes(destination) && !source.readableEnded;
+  return isPiped && !destination.destroyed && !destination.writableEnded;
 }
 
 function patchPipeTo(limits: PipeLimits): () => void {

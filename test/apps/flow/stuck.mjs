@@ -144,9 +144,29 @@ paused.pipe(new PassThrough()).once("data", () => paused.pause());
 /** 12: pipes of Node's own are nobody's: those of a thread's output, for example. */
 const quiet = new Worker("setTimeout(() => {}, 1e6)", { eval: true });
 
+/** 13: a source that goes before its end, as that of a client that leaves; the last is stuck. */
+const ways = [
+  [{ end: false }, () => undefined],
+  [{}, (source, sink) => source.unpipe(sink)],
+  [{}, (source, sink) => sink.end()],
+  [{}, (source, sink) => sink.destroy()],
+  [{}, () => undefined],
+];
+for (const [options, leave] of ways) {
+  const source = new Readable({ read() {} });
+  const sink = new Writable({ write: (chunk, encoding, done) => done() });
+  held.push(source, sink);
+  source.pipe(sink, options);
+  source.push("x");
+  setImmediate(() => {
+    leave(source, sink);
+    source.destroy();
+  });
+}
+
 await slowPipe;
 await slowWeb;
-for (let tries = 0; tries < 40 && new Set(told.map(({ site }) => site)).size < 12; tries += 1) {
+for (let tries = 0; tries < 40 && new Set(told.map(({ site }) => site)).size < 13; tries += 1) {
   globalThis.gc();
   await delay(250);
 }
