@@ -139,8 +139,8 @@ async function snapshot(
     warn(`a heap snapshot cannot be stopped; again: leaves, the worker writes ${file} on its own`);
     return true;
   };
-  say(`worker ${worker} is asked for the size of its heap`);
   await interruptible(stop, async () => {
+    say(`worker ${worker} is asked for the size of its heap`);
     await follow(service, "/v1/snapshot", { worker, path: file, force }, (line) => {
       if (line.type !== "cost") return;
       const { heapBytes, neededBytes, availableBytes, pauseMs } = line;

@@ -35,6 +35,8 @@ const FRAME_BYTES_MAX = 4 * 1024 * 1024;
 const TABLE_PADDING_MAX = 4;
 /** `kAnonymousFuncIndex`: code of a module that is no function of it. */
 const NO_FUNCTION = 0xffff_ffff;
+/** Each module has two tables of jumps and one for what is compiled when it is called. */
+const WASM_TABLES = 3;
 
 /** Without it, no time of a parser is told (request-ages.ts). */
 export const PARSER_CHECK = "HTTP parsers";
@@ -450,7 +452,8 @@ class SampleChecks {
         last = codeOffset;
       }
     }
-    return bodies > 0 ? true : codes.length > importedCount ? false : null;
+    // of a module of which nothing was called yet there are tables alone
+    return bodies > 0 ? true : codes.length > importedCount + WASM_TABLES ? false : null;
   }
 
   /** Contexts of all kinds but native ones, which have no such names. */

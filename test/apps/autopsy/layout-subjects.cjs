@@ -178,6 +178,16 @@ function wasmModule() {
   new WebAssembly.Instance(compiled, { m: { f: () => undefined } }).exports.run();
   return compiled;
 }
+/** Nothing of it is called: it has no code of its own yet. */
+function idleWasmModule() {
+  const [type, functions, code] = [
+    [1, 4, 1, 0x60, 0, 0],
+    [3, 2, 1, 0],
+    [10, 4, 1, 2, 0, 0x0b],
+  ];
+  const bytes = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, ...type, ...functions, ...code];
+  return new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(bytes)));
+}
 const sloppy = new Function("value", "return arguments.length > 0 ? arguments : value");
 const holeyDoubles = [1.5, 2.5];
 holeyDoubles[5] = 3.5;
@@ -252,6 +262,7 @@ const subjects = {
   setter: Object.getOwnPropertyDescriptor(withAccessor, "pair").set,
   withAccessor,
   wasmModule: wasmModule(),
+  idleWasmModule: idleWasmModule(),
   array: [1, 2, 3, 4, 5, 6, 7],
   proxy: new Proxy(markers.one, markers.two),
   bound: compiled.bind(markers.one, markers.two),
