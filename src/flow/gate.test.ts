@@ -440,6 +440,18 @@ describe("limits", () => {
     assert.equal(limit.value, 8);
   });
 
+  it("a busy loop's limit falls to what is in before it is reached", () => {
+    const [slower, steady] = [makeLimit({ kind: "loop" }), makeLimit({ kind: "loop" })];
+    const initial = slower.value;
+    // this loop is never idle, since the test does not return to it
+    for (let inFlight = 1; inFlight <= 20; inFlight += 1) {
+      slower.ended("ok", 10 * inFlight, inFlight, 100_000 + 50 * inFlight);
+      steady.ended("ok", 10 + inFlight, inFlight, 100_000 + 50 * inFlight);
+    }
+    assert.ok(slower.value < 20, String(slower.value));
+    assert.equal(steady.value, initial); // it takes no longer than it should
+  });
+
   it("a loop's limit grows while the loop is idle and something waits", async () => {
     const gate = new Gate({
       name: "loop",

@@ -108,6 +108,8 @@ const LOOP_GROWTH = 1.1;
 /** What is in may take so much longer than it would alone; beyond, less must be in. */
 const LOOP_EXCESS_MS = 30;
 const LOOP_SHRINKAGE = 0.9;
+/** Looks in a row that found a busy loop, before a limit that nobody has reached yet falls. */
+const LOOP_BUSY_LOOKS = 3;
 
 /**
  * An event loop serves best when it is never idle while something waits, and not more than that:
@@ -120,6 +122,8 @@ class LoopLimit implements Limit {
   #checkedAtMs = 0;
   #former = performance.eventLoopUtilization();
   #utilization = 0;
+  #busyLooks = 0;
+  #pressedAtMs = 0;
   readonly #base = new Base();
   typicalMs = 0;
 
@@ -137,26 +141,39 @@ class LoopLimit implements Limit {
   }
 
   pressed(nowMs: number): void {
+    this.#pressedAtMs = nowMs;
+    if (!this.#look(nowMs)) return;
+    const { min, max } = this.#bounds;
+    if (this.#busyLooks === 0) this.#value = Math.min(max, this.#value * LOOP_GROWTH + 1);
+    else if (this.#isExcessive) this.#value = Math.max(min, this.#value * LOOP_SHRINKAGE);
+  }
+
+  ended(sample: Sample, durationMs: number, inFlight: number, nowMs: number): void {
+    if (sample !== "ok") return;
+    this.typicalMs = smooth(this.typicalMs, durationMs);
+    this.#base.note(durationMs, this.typicalMs, nowMs);
+    // where nothing has to wait yet, everything takes longer and longer until the limit is reached
+    if (nowMs - this.#pressedAtMs < LOOP_CHECK_MS || !this.#look(nowMs)) return;
+    if (this.#busyLooks < LOOP_BUSY_LOOKS || !this.#isExcessive) return;
+    this.#value = Math.max(this.#bounds.min, Math.min(this.#value, inFlight * LOOP_SHRINKAGE));
+  }
+
+  get #isExcessive(): boolean {
+    return this.typicalMs - this.#base.ms > LOOP_EXCESS_MS;
+  }
+
+  /** How busy the loop is. False: it was looked at just now, or so long ago that it tells nothing. */
+  #look(nowMs: number): boolean {
     const sinceMs = nowMs - this.#checkedAtMs;
-    if (sinceMs < LOOP_CHECK_MS) return;
+    if (sinceMs < LOOP_CHECK_MS) return false;
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, this.#former);
     this.#former = now;
     this.#checkedAtMs = nowMs;
-    // what was measured over a long time says nothing about the last moment
-    if (sinceMs > LOOP_FORGET_MS) return;
+    if (sinceMs > LOOP_FORGET_MS) return false;
     this.#utilization = utilization;
-    const { min, max } = this.#bounds;
-    if (utilization < LOOP_IDLE) this.#value = Math.min(max, this.#value * LOOP_GROWTH + 1);
-    else if (this.typicalMs - this.#base.ms > LOOP_EXCESS_MS) {
-      this.#value = Math.max(min, this.#value * LOOP_SHRINKAGE);
-    }
-  }
-
-  ended(sample: Sample, durationMs: number, _inFlight: number, nowMs: number): void {
-    if (sample !== "ok") return;
-    this.typicalMs = smooth(this.typicalMs, durationMs);
-    this.#base.note(durationMs, this.typicalMs, nowMs);
+    this.#busyLooks = utilization < LOOP_IDLE ? 0 : this.#busyLooks + 1;
+    return true;
   }
 }
 
