@@ -37,7 +37,7 @@ const TURN_MS = 2000;
 /** Until the queue is what it is under this load. */
 const SETTLE_MS = 1000;
 /** At some hundred requests a second V8 has compiled after this what is hot, in plain Node too. */
-const WARM_UP_MS = 8000;
+const WARM_UP_MS = 30_000;
 const FOLDER = path.join(repositoryFolder, "bench/overload");
 const PEERS = path.join(repositoryFolder, "bench/node_modules");
 

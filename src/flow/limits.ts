@@ -162,7 +162,7 @@ class LoopLimit implements Limit {
     return this.typicalMs - this.#base.ms > LOOP_EXCESS_MS;
   }
 
-  /** How busy the loop is. False: it was looked at just now, or so long ago that it tells nothing. */
+  /** How busy the loop is. False: the last look was just now, or too long ago to say anything. */
   #look(nowMs: number): boolean {
     const sinceMs = nowMs - this.#checkedAtMs;
     if (sinceMs < LOOP_CHECK_MS) return false;

@@ -32,5 +32,6 @@ export type { Watchdog, WatchdogOptions } from "./pipe/watchdog.ts";
 export type { ParkedBytes } from "./parked-request.ts";
 export { ParkedRequest, guardServer } from "./server-guard.ts";
 export type { ServerGuard, ServerGuardOptions } from "./server-guard.ts";
+export type { InboundRequest } from "./inbound.ts";
 export { Permit } from "./visitor.ts";
 export type { Visitor } from "./visitor.ts";

@@ -1,17 +1,18 @@
 /**
- * A gate in front of an http server: what it refuses gets its `503` before the application or its
- * framework has seen anything of it.
+ * A gate in front of a server of http, https or http2: what it refuses gets its `503` before the
+ * application or its framework has seen anything of it.
  *
  * ```
  *   parser --> server.emit("request") --> gate --> the application's listeners --> close: released
- *                                          |
+ *   http2 ---> server.emit("stream")  --^  |
  *                                          +--> 503, Retry-After
  * ```
  * Requests are as old as the kernel says. Health checks pass.
  */
 import { channel } from "node:diagnostics_channel";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { Server as NetServer, Socket } from "node:net";
 import { deadlineOfHeaders } from "../base/mod.ts";
 import type { Refusal } from "../ledger/mod.ts";
 import { withContext } from "./context.ts";
@@ -22,6 +23,8 @@ import type { Overloaded } from "./errors.ts";
 import { Gate } from "./gate.ts";
 import type { EnterOptions, GateOptions, QueueOptions } from "./gate.ts";
 import { nowMs } from "./clock.ts";
+import { HttpExchange, StreamExchange, refusalBody, retryAfterSeconds } from "./inbound.ts";
+import type { Exchange, InboundRequest } from "./inbound.ts";
 import { hasPeerLeft, kernelAgeMs } from "./kernel-age.ts";
 import type { LimitOptions } from "./limits.ts";
 import { isPlainRequest, targetOf, userAgentOf } from "./parked-request.ts";
@@ -42,21 +45,21 @@ export interface ServerGuardOptions {
   readonly queue?: QueueOptions;
   readonly mode?: GateOptions["mode"];
   /** For requests that do not say how long they may take; default: no limit. */
-  readonly deadlineMs?: number | ((request: IncomingMessage) => number | null);
+  readonly deadlineMs?: number | ((request: InboundRequest) => number | null);
   /** Default: all are `critical`. */
-  readonly criticality?: (request: IncomingMessage) => Criticality;
+  readonly criticality?: (request: InboundRequest) => Criticality;
   /** What is never refused; default: the usual paths and senders of health checks. */
-  readonly passes?: (request: IncomingMessage) => boolean;
+  readonly passes?: (request: InboundRequest) => boolean;
   /** Connections of clients that are too slow; default: bounded as `SlowPeerOptions` says. */
   readonly slowPeers?: SlowPeerOptions | false;
   /** Called instead of the application's turn, which is what it is to call. */
-  readonly around?: (request: IncomingMessage, turn: () => void) => void;
+  readonly around?: (request: InboundRequest, turn: () => void) => void;
   /** Whether requests stand in the accounts as `http.in`; default: yes. */
   readonly isAccounted?: boolean;
   /** If not, under which number they are known, as parents of what is done for them. */
-  readonly work?: (request: IncomingMessage) => Work;
+  readonly work?: (request: InboundRequest) => Work;
   /** How long ago a request came, in milliseconds; null, and by default: the kernel is asked. */
-  readonly ageMs?: (request: IncomingMessage) => number | null;
+  readonly ageMs?: (request: InboundRequest) => number | null;
 }
 
 /** What `guardServer` gives. */
@@ -69,7 +72,9 @@ export interface ServerGuard extends Disposable {
   park(head: Buffer, waitedMs: number, bytes: ParkedBytes): ParkedRequest | null;
 }
 
-type Emit = Server["emit"];
+/** Of http, https or http2; the last one has no timeout between requests. */
+type GuardedServer = NetServer & { readonly keepAliveTimeout?: number };
+type Emit = NetServer["emit"];
 
 const HEALTH_PATH =
   /^\/_?(?:health(?:z|-?check)?|live(?:z|ness)?|ready(?:z|ness)?|ping|status)(?:[/?]|$)/i;
@@ -81,8 +86,6 @@ const PARKED: EnterOptions = { deadline: null, criticality: "critical" };
 /** Texts of `503` that are kept. */
 const REFUSAL_TEXTS_MAX = 64;
 const LOOK_MS = 1000;
-/** A body that is longer is not read only to be thrown away. */
-const DUMPED_BYTES_MAX = 65_536;
 /** A queue in front of an event loop: what has waited longer is late for most callers. */
 const SERVER_QUEUE: QueueOptions = { max: 10_000, targetMs: 20, intervalMs: 100, maxWaitMs: 1000 };
 
@@ -91,7 +94,7 @@ function isHealthCheck(url: string, userAgent: string): boolean {
   return HEALTH_PATH.test(url) || HEALTH_SENDER.test(userAgent);
 }
 
-function isHealthRequest({ url = "", headers }: IncomingMessage): boolean {
+function isHealthRequest({ url = "", headers }: InboundRequest): boolean {
   return isHealthCheck(url, headers["user-agent"] ?? "");
 }
 
@@ -108,35 +111,33 @@ class ClientGone extends FlowError {
 /** One request on its way through the gate. */
 class GuardedRequest implements Visitor {
   readonly #guard: Guard;
-  readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
+  readonly #exchange: Exchange;
   readonly #emit: () => void;
   readonly arrivedMs: number;
 
-  constructor(guard: Guard, [request, response]: Pair, emit: () => void, arrivedMs: number) {
+  constructor(guard: Guard, exchange: Exchange, emit: () => void, arrivedMs: number) {
     this.#guard = guard;
-    this.#request = request;
-    this.#response = response;
+    this.#exchange = exchange;
     this.#emit = emit;
     this.arrivedMs = arrivedMs;
   }
 
   admit(permit: Permit): void {
-    const response = this.#response;
-    if (response.destroyed) {
+    const exchange = this.#exchange;
+    if (exchange.isClosed) {
       permit.release("ignore");
       return;
     }
-    response.once("close", () => permit.release(response.writableFinished ? "ok" : "ignore"));
-    this.#guard.serve(this.#request, response, this.#emit, this.arrivedMs);
+    exchange.onClose((isDone) => permit.release(isDone ? "ok" : "ignore"));
+    this.#guard.serve(exchange, this.#emit, this.arrivedMs);
   }
 
   refuse(reason: Refusal, retryAfterMs: number): void {
-    refuse(this.#request, this.#response, reason, retryAfterMs);
+    this.#exchange.refuse(reason, retryAfterMs);
   }
 
   isGone(): boolean {
-    return this.#response.destroyed || hasPeerLeft(this.#request.socket);
+    return this.#exchange.isClosed || hasPeerLeft(this.#exchange.request.socket);
   }
 }
 
@@ -211,26 +212,24 @@ interface RefusalText {
   readonly text: string;
 }
 
-type Pair = readonly [IncomingMessage, ServerResponse];
-
 /** See the file's docstring. */
 class Guard {
   readonly gate: Gate;
-  readonly #passes: (request: IncomingMessage) => boolean;
+  readonly #passes: (request: InboundRequest) => boolean;
   readonly #deadlineMs: ServerGuardOptions["deadlineMs"];
   readonly #criticality: ServerGuardOptions["criticality"];
   readonly #isAccounted: boolean;
   readonly #workOf: ServerGuardOptions["work"];
   readonly #around: ServerGuardOptions["around"];
   readonly #ageMs: ServerGuardOptions["ageMs"];
-  readonly #server: Server;
+  readonly #server: GuardedServer;
   /** What a request is judged by can be seen in its bytes. */
   readonly #parks: boolean;
   #parsing: Parsing | null = null;
   readonly #refusals = new Map<string, RefusalText>();
 
-  constructor(server: Server, options: ServerGuardOptions) {
-    checkThere("server", (server as Partial<Server> | undefined)?.emit, "a server of node:http");
+  constructor(server: GuardedServer, options: ServerGuardOptions) {
+    checkThere("server", (server as Partial<NetServer> | undefined)?.emit, "a server of node:http");
     this.#server = server;
     this.#parks =
       options.passes === undefined &&
@@ -249,25 +248,26 @@ class Guard {
   }
 
   /** A request whose head was parsed. */
-  came(request: IncomingMessage, response: ServerResponse, emit: () => void): void {
+  came(exchange: Exchange, emit: () => void): void {
     const now = nowMs();
     const parsing = this.#parsing;
     if (parsing !== null) {
       this.#parsing = null;
-      const visitor = new GuardedRequest(this, [request, response], emit, parsing.arrivedMs);
+      const visitor = new GuardedRequest(this, exchange, emit, parsing.arrivedMs);
       if (parsing.permit === null) parsing.visitor = new BoundVisitor(visitor);
       else visitor.admit(parsing.permit);
       return;
     }
+    const { request } = exchange;
     if (this.#passes(request)) {
-      this.serve(request, response, emit, now);
+      this.serve(exchange, emit, now);
       return;
     }
     // asking the kernel costs microseconds: not while there is room for everything
     const isBusy = this.gate.queued > 0 || this.gate.inFlight * 2 > this.gate.limit;
     const ageMs = isBusy ? (this.#ageMs?.(request) ?? kernelAgeMs(request.socket)) : 0;
     const arrivedMs = now - ageMs;
-    const visitor = new GuardedRequest(this, [request, response], emit, arrivedMs);
+    const visitor = new GuardedRequest(this, exchange, emit, arrivedMs);
     const ms = this.#limitOf(request);
     const deadline = ms === null ? null : new Deadline(arrivedMs + ms);
     const criticality = this.#criticality?.(request) ?? "critical";
@@ -309,7 +309,7 @@ class Guard {
     const known = this.#refusals.get(key);
     if (known?.second === second) return known.text;
     if (this.#refusals.size >= REFUSAL_TEXTS_MAX) this.#refusals.clear();
-    const keepSeconds = Math.floor(this.#server.keepAliveTimeout / 1000);
+    const keepSeconds = Math.floor((this.#server.keepAliveTimeout ?? 0) / 1000);
     const keepAlive =
       keepSeconds > 0 ? `keep-alive\r\nKeep-Alive: timeout=${keepSeconds}` : "keep-alive";
     const body = refusalBody(reason);
@@ -322,7 +322,7 @@ class Guard {
     return text;
   }
 
-  #limitOf(request: IncomingMessage): number | null {
+  #limitOf(request: InboundRequest): number | null {
     const told = deadlineOfHeaders(request.headers);
     if (told !== null) return told;
     const own = this.#deadlineMs;
@@ -330,12 +330,8 @@ class Guard {
   }
 
   /** The application's turn. */
-  serve(
-    request: IncomingMessage,
-    response: ServerResponse,
-    emit: () => void,
-    arrivedMs: number,
-  ): void {
+  serve(exchange: Exchange, emit: () => void, arrivedMs: number): void {
+    const { request } = exchange;
     const turn = this.#around === undefined ? emit : () => this.#around?.(request, emit);
     const ms = this.#limitOf(request);
     if (ms === null && !this.#isAccounted) {
@@ -345,11 +341,9 @@ class Guard {
       return;
     }
     const deadline = new Deadline(ms === null ? Number.POSITIVE_INFINITY : arrivedMs + ms);
-    const work = this.#isAccounted
-      ? begin(request, response, deadline)
-      : (this.#workOf?.(request) ?? 0);
-    response.once("close", () => {
-      if (!response.writableFinished) deadline.cancel(new ClientGone());
+    const work = this.#isAccounted ? begin(exchange, deadline) : (this.#workOf?.(request) ?? 0);
+    exchange.onClose((isDone) => {
+      if (!isDone) deadline.cancel(new ClientGone());
     });
     const criticality = this.#criticality?.(request) ?? "critical";
     withContext({ deadline, work, criticality }, turn);
@@ -357,52 +351,18 @@ class Guard {
 }
 
 /** The request stands in the accounts until its response is out. */
-function begin(request: IncomingMessage, response: ServerResponse, { atMs }: Deadline): Work {
+function begin(exchange: Exchange, { atMs }: Deadline): Work {
   const inbound = account("http.in");
-  const work = inbound.begin(nameOf(request), Number.isFinite(atMs) ? atMs : 0, 0);
-  response.once("close", () => {
-    inbound.end(work, response.writableFinished ? "ok" : "cancelled");
-  });
+  const name = nameOf(exchange.request);
+  const work = inbound.begin(name, Number.isFinite(atMs) ? atMs : 0, 0);
+  exchange.onClose((isDone) => inbound.end(work, isDone ? "ok" : "cancelled"));
   return work;
 }
 
 /** Method and first segment of the path: one of few. */
-function nameOf({ method = "GET", url = "/" }: IncomingMessage): string {
+function nameOf({ method = "GET", url = "/" }: InboundRequest): string {
   const end = url.slice(1).search(/[/?]/);
   return `${method} ${end < 0 ? url : url.slice(0, end + 1)}`;
-}
-
-function refusalBody(reason: Refusal): string {
-  return `Too much to do (${reason}). Try again later.\n`;
-}
-
-function retryAfterSeconds(ms: number): number {
-  return Math.max(1, Math.ceil(ms / 1000));
-}
-
-/** `503`, in as few steps as possible: there are many of these when there is no time. */
-function refuse(
-  request: IncomingMessage,
-  response: ServerResponse,
-  reason: Refusal,
-  retryAfterMs: number,
-): void {
-  if (response.destroyed || response.headersSent) return;
-  if (reason === "client-gone") {
-    request.socket.destroy();
-    return;
-  }
-  const body = refusalBody(reason);
-  const length = Number(request.headers["content-length"] ?? 0);
-  const hasLongBody =
-    length > DUMPED_BYTES_MAX || request.headers["transfer-encoding"] !== undefined;
-  response.writeHead(503, {
-    "Retry-After": String(retryAfterSeconds(retryAfterMs)),
-    "Content-Type": "text/plain",
-    "Content-Length": String(body.length),
-    ...(hasLongBody ? { Connection: "close" } : {}),
-  });
-  response.end(body);
 }
 
 /** Kinds of the accounts of connections that Node, or the kernel, has given up. */
@@ -422,7 +382,7 @@ function countFailed(error: unknown): void {
 
 /** Looks at the server's connections each second. Returns what ends that. */
 function watchPeers(
-  server: Server,
+  server: GuardedServer,
   { mode = "enforce", slowPeers }: ServerGuardOptions,
 ): () => void {
   const peers = new SlowPeers({ mode, ...(slowPeers === false ? {} : slowPeers) });
@@ -442,23 +402,40 @@ function watchPeers(
   };
 }
 
+/** What of a server's events is a request: what is judged, and null for what is not. */
+function exchangeOf(event: string, args: readonly unknown[]): Exchange | null {
+  if (event === "request" || event === "checkContinue") {
+    const [request, response] = args as [IncomingMessage, ServerResponse]; // of these events
+    // of http2's `request` the stream was judged
+    return request.httpVersionMajor === 2 ? null : new HttpExchange(request, response);
+  }
+  if (event !== "stream") return null;
+  const [stream, headers] = args as [ServerHttp2Stream, IncomingHttpHeaders]; // of http2
+  // as an upgrade of HTTP/1.1: lives for as long as its client wants (RFC 8441)
+  return headers[":method"] === "CONNECT" ? null : new StreamExchange(stream, headers);
+}
+
 /**
- * Puts a gate in front of an http or https server, until it is disposed of.
+ * Puts a gate in front of a server of http, https or http2, until it is disposed of.
  * @throws FlowError ERR_HOLDFAST_FLOW_OPTION
  */
-export function guardServer(server: Server, options: ServerGuardOptions = {}): ServerGuard {
+export function guardServer(server: GuardedServer, options: ServerGuardOptions = {}): ServerGuard {
   const guard = new Guard(server, options);
   // called with the server as `this`, below
   // oxlint-disable-next-line typescript/unbound-method
   const { emit } = server;
   let isDisposed = false;
-  const guarded = function guarded(this: Server, event: string, ...args: unknown[]): boolean {
-    if (isDisposed || (event !== "request" && event !== "checkContinue")) {
-      if (event === "clientError") countFailed(args[0]);
+  const guarded = function guarded(
+    this: GuardedServer,
+    event: string,
+    ...args: unknown[]
+  ): boolean {
+    const exchange = isDisposed ? null : exchangeOf(event, args);
+    if (exchange === null) {
+      if (event === "clientError" && !isDisposed) countFailed(args[0]);
       return Reflect.apply(emit, this, [event, ...args]) as boolean; // emit's own
     }
-    const [request, response] = args as [IncomingMessage, ServerResponse]; // of these events
-    guard.came(request, response, () => void Reflect.apply(emit, this, [event, ...args]));
+    guard.came(exchange, () => void Reflect.apply(emit, this, [event, ...args]));
     return true;
   };
   const watch = options.slowPeers === false ? null : watchPeers(server, options);

@@ -17,6 +17,8 @@ export interface AccountHost {
    * read; asks the kernel only where a wait is likely.
    */
   waitedMs(nowMs: number, handle: { readonly fd: number }, isFirst: boolean): number;
+  /** Whether bytes have arrived that were not read. */
+  hasUnread(fd: number): boolean;
   /** What Node leaves behind a read or write; null where it does not show it. */
   readonly streamWords: StreamWords | null;
   /** To be looked at (`checkFlushed`) until the response that is being written has left. */

@@ -19,6 +19,7 @@ import { STATE, scanRequests } from "../ledger/mod.ts";
 import { shutdownBoth } from "../os/mod.ts";
 import type { AccountHost, Request } from "./account-host.ts";
 import { chunksBytes, endsWithEmptyLine, INTERIM, LAST_CHUNK } from "./http-bytes.ts";
+import { hasTimedOut } from "./keep-alive.ts";
 import { ParserFeed } from "./parser-feed.ts";
 import { RequestClock } from "./request-clock.ts";
 import { RequestJournal } from "./request-journal.ts";
@@ -30,15 +31,11 @@ function heldRead(this: HeldStreamHandle, arrayBuffer?: ArrayBuffer): unknown {
   return this.account?.onRead(arrayBuffer);
 }
 
-/** Longer requests are parsed before they wait. */
 const PARKED_BYTES_MAX = 2048;
 /** A request that was answered as it was parked. */
 const PARKED = { method: "GET", headers: {}, complete: true } as const;
 
-/**
- * See the file's docstring. One for each connection of an http server; opaque ones keep only their
- * slot.
- */
+/** See the file's docstring. One for each connection; opaque ones keep only their slot. */
 export class ConnectionAccount implements Account, ParkedBytes {
   readonly slot: number;
   readonly generation: number;
@@ -145,6 +142,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
   startKeepAliveTimeout(timeoutMs: number): void {
     if (timeoutMs <= 0) return;
     this.#handle.owner?.setTimeout(timeoutMs);
+    this.#clock.rested(this.#host.nowMs());
     this.#adoptedTimeout = true;
   }
 
@@ -222,11 +220,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
     if (!this.isIdle || socket === undefined) return false;
     if (socket.writableLength > 0 || socket._httpMessage) return false;
     this.#handle.readStop();
-    const isQuiet = this.#baseRead + this.#handle.bytesRead === this.#read;
-    if (
-      !isQuiet ||
-      !this.#host.connections.exchange(this.slot, this.generation, "idle", "released")
-    ) {
+    if (this.#baseRead + this.#handle.bytesRead !== this.#read || !this.#giveBack()) {
       this.#handle.readStart();
       return false;
     }
@@ -238,11 +232,11 @@ export class ConnectionAccount implements Account, ParkedBytes {
   beforeClose(): void {
     if (this.#isClosed) return;
     this.#parked?.close();
+    this.#isReleased ||= this.#hasMoreToDo();
     this.#isClosed = true;
     if (!this.#isReleased) {
       this.#host.connections.enter(this.slot, STATE.closed);
-      // the reactor holds a duplicate: the kernel would say nothing to the peer until that is
-      // closed
+      // with the reactor's duplicate the kernel would say nothing to the peer
       if (!this.#isOpaque && this.#handle.fd >= 0) shutdownBoth(this.#handle.fd);
     }
     this.#journal.release();
@@ -250,12 +244,23 @@ export class ConnectionAccount implements Account, ParkedBytes {
     this.#host.closed(this);
   }
 
+  /** Node closes it since nothing has come, and something has: to the reactor with it. */
+  #hasMoreToDo(): boolean {
+    const { owner, fd } = this.#handle;
+    if (owner === undefined || !this.isIdle) return false;
+    if (!hasTimedOut(owner, this.#clock.idleMs(this.#host.nowMs()))) return false;
+    return this.#host.hasUnread(fd) && this.#giveBack();
+  }
+
+  #giveBack(): boolean {
+    return this.#host.connections.exchange(this.slot, this.generation, "idle", "released");
+  }
+
   /** The connection ends: a response that is out is one, every other request has been left. */
   #endAll(): void {
     const open = this.#begun - this.#answered;
     if (open === 0) return;
-    const nowMs = this.#host.nowMs();
-    const response = this.#predicted;
+    const [nowMs, response] = [this.#host.nowMs(), this.#predicted];
     const isOut = response?.writableEnded === true && this.#handle.writeQueueSize === 0;
     for (let count = 0; count < open; count += 1) {
       if (count === 0 && isOut) this.#clock.ended(response, nowMs);
@@ -537,8 +542,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
   /**
    * Where the only request since the quiescent point ends, as soon as the bytes say so. Bytes
    * behind a complete request would be the beginning of another head, which cannot end with an
-   * empty line without being a second request; so an empty line at the end of what was read is the
-   * end.
+   * empty line without being a second request; so an empty line at the end is the end.
    */
   #noteRequestEnd(chunk: Buffer, bytes: number, endsRequest: boolean): void {
     const request = this.#lastRequest;
@@ -564,8 +568,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
       return;
     }
     const { connections } = this.#host;
-    // an application that wrote more or less than it declared makes this wrong, and the kernel's
-    // count will not agree: then the connection is not moved
+    // wrong if more or less was written than declared: the kernel's count will not agree then
     this.#quiescentWritten =
       this.#writtenEnd >= 0 ? this.#writtenEnd : this.#baseWritten + this.#handle.bytesWritten;
     connections.settle(this.slot, end, this.#quiescentWritten);
@@ -584,7 +587,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
     this.#host.settled(this);
   }
 
-  /** The slow way: reads the journal again. -1 when that does not tell. */
+  /** Reads the journal again. -1 when that does not tell. */
   #endByScan(): number {
     const start = this.#host.connections.quiescentRead(this.slot);
     const bytes = this.#journal.read();

@@ -10,14 +10,13 @@
  * With deadlines requests pass a gate that only observes.
  */
 import { channel } from "node:diagnostics_channel";
-import type { IncomingMessage, Server } from "node:http";
 import { createRequire } from "node:module";
-import type { Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { deadlineOf, entryUrl, hasDeadlines, isBounded, pipeLimits } from "../base/mod.ts";
 import type { FlowOrders } from "../base/mod.ts";
 import type * as FlowModule from "../flow/mod.ts";
-import type { Gate, ServerGuard, SlowPeers } from "../flow/mod.ts";
+import type { Gate, InboundRequest, ServerGuard, SlowPeers } from "../flow/mod.ts";
 import { requestWork } from "../ledger/mod.ts";
 import type { WorkTable, WorkView } from "../ledger/mod.ts";
 import type { ParkRequest } from "./account-host.ts";
@@ -185,7 +184,9 @@ export class FlowHost {
     const bounds = isBounded(this.#orders);
     if (this.#guarded.has(server)) return;
     if (!bounds && !this.#hasDeadlines) {
-      if (gate === "observe" && !accounted) this.#inbound.watchRequests();
+      // streams of http2 are watched anyway
+      const hasRequests = !accounted && "keepAliveTimeout" in server;
+      if (gate === "observe" && hasRequests) this.#inbound.watchRequests();
       return;
     }
     const mode = bounds ? "enforce" : "observe";
@@ -214,12 +215,12 @@ export class FlowHost {
   }
 
   readonly #park: ParkRequest = ({ server }, head, waitedMs, bytes) => {
-    const guard = server === undefined ? undefined : this.#guarded.get(server as Server);
+    const guard = server === undefined ? undefined : this.#guarded.get(server);
     return guard?.park(head, waitedMs, bytes) ?? null;
   };
 
   /** If the application never comes back, it was this request. */
-  #execute(request: IncomingMessage, turn: () => void): void {
+  #execute(request: InboundRequest, turn: () => void): void {
     const { _handle: handle } = request.socket as HeldSocket; // lib/net.js; ours, if accounted
     const slot = handle?.account?.slot;
     if (slot === undefined) {

@@ -111,6 +111,11 @@ function speaksHttp(server: Server | null): server is HttpServer {
   return server !== null && "keepAliveTimeout" in server;
 }
 
+/** A server of http2, which has no class of its own to be seen (lib/internal/http2/core.js). */
+function speaksHttp2(server: Server | null): server is Server {
+  return server !== null && "updateSettings" in server;
+}
+
 /** `getsockname` of a handle: fills `out` and gives 0. */
 function nameOf(sockname: Readonly<Record<string, string | number>>) {
   return (out: Record<string, string | number>): number => {
@@ -147,16 +152,16 @@ export class Listeners {
   #countsUnaccounted = false;
   #countsStreams = false;
   #sequence = 0;
-  readonly #onHttpServer: (server: HttpServer, accounted: boolean) => void;
+  readonly #onHttpServer: (server: Server, accounted: boolean) => void;
   #onListening: () => void;
 
   /**
-   * `onHttpServer` is called for each http or https server that is about to listen, with whether
-   * its connections are accounted; `onListening` when the first server listens.
+   * `onHttpServer` is called for each server of http, https or http2 that is about to listen, with
+   * whether its connections are accounted; `onListening` when the first server listens.
    */
   constructor(
     context: WorkerContext,
-    onHttpServer: (server: HttpServer, accounted: boolean) => void,
+    onHttpServer: (server: Server, accounted: boolean) => void,
     onListening: () => void,
   ) {
     this.#context = context;
@@ -174,7 +179,7 @@ export class Listeners {
     used.add(index);
     const spec = specOf(query, index, server);
     const accounted = spec.kind === "tcp" && isHttpServer(server);
-    if (speaksHttp(server)) this.#onHttpServer(server, accounted);
+    if (speaksHttp(server) || speaksHttp2(server)) this.#onHttpServer(server, accounted);
     if (spec.kind === "tcp" && !accounted && !this.#countsStreams) {
       this.#countsStreams = true;
       countStreams(this.#context.latency, () => this.#context.nowMs());

@@ -23,6 +23,8 @@ export class RequestClock {
   #laterMs: number[] | null = null;
   /** When the kernel took the last byte of a response that it had not taken at once; 0: not yet. */
   #flushedMs = 0;
+  /** When the last response was out. */
+  #endedMs = 0;
 
   constructor(latency: Latency) {
     this.#latency = latency;
@@ -31,6 +33,16 @@ export class RequestClock {
   /** Whether anything was read before. */
   get hasRead(): boolean {
     return this.#lastReadMs > 0;
+  }
+
+  /** For how long no response has left. */
+  idleMs(nowMs: number): number {
+    return nowMs - this.#endedMs;
+  }
+
+  /** The connection has come here between two requests. */
+  rested(nowMs: number): void {
+    this.#endedMs = nowMs;
   }
 
   /** The first bytes of a request: at `nowMs`, when they had been in the kernel for `waitedMs`. */
@@ -67,6 +79,7 @@ export class RequestClock {
   ended(response: Answer | null, nowMs: number): void {
     const endMs = this.#flushedMs > 0 ? this.#flushedMs : nowMs;
     this.#flushedMs = 0;
+    this.#endedMs = endMs;
     if (response !== null) {
       const { req, statusCode } = response;
       this.#latency.ended(req, statusCode, this.#startedMs, endMs, this.#waitedMs);

@@ -18,7 +18,7 @@ import {
 import type { WorkerToReactor } from "../base/mod.ts";
 import { STATE, WORKER_NUMBER, WORKER_WORD } from "../ledger/mod.ts";
 import type { ConnectionTable, JournalArena, Ledger } from "../ledger/mod.ts";
-import { ArrivalReader, DESCRIPTORS_PER_PACKET_MAX } from "../os/mod.ts";
+import { ArrivalReader, TcpCountReader, DESCRIPTORS_PER_PACKET_MAX } from "../os/mod.ts";
 import type { PacketChannel } from "../os/mod.ts";
 import { streamWords } from "./node-internals.ts";
 import type { StreamWords } from "./node-internals.ts";
@@ -77,6 +77,7 @@ export class WorkerContext implements AccountHost {
   #drain: "no" | "move" | "close" = "no";
   #saidDrained = false;
   readonly #arrivals = new ArrivalReader();
+  readonly #counts = new TcpCountReader();
   #lastReadMs = 0;
   /** Reads of this turn of the event loop come after a pause. */
   #isAfterPause = false;
@@ -195,6 +196,10 @@ export class WorkerContext implements AccountHost {
   opened(account: ConnectionAccount): void {
     this.accounts.set(account.slot, account);
     this.#countConnections();
+  }
+
+  hasUnread(fd: number): boolean {
+    return (this.#counts.read(fd)?.unread ?? 0) > 0;
   }
 
   awaitFlush(account: ConnectionAccount): void {

@@ -14,6 +14,13 @@ const actions = {
     const end = Date.now() + 3_500;
     while (Date.now() < end);
   },
+  "/spin": (req, res) => {
+    // longer than keepAliveTimeout and what Node adds to it
+    const end = Date.now() + 1_700;
+    res.end("spins", () => {
+      while (Date.now() < end);
+    });
+  },
   "/destroy-die": (req) => {
     req.socket.destroy();
     process.kill(process.pid, "SIGKILL");

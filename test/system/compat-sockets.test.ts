@@ -125,3 +125,23 @@ describe("a connection that the application ends", () => {
     );
   });
 });
+
+describe("keepAliveTimeout of a loop that is late", () => {
+  for (const node of [22, 24, 26] as const) {
+    it(`does not close away a request that has arrived, Node ${node}`, async (t) => {
+      const service = await startService(t, { entry: app("sockets.cjs"), workers: 1, node });
+      const target = await service.target();
+      const [waiting, spinning] = [
+        await RawConnection.open(target),
+        await RawConnection.open(target),
+      ];
+      t.after(() => [waiting, spinning].forEach((each) => each.close()));
+      await expectOk(waiting);
+      assert.equal((await spinning.request("GET", "/spin")).text, "spins");
+      // the loop reads it after its timers, and keepAliveTimeout is over by then
+      assert.equal((await waiting.request("GET", "/")).status, 200);
+      assert.equal((await service.status()).totals["moved"], 1);
+      assert.equal(await waiting.waitForEnd(SOON_MS), "fin", "it ends when nothing comes");
+    });
+  }
+});
