@@ -1,5 +1,5 @@
 /** What the reactor asks of the agent, carried out; what it means is in base/agent-messages.ts. */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import type { Runtime } from "node:inspector";
 import { fileURLToPath } from "node:url";
 import { TRACE_CHANNEL, entryUrl } from "../base/mod.ts";
@@ -175,7 +175,13 @@ export class Asks {
   async #snapshot(path: string): Promise<{ readonly path: string }> {
     if (existsSync(path)) throw new Error(`${path} is there already`);
     const call = `process.getBuiltinModule("node:v8").writeHeapSnapshot(${JSON.stringify(path)})`;
-    await this.#evaluate(call, false, SNAPSHOT_LIMIT_MS);
+    try {
+      await this.#evaluate(call, false, SNAPSHOT_LIMIT_MS);
+    } catch (error) {
+      // what there is of it is none; one that takes too long is written on
+      if (error instanceof Thrown) rmSync(path, { force: true });
+      throw error;
+    }
     return { path };
   }
 
@@ -190,9 +196,12 @@ export class Asks {
     if (exceptionDetails === undefined) return result.value as unknown;
     const { exception, text } = exceptionDetails;
     const [firstLine = text] = (exception?.description ?? text).split("\n");
-    throw new Error(firstLine);
+    throw new Thrown(firstLine);
   }
 }
+
+/** What the main thread has thrown, as against that it did not answer. */
+class Thrown extends Error {}
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -149,7 +149,7 @@ export class Bindings {
     let problem = "";
     for (const scriptId of scriptIds) {
       const source = await this.#session.sourceOf(scriptId);
-      const place = findFunction(source, path.at(-1) ?? name);
+      const place = findFunction(source, path.at(-1) ?? name, path.length > 0);
       if (typeof place === "string") {
         problem ||= place;
         continue;

@@ -18,6 +18,11 @@ class Pool {
 function $(a) { return a; }
 function double() {}
 { function double() {} }
+class Price { constructor(rate) {} of(item) { return [item]; } static to(a) { return a; } }
+Price.prototype.late = function (a) { return a; };
+const table = { row: (b) => b, cell: async function (c) { return c; }, line(d) { return d; } };
+class Fields { given = (e) => e; }
+plain.plain = (f) => f;
 `;
 
 /** The rest of the line where a function's code is said to begin. */
@@ -38,9 +43,27 @@ describe("a function in a text", () => {
     ["query2", " { if (query2()) {} } [...arguments]"],
     ["$", " { return a; } [...arguments]"],
     ["double", "there are 2 functions double in the file"],
+    ["of", " { return [item]; } static to(a) { return a; } } [...arguments]"],
+    ["to", " { return a; } } [...arguments]"],
+    ["late", " { return a; }; [...arguments]"],
+    ["row", " b, cell: async function (c) { return c; }, line(d) { return d; } }; [b]"],
+    ["cell", " { return c; }, line(d) { return d; } }; [...arguments]"],
+    ["line", " { return d; } }; [...arguments]"],
+    ["given", " e; } [e]"],
     ["none", "there is no function none in the file"],
   ];
   for (const [name, expected] of table) it(name, () => assert.equal(found(name), expected));
+
+  it("is a member where one was asked for, else a function of the module", () => {
+    const source = "class Pool {\n  query(a) { return 1; }\n}\nfunction query(b) {}\n";
+    assert.deepEqual(
+      [true, false].map((isMember) => {
+        const place = findFunction(source, "query", isMember);
+        return typeof place === "string" ? place : place.line;
+      }),
+      [1, 3],
+    );
+  });
 
   it("whose parentheses do not close is none", () => {
     assert.equal(findFunction("function a(b", "a"), "there is no function a in the file");

@@ -59,9 +59,10 @@ export class Lines {
     if (typeof files === "string") return files;
     const scriptIds = files?.scriptIds ?? scriptsOf(scripts, line.file);
     if (typeof scriptIds === "string") return scriptIds;
+    const names = files?.names ?? [];
     let problem = "";
     for (const scriptId of scriptIds) {
-      const found = await this.#placeIn(scriptId, line);
+      const found = await this.#placeIn(scriptId, line, names);
       const refused = typeof found === "string" ? found : await this.#tryAt(found, line, isOpen);
       if (refused === null) return null;
       problem ||= refused;
@@ -72,9 +73,11 @@ export class Lines {
   async #placeIn(
     scriptId: string,
     { at, variables }: WatchedLine,
+    names: readonly string[],
   ): Promise<{ location: Debugger.Location; values: string } | string> {
     if (typeof at === "string") {
-      const found = findFunction(await this.#session.sourceOf(scriptId), at);
+      const source = await this.#session.sourceOf(scriptId);
+      const found = findFunction(source, names.at(-1) ?? at, names.length > 1);
       if (typeof found === "string") return found;
       const { line: lineNumber, column: columnNumber, values } = found;
       return { location: { scriptId, lineNumber, columnNumber }, values };
@@ -98,13 +101,23 @@ export class Lines {
       if (String(error).includes("Could not resolve")) return null; // V8 found no code behind it
       throw error;
     });
-    if (actual === null) return `the file has no line ${at} with code, nor one behind it`;
+    if (actual === null) return this.#nothingAt(location);
     const isThere = typeof at === "string" || actual.lineNumber + 1 === at;
     if (isThere) return null;
     await this.#remove(actual.breakpointId);
     const next = actual.lineNumber + 1;
     if (next < at) return `the file has no line ${at}`;
     return `line ${at} has no code of its own; the next that has is ${next}`;
+  }
+
+  /** V8 forgets what has run once: the code of a module that is outside of its functions. */
+  async #nothingAt({ scriptId, lineNumber }: Debugger.Location): Promise<string> {
+    const source = await this.#session.sourceOf(scriptId);
+    const count = source.replace(/\n$/, "").split("\n").length;
+    const at = lineNumber + 1;
+    if (at > count) return `the file has no line ${at}, it has ${count}`;
+    const why = "it has no code, or is outside of functions, which has run already";
+    return `V8 can stop nowhere in line ${at}: ${why}`;
   }
 
   async #setAt(place: Place): Promise<{ breakpointId: string; lineNumber: number }> {

@@ -9,7 +9,7 @@
  */
 import { readFileSync } from "node:fs";
 import type { Debugger, Runtime } from "node:inspector";
-import { ROUTE_CHANNEL, maskTarget } from "../base/mod.ts";
+import { ROUTE_CHANNEL, isSecretName, maskTarget } from "../base/mod.ts";
 import type { MainStack, StackFrame } from "../base/mod.ts";
 import { channelOf } from "./line-session.ts";
 import type { Held, MainSession } from "./main-session.ts";
@@ -24,8 +24,17 @@ const VARIABLES_MAX = 16;
 /** Scopes that are not of one function, nor of those around it. */
 const SHARED_SCOPES: readonly string[] = ["module", "global", "script"];
 const TARGET_CHARACTERS_MAX = 200;
+/** What Node gives to the body of each CommonJS module: says nothing about it. */
+const MODULE_PARAMETERS: readonly string[] = [
+  "exports",
+  "require",
+  "module",
+  "__filename",
+  "__dirname",
+];
 /** A main thread that has been silent for longer is not waiting for events, even if in epoll. */
 const IDLE_SILENCE_MAX_MS = 400;
+const TIMERS_FILE = "node:internal/timers";
 /** epoll_wait and epoll_pwait (asm/unistd.h). */
 const EPOLL_CALLS: Readonly<Partial<Record<string, readonly string[]>>> = {
   x64: ["232", "281"],
@@ -160,19 +169,33 @@ async function scopesOf(
       return propertiesOf(session, objectId, index < own);
     }),
   );
-  const variables = scopes.slice(0, own).flatMap((properties) => {
-    return properties.slice(0, VARIABLES_MAX).flatMap(({ name, value }) => {
-      return value === undefined ? [] : [[name, describe(name, value)] as const];
-    });
-  });
   const found = scopes.flat().flatMap(({ value }) => {
     return value?.className === "IncomingMessage" ? (value.objectId ?? []) : [];
   });
-  const requests = await Promise.all(found.map((objectId) => requestAt(session, objectId)));
-  return {
-    variables: variables.slice(0, VARIABLES_MAX),
-    requests: requests.filter((each) => each !== null),
-  };
+  const met = await Promise.all(found.map((objectId) => requestAt(session, objectId)));
+  const requests = met.filter((each) => each !== null);
+  const texts = new Map(requests.map(({ objectId, text }) => [objectId, text]));
+  const variables = scopes.slice(0, own).flatMap((properties) => {
+    return ownOf(properties).flatMap(({ name, value }) => {
+      if (value === undefined) return [];
+      const request = texts.get(value.objectId ?? "");
+      const isShown = request !== undefined && !isSecretName(name);
+      const text = isShown ? `IncomingMessage ${request}` : describe(name, value);
+      return [[name, text] as const];
+    });
+  });
+  return { variables: variables.slice(0, VARIABLES_MAX), requests };
+}
+
+/** Without what every module's body has. */
+function ownOf(
+  properties: readonly Runtime.PropertyDescriptor[],
+): readonly Runtime.PropertyDescriptor[] {
+  const isModule = MODULE_PARAMETERS.every((each) => properties.some(({ name }) => name === each));
+  const own = isModule
+    ? properties.filter(({ name }) => !MODULE_PARAMETERS.includes(name))
+    : properties;
+  return own.slice(0, VARIABLES_MAX);
 }
 
 /** A response that the application has asked for is none. */
@@ -257,9 +280,13 @@ async function formatsStacks(
   return scripts.get(scriptId)?.url.startsWith("node:") !== true; // Node has one of its own
 }
 
-/** Nothing of the application's is on the stack, and something of Holdfast's is. */
+/**
+ * Nothing of the application's is on the stack, and something of Holdfast's is; or nothing but
+ * Node's beginning with the timers that are due, one of which is always our heartbeat.
+ */
 function isOurs(frames: readonly StackFrame[]): boolean {
   const others = frames.filter(({ file }) => !file.startsWith("node:"));
+  if (frames.length > 0 && frames.every(({ file }) => file === TIMERS_FILE)) return true;
   return others.length > 0 && others.every(({ file }) => file.startsWith(OURS));
 }
 

@@ -24,6 +24,8 @@ export {
 } from "./histogram.ts";
 export { HoldfastError } from "./errors.ts";
 export { EXIT_CODES, exitCodeOf } from "./exit-codes.ts";
+export { fileOfFrameLine, foldFrames } from "./fold-frames.ts";
+export type { FoldedFrame } from "./fold-frames.ts";
 export { JsonLines } from "./json-lines.ts";
 export { Logger, oneLine, parseLogEntry, renderHuman, renderJson, wantsColor } from "./log.ts";
 export type { LogEntry, LogFields, LogLevel, TextOutput } from "./log.ts";

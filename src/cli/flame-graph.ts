@@ -1,6 +1,7 @@
 /**
  * A profile as one page that needs nothing else: callers above what they call, as wide as what they
- * took. A click widens a function, a click on the top row shows all again.
+ * took. A click widens a function, a click on the top row shows all again. Or as one picture that
+ * any viewer, issue or document shows.
  */
 import { formatSize } from "../base/mod.ts";
 import { totalOf } from "./profile-tree.ts";
@@ -19,23 +20,24 @@ interface Box {
   readonly total: number;
 }
 
+/** Of the picture. */
+const PICTURE_PIXELS = 1200;
+/** The title's row and the legend's. */
+const HEAD_PIXELS: number = 2 * ROW_PIXELS;
+/** A narrower box has no room for a name. */
+const NAME_PIXELS_MIN = 14;
+
+const LEGEND = "Orange: the application, green: its dependencies, grey: Node and V8.";
+const COLORS = { app: "#f4a259", lib: "#8cb369", node: "#bcc6cf", v8: "#e6e6e6" } as const;
+
 /** The page. `title` says what was profiled. */
-export function flameGraph({ unit, root, total }: ProfileTree, title: string): string {
-  const boxes: Box[] = [];
-  const place = (node: ProfileNode, depth: number, left: number, whole: number): void => {
-    const width = total === 0 ? 1 : whole / total;
-    if (width < SHARE_MIN) return;
-    boxes.push({ node, depth, left, width, total: whole });
-    let at = left;
-    const children = node.children.map((child) => ({ child, whole: totalOf(child) }));
-    for (const { child, whole: part } of children.toSorted((a, b) => b.whole - a.whole)) {
-      place(child, depth + 1, at, part);
-      at += total === 0 ? 0 : part / total;
-    }
-  };
-  place(root, 0, 0, total);
-  const rows = Math.max(0, ...boxes.map(({ depth }) => depth)) + 1;
+export function flameGraph(tree: ProfileTree, title: string): string {
+  const { unit, total } = tree;
+  const { boxes, rows } = boxesOf(tree);
   const body = boxes.map((box) => boxHtml(box, unit, total)).join("\n");
+  const colors = Object.entries(COLORS).map(([kind, color]) => {
+    return `.${kind} { background: ${color} }`;
+  });
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>${escaped(title)}</title>
 <meta http-equiv="Content-Security-Policy"
@@ -46,12 +48,10 @@ main { position: relative; height: ${rows * ROW_PIXELS}px }
 main b { position: absolute; height: ${ROW_PIXELS - 1}px; overflow: hidden; cursor: pointer;
   white-space: nowrap; font-weight: normal; box-sizing: border-box; padding: 0 2px; color: #000 }
 main b:hover { outline: 1px solid #000; z-index: 1 }
-.app { background: #f4a259 } .lib { background: #8cb369 } .node { background: #bcc6cf }
-.v8 { background: #e6e6e6 }
+${colors.join("\n")}
 </style></head><body>
 <h1>${escaped(title)}</h1>
-<p>Total ${escaped(amount(total, unit))}. Orange: the application, green: its dependencies,
-grey: Node and V8. Click to widen; the top row shows all again.</p>
+<p>Total ${escaped(amount(total, unit))}. ${LEGEND} Click to widen; the top row shows all again.</p>
 <main>
 ${body}
 </main>
@@ -74,12 +74,59 @@ document.querySelector("main").addEventListener("click", (event) => {
 `;
 }
 
+/** The picture. */
+export function flameGraphSvg(tree: ProfileTree, title: string): string {
+  const { unit, total } = tree;
+  const { boxes, rows } = boxesOf(tree);
+  const height = HEAD_PIXELS + rows * ROW_PIXELS;
+  const legend = `Total ${amount(total, unit)}. ${LEGEND}`;
+  const head = [title, legend].map((text, row) => {
+    return `<text x="2" y="${row * ROW_PIXELS + 13}">${escaped(text)}</text>`;
+  });
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${PICTURE_PIXELS}" height="${height}"
+ viewBox="0 0 ${PICTURE_PIXELS} ${height}" font-family="ui-monospace, monospace" font-size="12">
+<rect width="100%" height="100%" fill="#fff"/>
+${head.join("\n")}
+${boxes.map((box) => boxSvg(box, unit, total)).join("\n")}
+</svg>
+`;
+}
+
+/** An `svg` of its own cuts off what is too long. */
+function boxSvg(box: Box, unit: ProfileTree["unit"], all: number): string {
+  const [x, width] = [box.left * PICTURE_PIXELS, box.width * PICTURE_PIXELS];
+  const y = HEAD_PIXELS + box.depth * ROW_PIXELS;
+  const place = `x="${fixed(x)}" y="${y}" width="${fixed(width)}" height="${ROW_PIXELS - 1}"`;
+  const name = `<text x="2" y="13">${escaped(box.node.name)}</text>`;
+  const shown = width < NAME_PIXELS_MIN ? "" : name;
+  const fill = `<rect width="100%" height="100%" fill="${COLORS[kindOf(box.node)]}"/>`;
+  return `<svg ${place}><title>${escaped(tipOf(box, unit, all))}</title>${fill}${shown}</svg>`;
+}
+
+function boxesOf({ root, total }: ProfileTree): {
+  readonly boxes: readonly Box[];
+  readonly rows: number;
+} {
+  const boxes: Box[] = [];
+  const place = (node: ProfileNode, depth: number, left: number, whole: number): void => {
+    const width = total === 0 ? 1 : whole / total;
+    if (width < SHARE_MIN) return;
+    boxes.push({ node, depth, left, width, total: whole });
+    let at = left;
+    const children = node.children.map((child) => ({ child, whole: totalOf(child) }));
+    for (const { child, whole: part } of children.toSorted((a, b) => b.whole - a.whole)) {
+      place(child, depth + 1, at, part);
+      at += total === 0 ? 0 : part / total;
+    }
+  };
+  place(root, 0, 0, total);
+  const rows = Math.max(0, ...boxes.map(({ depth }) => depth)) + 1;
+  return { boxes, rows };
+}
+
 function boxHtml(box: Box, unit: ProfileTree["unit"], all: number): string {
-  const { node, depth, left, width, total } = box;
-  const percent = all === 0 ? "100" : ((100 * total) / all).toFixed(1);
-  const place = node.file === "" ? "" : ` (${node.file}:${node.line})`;
-  const own = node.self > 0 ? `, ${amount(node.self, unit)} itself` : "";
-  const tip = `${node.name}${place}\n${amount(total, unit)}, ${percent} %${own}`;
+  const { node, depth, left, width } = box;
+  const tip = tipOf(box, unit, all);
   const across = `left:${fixed(100 * left)}%;width:${fixed(100 * width)}%`;
   const style = `${across};top:${depth * ROW_PIXELS}px`;
   const data = `data-l="${left.toFixed(6)}" data-w="${width.toFixed(6)}"`;
@@ -88,7 +135,14 @@ function boxHtml(box: Box, unit: ProfileTree["unit"], all: number): string {
   )}</b>`;
 }
 
-function kindOf({ file }: ProfileNode): string {
+function tipOf({ node, total }: Box, unit: ProfileTree["unit"], all: number): string {
+  const percent = all === 0 ? "100" : ((100 * total) / all).toFixed(1);
+  const place = node.file === "" ? "" : ` (${node.file}:${node.line})`;
+  const own = node.self > 0 ? `, ${amount(node.self, unit)} itself` : "";
+  return `${node.name}${place}\n${amount(total, unit)}, ${percent} %${own}`;
+}
+
+function kindOf({ file }: ProfileNode): keyof typeof COLORS {
   if (file === "") return "v8";
   if (file.startsWith("node:")) return "node";
   return file.includes("/node_modules/") ? "lib" : "app";
@@ -103,8 +157,11 @@ function fixed(value: number): string {
   return value.toFixed(3);
 }
 
+/** Neither tags nor what XML has no character for (XML 1.0, section 2.2). */
 function escaped(text: string): string {
   return text
+    .toWellFormed()
+    .replaceAll(/[^\P{Cc}\n\t]|[\uFFFE\uFFFF]/gu, " ")
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")
     .replaceAll(">", "&gt;")

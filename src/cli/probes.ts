@@ -1,5 +1,5 @@
 /** `holdfast probes`: every point that a trace can listen to, and what it tells. */
-import { EXIT_CODES, HoldfastError } from "../base/mod.ts";
+import { EXIT_CODES, HoldfastError, didYouMean } from "../base/mod.ts";
 import {
   ACTIONS,
   AGGREGATES,
@@ -39,6 +39,13 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
   if (parsed.flags["json"] === true) {
     world.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
     return EXIT_CODES.ok;
+  }
+  if (rows.length === 0) {
+    const names = [...listed, ...(own ?? [])].map(({ probe }) => probe);
+    const providers = names.map((name) => name.split(":")[0] ?? name);
+    const hint = didYouMean(filter, new Set([...providers, ...names]));
+    world.stderr.write(`holdfast: no probe has ${JSON.stringify(filter)} in its name.${hint}\n`);
+    return EXIT_CODES.failed;
   }
   const isColored = world.stdout.isTTY === true;
   world.stdout.write(`${table(rows, isColored).join("\n")}\n`);

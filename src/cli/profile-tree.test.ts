@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { Profile } from "pprof-format";
-import { flameGraph } from "./flame-graph.ts";
+import { flameGraph, flameGraphSvg } from "./flame-graph.ts";
 import { pprof } from "./pprof.ts";
 import { profileTree, totalOf } from "./profile-tree.ts";
 
@@ -93,5 +93,21 @@ describe("a flame graph", () => {
   it("of nothing is a page all the same", () => {
     const root = { name: "(root)", file: "", line: 0, self: 0, count: 0, children: [] };
     assert.match(flameGraph({ unit: "bytes", root, total: 0 }, "t"), /\(root\)/);
+  });
+
+  it("is one picture in which names are nothing but text", () => {
+    const picture = flameGraphSvg({ ...profileTree(CPU) }, "shop <1>\u0007");
+    assert.match(
+      picture,
+      /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" width="1200" height="\d+"/,
+    );
+    assert.match(picture, />shop &lt;1&gt; <\/text>/, "a control character is no XML");
+    assert.match(picture, /<svg x="0\.000" y="72" width="1000\.000" height="17">/);
+    assert.match(picture, /fill="#f4a259"/);
+    assert.ok(!picture.includes("<img"));
+    assert.doesNotMatch(picture, /(src|href)=|<script/, "it needs nothing else");
+    const opened = picture.match(/<(svg|text|title)\b/g) ?? [];
+    const closed = picture.match(/<\/(svg|text|title)>/g) ?? [];
+    assert.equal(opened.length, closed.length);
   });
 });

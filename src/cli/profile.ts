@@ -3,12 +3,12 @@
  * serves, and while it spins.
  *
  * ```
- *   cpu, heap, allocations   start --> wait --> stop --> .cpuprofile | .heapprofile | pprof | page
+ *   cpu, heap, allocations   start --> wait --> stop --> .cpuprofile, .heapprofile, pprof, flames
  *   heapsnapshot             cost  --> (refused) --> the worker writes the file itself
  *   Ctrl-C: a profile ends early, and what there is is written; again: leaves at once, no file
  * ```
  */
-import { writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import path from "node:path";
 import {
@@ -44,7 +44,8 @@ const DURATION_MS_MAX = 600_000;
 /** Node's own default for --cpu-prof, and V8's for heap sampling. */
 const INTERVAL_DEFAULT = { cpu: 1000, heap: 64 * 1024, allocations: 64 * 1024 } as const;
 
-type Format = "v8" | "pprof" | "html";
+const FORMATS = ["v8", "pprof", "html", "svg"] as const;
+type Format = (typeof FORMATS)[number];
 
 interface Order {
   readonly kind: Kind;
@@ -124,9 +125,9 @@ async function profile(
     const { pprof } = await import("./pprof.ts");
     return write(file, pprof(tree, { durationMs, endedAtMs: Date.now() }));
   }
-  const { flameGraph } = await import("./flame-graph.ts");
+  const { flameGraph, flameGraphSvg } = await import("./flame-graph.ts");
   const title = `${service.name}, worker ${worker}: ${what}, ${new Date().toISOString()}`;
-  write(file, flameGraph(tree, title));
+  write(file, (format === "svg" ? flameGraphSvg : flameGraph)(tree, title));
 }
 
 async function snapshot(
@@ -214,7 +215,7 @@ function fileOf(
   if (kind === "heapsnapshot" && format !== "v8") {
     throw usage({ name: "profile" }, "a heap snapshot has no other format than V8's");
   }
-  const extension = { v8: EXTENSIONS[kind], pprof: "pb.gz", html: "html" }[format];
+  const extension = { v8: EXTENSIONS[kind], pprof: "pb.gz", html: "html", svg: "svg" }[format];
   const stamp = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
   const name = `${service.name}-w${worker}-${stamp}.${extension}`;
   const file = path.resolve(world.cwd, typeof given === "string" ? given : name);
@@ -222,19 +223,23 @@ function fileOf(
 }
 
 function formatOf(given: Parsed["flags"][string] | undefined, file: string): Format {
-  if (given === "v8" || given === "pprof" || given === "html") return given;
   if (given !== undefined) {
-    const problem = `--format ${JSON.stringify(given)} is none; there is v8, pprof, html`;
+    const known = FORMATS.find((each) => each === given);
+    if (known !== undefined) return known;
+    const problem = `--format ${JSON.stringify(given)} is none; there is ${FORMATS.join(", ")}`;
     throw usage({ name: "profile" }, problem);
   }
   if (file.endsWith(".html")) return "html";
+  if (file.endsWith(".svg")) return "svg";
   return /\.pb(\.gz)?$|\.pprof$/.test(file) ? "pprof" : "v8";
 }
 
 function write(file: string, content: string | Uint8Array): void {
+  const wasThere = existsSync(file);
   try {
     writeFileSync(file, content, { mode: 0o600 });
   } catch (error) {
+    if (!wasThere) rmSync(file, { force: true }); // half a profile is none
     const message = `it cannot be written to ${file}: ${messageOf(error)}`;
     throw new HoldfastError("ERR_HOLDFAST_PROFILE", `Cannot take the profile: ${message}.`, {
       cause: error,
@@ -247,7 +252,7 @@ function messageOf(error: unknown): string {
 }
 
 function hint({ kind, format }: Order): string {
-  if (format === "html") return ": open it in a browser";
+  if (format === "html" || format === "svg") return ": open it in a browser";
   if (format === "pprof") return ": go tool pprof -http=: <file>";
   const panel = kind === "cpu" ? "Performance" : "Memory";
   return `: load it in the ${panel} panel of Chrome DevTools`;

@@ -3,11 +3,12 @@
  * sees it; of a process that has none, as its memory shows it.
  */
 import { existsSync } from "node:fs";
-import { EXIT_CODES, HoldfastError, formatDuration, wantsColor } from "../base/mod.ts";
+import { EXIT_CODES, HoldfastError, foldFrames, formatDuration, wantsColor } from "../base/mod.ts";
 import type { StackFrame } from "../base/mod.ts";
 import type { WorkerStack } from "../supervision/mod.ts";
 import { ask } from "./control-client.ts";
 import { chosenService } from "./operation.ts";
+import { usage } from "./parse.ts";
 import { paint, printable } from "./table.ts";
 import type { Parsed, World } from "./verb.ts";
 import { workerOf } from "./worker-argument.ts";
@@ -24,6 +25,9 @@ const SHORT_ID = /^\d+$/;
 
 export async function execute(parsed: Parsed, world: World): Promise<number> {
   const [what] = parsed.positionals;
+  if (what !== undefined && parsed.flags["all"] === true) {
+    throw usage({ name: "stacks" }, "give a worker or --all, not both");
+  }
   if (what !== undefined && PROCESS_ID.test(what)) return ofProcess(what, parsed, world);
   const worker = workerOf("stacks", parsed);
   let service: Awaited<ReturnType<typeof chosenService>>;
@@ -48,8 +52,9 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
     return EXIT_CODES.ok;
   }
   const isColored = wantsColor(world.stdout, world.environment);
+  const look = { isColored, isWhole: parsed.flags["internal"] === true };
   for (const each of stacks.toSorted((a, b) => a.worker - b.worker)) {
-    world.stdout.write(`${stackText(each, isColored).join("\n")}\n`);
+    world.stdout.write(`${stackText(each, look).join("\n")}\n`);
   }
   return EXIT_CODES.ok;
 }
@@ -61,10 +66,10 @@ async function ofProcess(pid: string, parsed: Parsed, world: World): Promise<num
   return autopsy.execute({ positionals: [pid, "stacks"], hasTerminator: false, flags }, world);
 }
 
-/** A worker's stack as lines for people. */
+/** A worker's stack as lines for people. `isWhole`: no frames are folded. */
 export function stackText(
   { worker, pid, silentMs, stack, error }: WorkerStack,
-  isColored: boolean,
+  { isColored, isWhole }: { readonly isColored: boolean; readonly isWhole: boolean },
 ): readonly string[] {
   const silent = silentMs > SILENT_MS ? `, no progress for ${formatDuration(silentMs)}` : "";
   const head = (what: string): string => {
@@ -81,10 +86,22 @@ export function stackText(
     head(stack.state === "paused" ? "held by a debugger" : what[stack.state]),
     ...(stack.requestSeen === null ? [] : [`  request ${printable(stack.requestSeen)}`]),
     ...(stack.route === null ? [] : [`  route ${printable(stack.route)}`]),
-    ...stack.frames.flatMap((frame) => frameText(frame, isColored)),
+    ...framesText(stack.frames, isColored, isWhole),
     ...more,
     ...stack.awaitedBy.map((line) => `  awaited by ${printable(line)}`),
   ];
+}
+
+function framesText(
+  frames: readonly StackFrame[],
+  isColored: boolean,
+  isWhole: boolean,
+): readonly string[] {
+  if (isWhole) return frames.flatMap((frame) => frameText(frame, isColored));
+  return foldFrames(frames, ({ file }) => file).flatMap((each) => {
+    if ("frame" in each) return frameText(each.frame, isColored);
+    return [paint({ text: `  ${each.folded}`, color: DIM }, isColored)];
+  });
 }
 
 function frameText(frame: StackFrame, isColored: boolean): readonly string[] {

@@ -67,7 +67,7 @@ test("a pipe gets lines as they come, and the figures once, with what they lack"
   assert.match(text, /@n: 3 values dropped: too many keys\n@t: 1 values skipped/);
   assert.match(text, /http:done is off: it took 3\.0% of the time\n/);
   assert.match(world.errors(), /tracing 2 workers; Ctrl-C ends it\n/);
-  assert.match(world.errors(), /its time is over; 25 firings in 1 workers, 1\.23% of their time/);
+  assert.match(world.errors(), /its time is over; 25 firings in 1 worker, 1\.23% of their time/);
 });
 
 test("a terminal is drawn again in place, with printed lines above", () => {

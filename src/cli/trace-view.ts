@@ -39,7 +39,7 @@ export class TraceView {
     switch (line.type) {
       case "started": {
         const count = line.workers.length;
-        const where = count === 0 ? "no worker is ready yet" : `tracing ${count} workers`;
+        const where = count === 0 ? "no worker is ready yet" : `tracing ${workersText(count)}`;
         this.#say({ event: "started", workers: line.workers }, `${where}; Ctrl-C ends it`);
         break;
       }
@@ -59,6 +59,11 @@ export class TraceView {
       case "ended":
         break; // drawn
     }
+  }
+
+  /** What is most likely a mistake of the program's. */
+  hint(text: string): void {
+    this.#say({ event: "hint", text }, text);
   }
 
   /** Lines that the program printed in a worker. */
@@ -113,7 +118,7 @@ export class TraceView {
     if (lines.length > 0) this.#world.stdout.write(`${lines.join("\n")}\n`);
     const fired = trace.probes.reduce((sum, { firings }) => sum + firings, 0);
     const share = `${(100 * trace.share).toFixed(2)}%`;
-    const counts = `${fired} firings in ${trace.workers} workers, ${share} of their time`;
+    const counts = `${fired} firings in ${workersText(trace.workers)}, ${share} of their time`;
     this.#note(`${printable(reason)}; ${counts}`);
   }
 
@@ -139,6 +144,10 @@ export class TraceView {
     if (length > 0) this.#world.stdout.write(`\u001B[${length}F\u001B[J`);
     this.#drawn = [];
   }
+}
+
+function workersText(count: number): string {
+  return count === 1 ? "1 worker" : `${count} workers`;
 }
 
 function terminalSize(): { readonly columns: number; readonly rows: number } {

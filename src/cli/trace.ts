@@ -20,12 +20,13 @@ import {
   listPrograms,
   readProgram,
 } from "../trace/mod.ts";
-import type { TraceSnapshot } from "../trace/mod.ts";
+import type { TraceSnapshot, UserProbe } from "../trace/mod.ts";
 import { ask, stream } from "./control-client.ts";
 import type { Service } from "./control-client.ts";
 import { chosenService } from "./operation.ts";
 import { usage } from "./parse.ts";
 import { printable, renderTable } from "./table.ts";
+import { namesUserProbes, unknownProbes } from "./trace-hints.ts";
 import { TraceView } from "./trace-view.ts";
 import type { Parsed, World } from "./verb.ts";
 
@@ -35,8 +36,9 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
   if (parsed.flags["list"] === true) return list(parsed, world);
   const source = chosenProgram(parsed);
   const isDestructive = parsed.flags["destructive"] === true;
+  let probes: readonly string[];
   try {
-    checkProgram(source, { isDestructive });
+    ({ probes } = checkProgram(source, { isDestructive }));
   } catch (error) {
     if (error instanceof TraceProgramError && parsed.flags["json"] !== true) {
       world.stderr.write(`${excerpt(source, error.offset)}\n`);
@@ -51,12 +53,16 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
     ...worker(parsed),
   };
   const service = await chosenService(parsed, world);
-  return run(service, order, parsed, world);
+  const made = namesUserProbes(probes) ? await askProbes(service) : [];
+  // from our own workers
+  const hints = unknownProbes(probes, made as readonly UserProbe[]);
+  return run(service, order, hints, parsed, world);
 }
 
 async function run(
   service: Service,
   order: unknown,
+  hints: readonly string[],
   parsed: Parsed,
   world: World,
 ): Promise<number> {
@@ -73,7 +79,12 @@ async function run(
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
-  process.stdout.on("error", onSignal); // `holdfast trace ... | head`: whoever reads has left
+  // `holdfast trace ... | head`: whoever reads has left; or the disk is full
+  const onLost = ({ code }: NodeJS.ErrnoException): void => {
+    if (trace === null) process.exit(code === "EPIPE" ? EXIT_CODES.ok : EXIT_CODES.failed);
+    if (!view.isLeaving) onSignal();
+  };
+  process.stdout.on("error", onLost);
   try {
     for await (const each of stream(service, "POST", "/v1/trace", order)) {
       const line = each as TraceLine; // from our own reactor, behind a socket of mode 0600
@@ -82,6 +93,7 @@ async function run(
         case "started":
           trace = line.trace;
           workers = line.workers.length;
+          for (const hint of hints) view.hint(hint);
           break;
         case "refused":
           refusals += 1;
@@ -104,7 +116,7 @@ async function run(
   } finally {
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
-    process.stdout.off("error", onSignal);
+    process.stdout.off("error", onLost);
   }
   view.end(merger.merged(), reason ?? "the service has gone away");
   const isRefused = workers > 0 && refusals >= workers;

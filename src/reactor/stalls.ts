@@ -14,7 +14,7 @@
  * The rescue (`--stall-rescue`) puts an exception into the guilty frame; tried once for a stall.
  * A worker that a debugger holds, or that writes a heap snapshot, is left alone.
  */
-import { formatDuration } from "../base/mod.ts";
+import { fileOfFrameLine, foldFrames, formatDuration } from "../base/mod.ts";
 import { SNAPSHOT_MS_MAX, writesSnapshot } from "../supervision/mod.ts";
 import type { MainStack, RescueResult, ResolvedConfig } from "../base/mod.ts";
 import type { LogFields } from "../supervision/mod.ts";
@@ -397,7 +397,9 @@ function whereText({ state, frames }: MainStack): string {
 }
 
 function stackFields(stack: MainStack): LogFields {
-  const lines = stackLines(stack).slice(0, FRAMES_SAID_MAX);
+  const lines = foldFrames(stackLines(stack), fileOfFrameLine)
+    .map((each) => ("frame" in each ? each.frame : each.folded))
+    .slice(0, FRAMES_SAID_MAX);
   const variables = stack.frames.flatMap(({ name, variables: values = [] }) => {
     if (values.length === 0) return [];
     const pairs = values.map(([key, value]) => `${key}=${value}`).join(", ");

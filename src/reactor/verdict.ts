@@ -116,10 +116,15 @@ function judgeRequests(
     return refuse(500, "it kept the worker from making progress", first);
   }
   if (begun.length > 0 && evidence.role === "suspect" && evidence.deaths + 1 >= DEATHS_MAX) {
-    return refuse(500, "two workers have died with it", first);
+    return refuse(500, `${countWord(evidence.deaths + 1)} workers have died with it`, first);
   }
   const isCounted = begun.length > 0 && evidence.role === "suspect";
   return { kind: "replay", bytes: Buffer.from(bytes.subarray(start)), isCounted, request: first };
+}
+
+/** With others around, it may have been in the middle of more than two deaths. */
+function countWord(count: number): string {
+  return ["two", "three", "four"][count - 2] ?? String(count);
 }
 
 /**

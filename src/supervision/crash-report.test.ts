@@ -4,7 +4,7 @@ import path from "node:path";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { makeFolder } from "../../test/support/folder.ts";
-import { crashReport, isCrash, requestFacts, uncaughtError } from "./crash-report.ts";
+import { crashReport, isCrash, isUncaught, requestFacts, uncaughtError } from "./crash-report.ts";
 import type { CrashEvidence, CrashReport, WorkerDeath } from "./crash-report.ts";
 import { CrashReporter } from "./crash-reporter.ts";
 import { CRASHES_BYTES_MAX, CRASHES_MAX, listCrashes, readCrash } from "./crash-store.ts";
@@ -108,6 +108,33 @@ describe("the error that nobody caught", () => {
     assert.equal(uncaughtError(memory), "FATAL ERROR: Reached heap limit Allocation failed");
     assert.equal(uncaughtError("all is well\n"), null);
     assert.equal(uncaughtError(""), null);
+  });
+});
+
+describe("an error that was printed long before the end", () => {
+  const handled = "Error: boom\n    at /srv/a.js:1:2\n    at next";
+  const errorOf = (exit: WorkerDeath["exit"], output: string): string | null => {
+    return reportAt(TIME, { exit, output }).error;
+  };
+
+  it("is not the cause where somebody has killed the worker", () => {
+    assert.equal(errorOf({ code: null, signal: "SIGKILL" }, `${handled}\nserving\n`), null);
+    assert.equal(errorOf({ code: null, signal: "SIGTERM" }, `${handled}\n`), null);
+    assert.equal(errorOf({ code: null, signal: "SIGABRT" }, `${handled}\n`), null);
+    assert.equal(
+      errorOf({ code: null, signal: "SIGABRT" }, `${handled}\nFATAL ERROR: out of memory\n`),
+      "FATAL ERROR: out of memory",
+    );
+  });
+
+  it("is called what it is where the worker has ended itself", () => {
+    const titleOf = (output: string): readonly string[] => {
+      const report = reportAt(TIME, { exit: { code: 1, signal: null }, output });
+      return crashText(report).filter((line) => /error/.test(line) && !line.startsWith(" "));
+    };
+    assert.deepEqual(titleOf(`${handled}\n`), ["last error that it printed"]);
+    assert.deepEqual(titleOf(`${handled}\n\nNode.js v24.21.0\n`), ["uncaught error"]);
+    assert.equal(isUncaught("version Node.js v24.21.0 is used\n"), false);
   });
 });
 

@@ -132,7 +132,10 @@ export interface CrashReport extends CrashEvidence {
     readonly state: LifeState;
   };
   readonly exit: ExitInfo & { readonly text: string; readonly cause: string | null };
-  /** The error that nobody caught, as the worker printed it; null: it printed none. */
+  /**
+   * The error that nobody caught, as the worker printed it; where it has ended itself, the last one
+   * that it printed (see `isUncaught`). Null: there is none, or somebody else has ended it.
+   */
   readonly error: string | null;
   /** The last 4 KiB of its output. */
   readonly output: string;
@@ -172,13 +175,28 @@ export function crashReport(
     service,
     worker: { index, id, pid, generation, readyForMs: Math.round(readyForMs), restarts, state },
     exit: { ...exit, text, cause },
-    error: uncaughtError(death.output),
+    error: errorOf(death),
     output: death.output,
     ...evidence,
     requests: evidence.requests.slice(0, CRASH_REQUESTS_MAX),
     requestsMore: Math.max(0, evidence.requests.length - CRASH_REQUESTS_MAX),
     log,
   };
+}
+
+/** A worker that was killed may have printed an error an hour ago, which is not why it ended. */
+function errorOf({ exit, output }: Pick<WorkerDeath, "exit" | "output">): string | null {
+  if (exit.signal === null) return uncaughtError(output);
+  return isUncaught(output) && exit.signal !== "SIGKILL" ? uncaughtError(output) : null;
+}
+
+/**
+ * Whether Node or V8 has said that it ends for an error: by its version, the last line of the
+ * report of one that nobody caught (src/node_errors.cc), by V8's last words, or by those of
+ * `--abort-on-uncaught-exception`.
+ */
+export function isUncaught(output: string): boolean {
+  return /^(Node\.js v\d+\.|FATAL ERROR|# Fatal error|Uncaught:$)/m.test(output);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** A crash report as a page for people: the file `<id>.txt`, and `holdfast crashes show`. */
-import { formatDuration, formatSize, oneLine } from "../base/mod.ts";
+import { fileOfFrameLine, foldFrames, formatDuration, formatSize, oneLine } from "../base/mod.ts";
+import { isUncaught } from "./crash-report.ts";
 import type { CrashReport, CrashRequest, CrashSample } from "./crash-report.ts";
 
 /** Samples that are shown; the file in JSON has all. */
@@ -19,8 +20,11 @@ export function crashText(report: CrashReport): readonly string[] {
       `was ${worker.state}, restarts before ${worker.restarts}`,
     `service     ${oneLine(service.entry)}, node ${service.node}, holdfast ${service.version}` +
       (service.mode === "portable" ? ", portable mode" : ""),
-    ...section("uncaught error", report.error === null ? [] : report.error.split("\n")),
-    ...section("stack when it stalled", report.stack),
+    ...section(
+      isUncaught(report.output) ? "uncaught error" : "last error that it printed",
+      report.error === null ? [] : report.error.split("\n"),
+    ),
+    ...section("stack when it stalled", folded(report.stack)),
     ...section("core", core(report)),
     ...section("heap snapshots, for Chrome DevTools", report.heapSnapshots ?? []),
     ...section("requests in flight", requests(report)),
@@ -38,6 +42,13 @@ export function crashText(report: CrashReport): readonly string[] {
 function section(title: string, lines: readonly string[]): readonly string[] {
   if (lines.every((line) => line === "")) return [];
   return ["", title, ...lines.map((line) => `  ${oneLine(line)}`.trimEnd())];
+}
+
+/** The file in JSON has all frames. */
+function folded(stack: readonly string[]): readonly string[] {
+  return foldFrames(stack, fileOfFrameLine).map((each) => {
+    return "frame" in each ? each.frame : each.folded;
+  });
 }
 
 function core({ core: kept }: CrashReport): readonly string[] {

@@ -68,6 +68,7 @@ export class AsyncOrigin {
     const origin = this.#current ?? this.#origins.get(resource) ?? null;
     this.#current = null;
     if (origin !== null) {
+      if (!namesApplication(origin)) return; // a stream of Node's has read on, and says nothing
       const lines = origin.split("\n").map((line) => `    at ${line}\n`);
       process.stderr.write(`holdfast: the callback that fails now was set by\n${lines.join("")}`);
       return;
@@ -148,6 +149,11 @@ export class AsyncOrigin {
       return apply(original, this, args);
     };
   }
+}
+
+/** A line of the origin is not Node's. */
+function namesApplication(origin: string): boolean {
+  return origin.split("\n").some((line) => line !== "" && !line.includes("(node:"));
 }
 
 function here(): string {

@@ -220,5 +220,6 @@ describe("holdfast patch", { concurrency: 2 }, () => {
     assert.match(missing.reason ?? "", /has not loaded this file; it has loaded .*\/price\.cjs$/);
     const none = await patient.service.control("patch", "--all", "/nowhere.js");
     assert.match(none.stderr.toString(), /Cannot patch with \/nowhere\.js.*ERR_HOLDFAST_PATCH/);
+    assert.equal(none.code, 66);
   });
 });

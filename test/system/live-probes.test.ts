@@ -18,6 +18,22 @@ it("lists every point with its arguments, and those of the application", async (
   const filtered = await service.control("probes", "undici", "--channels", "--json");
   const found = JSON.parse(filtered.stdout.toString()) as readonly { readonly probe: string }[];
   assert.ok(found.length > 5 && found.every(({ probe }) => probe.includes("undici")));
+  const none = await service.control("probes", "htp");
+  assert.deepEqual([none.code, none.stdout.toString()], [1, ""]);
+  assert.match(none.stderr.toString(), /no probe has "htp" in its name\. Did you mean http\?/);
+});
+
+it("a trace of a probe that nobody has made says so, and listens all the same", async (t) => {
+  const service = await startService(t, { entry: app("live/trace.cjs"), workers: 1 });
+  const program = "user:order:plced, dc:http.server.request.strat { @ = count() } begin { exit() }";
+  const { code, stderr } = await service.control("trace", program);
+  const said = stderr.toString();
+  assert.equal(code, 0, said);
+  assert.match(said, /no probe user:order:plced so far; did you mean user:order:placed\?/);
+  assert.match(
+    said,
+    /no channel is known as dc:.*; did you mean dc:http\.server\.request\.start\?/,
+  );
 });
 
 it("lists what it knows where nothing runs", async (t) => {

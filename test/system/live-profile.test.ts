@@ -102,6 +102,8 @@ describe("holdfast profile", () => {
     const awaited = get(target, `/awaiting?ms=60000&until=${enough}`);
     const page = await take(service, path.join(made, "a.html"), "cpu", "--for", "300ms");
     assert.match(page.toString(), /^<!doctype html>[^]*<b class="app"[^>]*>inner<\/b>/);
+    const picture = await take(service, path.join(made, "a.svg"), "cpu", "--for", "300ms");
+    assert.match(picture.toString(), /^<svg [^]*fill="#f4a259"\/><text [^>]*>inner<\/text>/);
     const packed = await take(service, path.join(made, "a.pb.gz"), "cpu", "--for", "300ms");
     writeFileSync(enough, "");
     await awaited;
@@ -168,7 +170,7 @@ describe("holdfast profile", () => {
       [["gpu"], /there is cpu, heap, allocations, heapsnapshot/],
       [["cpu", "9"], /there is no worker 9; there is 0/],
       [["cpu", "--for", "2h"], /is not between 1ms and 10m/],
-      [["cpu", "--format", "svg"], /there is v8, pprof, html/],
+      [["cpu", "--format", "png"], /there is v8, pprof, html, svg/],
       [["heapsnapshot", "-o", "a.html"], /no other format/],
     ];
     for (const [args, expected] of table) {

@@ -59,6 +59,29 @@ describe("holdfast stacks", () => {
     });
   }
 
+  it("folds what Node and Holdfast do around the application, unless asked for it", async (t) => {
+    const flags = ["--stall-limit", "0", "--gate", "auto"];
+    const service = await startService(t, { entry, flags, workers: 2 });
+    const enough = path.join(service.runtimeDir, "enough");
+    const held = get(await service.target(), `/held?until=${enough}`);
+    const { worker } = await running(service, "held");
+    const text = async (...args: string[]): Promise<string> => {
+      return (await service.control("stacks", ...args)).stdout.toString();
+    };
+    const folded = await text("--all", "--variables");
+    assert.equal(folded.match(/^worker \d \(pid \d+\): /gm)?.length, 2, folded);
+    assert.match(folded, /^ {2}held \(.*\n(?: .*\n)* {2}\.\.\. \d+ frames of Node and Holdfast$/m);
+    assert.doesNotMatch(folded, /\/src\/worker\/|_http_server/);
+    assert.match(folded, /^ {6}req = IncomingMessage GET \/held\?until=/m);
+    const whole = await text(String(worker), "--internal");
+    assert.match(whole, /\/src\/worker\/[^]*_http_server|_http_server[^]*\/src\/worker\//);
+    assert.doesNotMatch(whole, /frames of/);
+    const both = await service.control("stacks", "--all", "1");
+    assert.equal(both.code, 64, both.stderr.toString());
+    writeFileSync(enough, "");
+    assert.equal((await held).text, "let go");
+  });
+
   it("of no such worker, or of no number, is refused", async (t) => {
     const service = await startService(t, { entry, workers: 1 });
     const none = await service.control("stacks", "7");

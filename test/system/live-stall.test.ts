@@ -68,7 +68,7 @@ describe("a stall is one record in the log", () => {
       assert.ok(count.silentMs >= 290 && count.wallMs > 0 && count.cpuMs >= 0);
       assert.match(
         count.stack ?? "",
-        /^count \(.*:9:\d+\) < order \(.* < parserOnIncoming \(node:/,
+        /^count \(.*:9:\d+\) < order \(.* < \.\.\. \d+ frames of Node and Holdfast$/,
       );
       assert.match(count.variables ?? "", /count: passes=\d+/);
       assert.match(count.variables ?? "", /password=\*\*\*, id=7, items=\["tea", "milk"\]/);

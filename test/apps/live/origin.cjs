@@ -22,6 +22,7 @@ const WAYS = {
   microtask: () => queueMicrotask(fail),
   stat: () => fs.stat(__filename, fail),
   readFile: () => fs.readFile(__filename, fail),
+  stream: () => fs.createReadStream(__filename).on("data", fail),
 };
 
 http
