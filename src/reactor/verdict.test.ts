@@ -152,6 +152,15 @@ describe("the verdict", () => {
     });
   }
 
+  it("says how many workers have died with it: others may have been there, too", () => {
+    const reasons = [1, 2, 3, 4].map((deaths) => {
+      const verdict = judge(evidence(GET, { deaths }), "idempotent");
+      return verdict.kind === "refuse" ? verdict.reason : verdict.kind;
+    });
+    const said = ["two", "three", "four", "5"].map((count) => `${count} workers have died with it`);
+    assert.deepEqual(reasons, said);
+  });
+
   it("gives bytes of its own: they outlive the dead worker's arena", () => {
     const given = evidence(GET);
     const verdict = judge(given, "safe");
