@@ -42,6 +42,27 @@ it("frames, members, source and code of what spins", async (t) => {
   ]);
   assert.match(String(frames.rows[0]?.[3]), /stacks-scenes\.cjs:\d+:\d+$/u);
 
+  // functions of the program come first, though Node has many more
+  const closures = await table("closures --limit 0");
+  const places = closures.rows.map(([, , , place]) => String(place));
+  const isOwn = (place: string): boolean => place.startsWith(APP);
+  const own = places.filter(isOwn);
+  assert.ok(own.length > 5 && own.length < places.length / 10, String(own.length));
+  assert.ok(places.slice(0, own.length).every(isOwn));
+  assert.deepEqual(closures.remarks, [`${places.length - own.length} of Node and V8 come last`]);
+
+  // a class that there is not: which was meant
+  for (const [name, remark] of [
+    ["Nowhere", "there is no Nowhere."],
+    ["uint8", /^there is no uint8; there is Uint8Array\b/u],
+    ["Timeotu", "there is no Timeotu. Did you mean Timeout?"],
+  ] as const) {
+    const { rows, remarks } = await table(`find ${name}`);
+    assert.deepEqual(rows, []);
+    if (typeof remark === "string") assert.deepEqual(remarks, [remark]);
+    else assert.match(remarks.join(), remark);
+  }
+
   const source = await text("closures spread | source");
   assert.match(source.text, /^spread \(.*stacks-scenes\.cjs:6:16\)\n +6 {2}function spread\(/u);
   assert.match(source.text, /\n +9 {2} {2}for \(let at = minimum; at <= maximum; at \+= step\)/u);

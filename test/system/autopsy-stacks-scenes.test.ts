@@ -275,6 +275,8 @@ const DEATHS: readonly {
   readonly signal?: NodeJS.Signals;
   readonly kind: string;
   readonly text: RegExp;
+  /** What the error recorded when it was made, its first line. */
+  readonly recorded?: RegExp;
   readonly frame: string;
   readonly given: Readonly<Record<string, string>>;
 }[] = [
@@ -307,7 +309,34 @@ const DEATHS: readonly {
     flags: ["--abort-on-uncaught-exception"],
     kind: "uncaught error",
     text: /^uncaught error: TypeError: card 77 refused: 250 \(.*\), thrown at charge \(.*:\d+\)$/u,
+    recorded: /^at charge \(.*:\d+:\d+\)$/u,
     frame: "charge",
+    given: { amount: "250" },
+  },
+  {
+    scene: "text", // no error, while another one lies on the stack
+    flags: ["--abort-on-uncaught-exception"],
+    kind: "uncaught error",
+    text: /^uncaught error: "card refused: 250" \(.*\), in .*stacks-scenes\.cjs:\d+:\d+\)$/u,
+    frame: "charge",
+    given: { amount: "250" },
+  },
+  {
+    scene: "engine", // V8 has made the error, not the program
+    flags: ["--abort-on-uncaught-exception"],
+    kind: "uncaught error",
+    text: /^uncaught error: TypeError: Cannot read properties of undefined \(reading '250'\) \(/u,
+    recorded: /^at .*stacks-scenes\.cjs:\d+:\d+\)?$/u,
+    frame: "charge",
+    given: { amount: "250" },
+  },
+  {
+    scene: "deep", // more handles than a block has lie behind the one to its message
+    flags: ["--abort-on-uncaught-exception", "--stack-size=120"],
+    kind: "uncaught error",
+    text: /^uncaught error: RangeError: Maximum call stack size .*\), thrown at deeper \(/u,
+    recorded: /^at deeper \(.*:\d+:\d+\)$/u,
+    frame: "deeper",
     given: { amount: "250" },
   },
   {
@@ -323,7 +352,7 @@ const DEATHS: readonly {
 
 for (const major of NODES.keys()) {
   describe(`cause of death of Node ${major}`, () => {
-    for (const { scene, flags, signal, kind, text, frame, given } of DEATHS) {
+    for (const { scene, flags, signal, kind, text, recorded, frame, given } of DEATHS) {
       it(`${scene}: on the first line, with the stack`, async (t) => {
         const core = await coreOf(t, major, scene, flags, signal);
         if (core === null) {
@@ -333,11 +362,8 @@ for (const major of NODES.keys()) {
         const stacks = lookAtCore(core, (v8) => readStacks(v8));
         assert.equal(stacks.cause.kind, kind);
         assert.match(stacks.cause.text, text);
-        // what the error recorded when it was made, the innermost first
-        const recorded = kind === "uncaught error" ? [/^at charge \(.*:\d+:\d+\)$/u] : [];
-        for (const [index, line] of recorded.entries()) {
-          assert.match(stacks.cause.stack[index] ?? "", line);
-        }
+        if (recorded === undefined) assert.deepEqual(stacks.cause.stack, []);
+        else assert.match(stacks.cause.stack[0] ?? "", recorded);
         const [thread] = stacks.threads;
         assert.equal(thread?.isCrashed, true);
         const seen = named(thread.frames, frame);

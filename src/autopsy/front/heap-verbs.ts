@@ -1,5 +1,5 @@
 /** Verbs about objects: census, print, find, who refers to what, strings, closures. */
-import { formatSize } from "../../base/mod.ts";
+import { didYouMean, formatSize } from "../../base/mod.ts";
 import { LiveObjects } from "../graph/live.ts";
 import { takeCensus } from "../heap/census.ts";
 import type { CensusRow, IsLive } from "../heap/census.ts";
@@ -13,6 +13,11 @@ import { LIMIT, addressesFrom, limitOf, misuse, numberOf } from "./verb.ts";
 import type { AutopsyVerb, VerbArgs } from "./verb.ts";
 
 const FOUND_MAX = 1_000_000;
+/** Names of classes that are kept to find the one that was meant, and that are shown then. */
+const CLASSES_MAX = 100_000;
+const ALIKE_MAX = 6;
+/** Places of Node's own functions, and of V8's, whose script has no name. */
+const OF_NODE = /^(?:node:|:)/u;
 const BRIEF_CHARS = 60;
 /** Of a property that is compared; one of more parts is as long. */
 const VALUE_CHARS_MAX = 1_000;
@@ -182,18 +187,31 @@ const find: AutopsyVerb = {
     let more = 0;
     const limit = Math.min(limitOf(find, args), FOUND_MAX);
     const search = typeof text === "string" ? new StringSearch(session.v8.heap, text) : null;
+    const classes = new Set<string>();
     const fits: Matcher =
       search === null
-        ? matcher(session, className, args.flags)
+        ? matcher(session, className, args.flags, classes)
         : (address, { instanceType }) => search.fits(address, instanceType);
     await session.walk((address, map) => {
       if (!fits(address, map)) return;
       if (found.length < limit) found.push(address);
       else more += 1;
     }, args.signal);
-    return listOf(session, found, args.signal, more, search?.remarks);
+    const isKnown = className === undefined || search !== null || classes.has(className);
+    const remarks = isKnown ? search?.remarks : [noSuchClass(className, classes)];
+    return listOf(session, found, args.signal, more, remarks);
   },
 };
+
+/** What somebody who gave only a part of the name, or mistyped it, may have meant. */
+function noSuchClass(wanted: string, classes: ReadonlySet<string>): string {
+  const part = wanted.toLowerCase();
+  const alike = [...classes].filter((name) => name.toLowerCase().includes(part));
+  const some = alike.toSorted((a, b) => a.length - b.length).slice(0, ALIKE_MAX);
+  const more = alike.length > some.length ? `, and ${alike.length - some.length} more` : "";
+  if (some.length === 0) return `there is no ${wanted}.${didYouMean(wanted, classes)}`;
+  return `there is no ${wanted}; there is ${some.join(", ")}${more}`;
+}
 
 /** What a map says of all its objects: they fit, they do not, or each must be looked at. */
 type Verdict = "yes" | "no" | "ask";
@@ -205,8 +223,14 @@ function matcher(
   { objects: reader, describer }: Session,
   className: string | undefined,
   { property, value }: VerbArgs["flags"],
+  /** Names of all classes that it has seen are put there. */
+  classes: Set<string>,
 ): Matcher {
-  const isOfClass = (address: number): boolean => reader.className(address) === className;
+  const isOfClass = (address: number): boolean => {
+    const name = reader.className(address);
+    if (classes.size < CLASSES_MAX) classes.add(name);
+    return name === className;
+  };
   const ofClass = verdicts((address) => {
     if (className === undefined) return "yes";
     if (!reader.isNamedByMap(address)) return "ask";
@@ -357,7 +381,7 @@ const strings: AutopsyVerb = {
 
 const closures: AutopsyVerb = {
   name: "closures",
-  summary: "functions by where they are written, and how many closures each has",
+  summary: "functions by where they are written, the program's first, and how many of each",
   usage: "[part of a name or file] [--limit n]",
   flags: [LIMIT],
   example: "closures listener",
@@ -375,15 +399,16 @@ const closures: AutopsyVerb = {
       else known.count += 1;
     }, args.signal);
     const rows = [...byCode]
-      .map(([shared, { count, example }]) => ({
-        name: functions.nameOf(shared) || "(anonymous)",
-        place: session.describer.placeOf(example),
-        count,
-        example,
-      }))
+      .map(([shared, { count, example }]) => {
+        const place = session.describer.placeOf(example);
+        const name = functions.nameOf(shared) || "(anonymous)";
+        const isOwn = place !== null && !OF_NODE.test(place);
+        return { name, place, isOwn, count, example };
+      })
       .filter(({ name, place }) => name.includes(part) || place?.includes(part) === true)
-      .toSorted((a, b) => b.count - a.count);
+      .toSorted((a, b) => Number(b.isOwn) - Number(a.isOwn) || b.count - a.count);
     const limit = limitOf(closures, args);
+    const own = rows.filter(({ isOwn }) => isOwn).length;
     return {
       kind: "table",
       columns: [
@@ -396,7 +421,7 @@ const closures: AutopsyVerb = {
         .slice(0, limit)
         .map(({ name, count, example, place }) => [name, count, example, place]),
       more: Math.max(0, rows.length - limit),
-      remarks: [],
+      remarks: own === rows.length ? [] : [`${rows.length - own} of Node and V8 come last`],
     };
   },
 };

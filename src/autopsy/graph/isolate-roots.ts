@@ -14,6 +14,7 @@
  * V8's objects are found by following addresses of chunks of malloc, from the Isolate on.
  */
 import type { Target } from "../target/target.ts";
+import { HANDLE_BLOCK_BYTES, handleBlocks } from "../v8/handle-blocks.ts";
 import type { IsolateView } from "../v8/isolates.ts";
 import { taggedFromHalves } from "../v8/tagged.ts";
 import type { Malloc } from "./malloc.ts";
@@ -28,8 +29,6 @@ const CHUNKS_MAX = 500_000;
 const OBJECT_BYTES_MAX = 2_048;
 const OBJECT_LEVELS = 2;
 const LIST_BYTES_MAX = 64 * 1024 * 1024;
-/** Blocks of 1,022 handles (`kHandleBlockSize` of globals.h). */
-const HANDLE_BLOCK_BYTES = 8_176;
 /** `TracedNodeBlock`: a head of some words, 256 nodes of 16 bytes. */
 const TRACED_BLOCK_BYTES = [4_136, 4_320] as const;
 /** A list is told by how it begins. */
@@ -76,7 +75,8 @@ export class IsolateRoots {
     if (own === null) return false;
     this.#addAll(own, 0, own.words.length);
     this.#addStack(isolate);
-    const open = this.#openBlocks(own);
+    const blocks = handleBlocks(this.#target.memory, isolate.address);
+    const open: OpenBlocks = new Map(blocks.map(({ start, bytes }) => [start, bytes]));
     const seen = new Set<number>();
     let level: readonly Part[] = [own];
     for (let depth = 1; depth <= LEVELS; depth += 1) {
@@ -152,30 +152,6 @@ export class IsolateRoots {
     for (const value of byName.values()) if (value % 4 === 1) this.#add(value - 1);
   }
 
-  /**
-   * `HandleScopeImplementer`: isolate; address of the list of blocks, room in it, how many. All are
-   * full but the last one, which has handles up to the next (`handle_scope_data`: next, limit).
-   */
-  #openBlocks(own: Part): OpenBlocks {
-    const open = new Map<number, number>();
-    for (const at of this.#chunksOf(own)) {
-      const scopes = this.#partAt(at, OBJECT_BYTES_MAX);
-      if (scopes === null || wordOf(scopes, 0) !== own.start) continue;
-      const [, list = 0, room = 0, count = 0] = [0, 2, 4, 6].map((half) => wordOf(scopes, half));
-      const blocks = this.#malloc.chunks.startingAt(list) < 0 ? null : this.#partAt(list, 8 * room);
-      if (blocks === null || count === 0 || count > room || blocks.words.length < 2 * count)
-        continue;
-      const last = wordOf(blocks, 2 * (count - 1));
-      const next = nextHandle(own, last);
-      if (next === null) continue;
-      for (let index = 0; index < count - 1; index += 1)
-        open.set(wordOf(blocks, 2 * index), HANDLE_BLOCK_BYTES);
-      open.set(last, next - last);
-      break;
-    }
-    return open;
-  }
-
   /** Chunks that a part has the addresses of. */
   *#chunksOf(part: Part): Generator<number> {
     const { chunks } = this.#malloc;
@@ -223,15 +199,6 @@ function partOf(start: number, bytes: Buffer, there: number): Part {
   const aligned = Buffer.from(new ArrayBuffer(there - (there % 8)));
   bytes.copy(aligned);
   return { start, words: new Uint32Array(aligned.buffer) };
-}
-
-/** The next handle of the last block that is open; null: the isolate has none there. */
-function nextHandle(own: Part, block: number): number | null {
-  for (let at = 0; at + 4 <= own.words.length; at += 2) {
-    const [next, limit] = [wordOf(own, at), wordOf(own, at + 2)];
-    if (next >= block && next <= limit && limit <= block + HANDLE_BLOCK_BYTES) return next;
-  }
-  return null;
 }
 
 /** A word of 64 bits, by the index of its lower half. */

@@ -10,7 +10,13 @@
  * is left out. A core of the kernel or of gcore may leave shared memory out (coredump_filter,
  * bit 1); `holdfast autopsy dump` has it.
  */
-import { CONNECTION_STATES, Ledger, STATE, scanRequests } from "../../ledger/mod.ts";
+import {
+  CONNECTION_STATES,
+  FLAG_JOURNAL_SHORT,
+  Ledger,
+  STATE,
+  scanRequests,
+} from "../../ledger/mod.ts";
 import type { ConnectionState, JournalArena } from "../../ledger/mod.ts";
 import type { Target } from "../target/target.ts";
 
@@ -19,6 +25,7 @@ const HEADER_BYTES = 4_096;
 const PAGE_BYTES = 4_096;
 const CHUNK_BYTES = 64 * 1024;
 const CONNECTIONS_SHOWN_MAX = 100_000;
+const HEAD_END = "\r\n\r\n";
 
 export interface LedgerRequest {
   /** Slot of the connection. */
@@ -113,16 +120,21 @@ function accountOf(target: Target, ledger: Ledger): LedgerAccount | null {
   };
 }
 
-/** The bytes in flight on a connection: in the inbox while they are parsed, else in its journal. */
+/**
+ * The bytes in flight on a connection: in its journal, and those that are being parsed in the
+ * inbox. What the inbox has begins a request only where the journal has none yet; behind the head
+ * of one it is part of its body, however much that looks like a request.
+ */
 function bytesOf(ledger: Ledger, arena: JournalArena, slot: number, isInInbox: boolean): Buffer {
-  if (isInInbox) {
-    const head = arena.inbox.indexOf("\r\n\r\n", 0, "latin1");
-    return head < 0 ? Buffer.alloc(0) : arena.inbox.subarray(0, head + 4);
-  }
-  const { journalBlock, journalBytes, journalFrom, quiescentRead } =
+  const { journalBlock, journalBytes, journalFrom, quiescentRead, flags } =
     ledger.connections.snapshot(slot);
-  const journal = arena.read(journalBlock, journalBytes) ?? Buffer.alloc(0);
-  return journal.subarray(Math.max(0, quiescentRead - journalFrom));
+  const kept = arena.read(journalBlock, journalBytes) ?? Buffer.alloc(0);
+  const journal = kept.subarray(Math.max(0, quiescentRead - journalFrom));
+  const isShort = (flags & FLAG_JOURNAL_SHORT) !== 0; // what lies between is not known
+  if (!isInInbox || isShort || journal.includes(HEAD_END)) return journal;
+  const end = arena.inbox.indexOf(HEAD_END, 0, "latin1");
+  if (end < 0) return journal;
+  return Buffer.concat([journal, arena.inbox.subarray(0, end + HEAD_END.length)]);
 }
 
 function headOf(bytes: Buffer): Pick<LedgerRequest, "method" | "target"> {

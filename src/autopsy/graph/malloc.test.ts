@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { RegionMemory } from "../target/memory.ts";
-import type { Mapping } from "../target/target.ts";
+import { oneRegion } from "../../../test/support/one-region.ts";
 import { readMalloc } from "./malloc.ts";
 import { holdNothing } from "./native-lists.ts";
 import { RangeList } from "./ranges.ts";
@@ -45,24 +44,8 @@ class Patient {
     const top = this.#next;
     this.set(ARENA + 96, top);
     this.set(top + 8, HEAP + HEAP_BYTES - top + 1);
-    const end = HEAP + HEAP_BYTES;
-    const region = {
-      start: HEAP,
-      end,
-      read: (at: number, into: Buffer) => this.bytes.copy(into, 0, at, at + into.length),
-    };
-    const mapping: Mapping = {
-      start: HEAP,
-      end,
-      fileOffset: 0,
-      path: null,
-      isReadable: true,
-      isWritable: true,
-      isExecutable: false,
-      presentBytes: HEAP_BYTES,
-    };
-    const memory = new RegionMemory([region], 4096);
-    return { memory, top, malloc: readMalloc({ memory, mappings: [mapping] }) };
+    const region = oneRegion(HEAP, this.bytes);
+    return { memory: region.memory, top, malloc: readMalloc(region) };
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { RegionMemory } from "../target/memory.ts";
-import type { Mapping, Target } from "../target/target.ts";
+import { oneRegion } from "../../../test/support/one-region.ts";
+import type { Target } from "../target/target.ts";
 import { HeapView } from "../v8/heap-view.ts";
 import { Layout } from "../v8/layout.ts";
 import { V8_14_6 } from "../v8/layouts/v8-14-6.ts";
@@ -80,23 +80,9 @@ class Sketch {
   }
 
   heap(unused: readonly (readonly [number, number])[] = [], isScavenged = false): Heap {
-    const bytes = this.#bytes;
-    const read = (offset: number, into: Buffer): number =>
-      bytes.copy(into, 0, offset, offset + into.length);
-    const end = BASE + bytes.length;
-    const memory = new RegionMemory([{ start: BASE, end, read }], PAGE_BYTES);
-    const mapping: Mapping = {
-      start: BASE,
-      end,
-      fileOffset: 0,
-      path: null,
-      isReadable: true,
-      isWritable: true,
-      isExecutable: false,
-      presentBytes: bytes.length,
-    };
+    const { memory, mappings } = oneRegion(BASE, this.#bytes);
     // the members that a heap asks for
-    const target = { memory, mappings: [mapping] } as unknown as Target;
+    const target = { memory, mappings } as unknown as Target;
     const areas = unused.map(([top, limit]) => ({ start: top, top, limit }));
     return new Heap(target, new HeapView(memory, layout), areas, () => isScavenged);
   }

@@ -4,19 +4,15 @@
  * the stack of the thread that got it, and from texts and errors that this stack points to.
  */
 import { formatSize } from "../../base/mod.ts";
-import { readErrorStack } from "../heap/error-stack.ts";
 import { findPages } from "../heap/pages.ts";
 import { NotInMemory } from "../target/memory.ts";
 import type { Memory } from "../target/memory.ts";
 import type { SignalFacts } from "../target/target.ts";
 import type { Layout } from "../v8/layout.ts";
-import { ObjectReader } from "../v8/objects.ts";
 import type { V8Process } from "../v8/process.ts";
-import { CLEARED, isSmi } from "../v8/tagged.ts";
-import { BriefPrinter } from "./brief.ts";
-import { positionAt } from "./source-positions.ts";
 import type { Cause, StackFrame, ThreadStack } from "./model.ts";
 import { frameText } from "./places.ts";
+import { thrownValue } from "./thrown.ts";
 
 /** Words of a stack that are looked at for texts and errors. */
 const STACK_WORDS_MAX = 32_768;
@@ -38,6 +34,9 @@ const HEAP_LIMIT_MAX = 64 * 2 ** 40;
 
 const FATAL_TEXT =
   /^(?:Check failed|Debug check failed|unreachable code|unimplemented|Fatal ).*$/iu;
+
+/** A line of a recorded stack that says where: of builtins and WebAssembly there is none. */
+const HAS_PLACE = /:\d+:\d+\)?$/u;
 
 interface Marker {
   readonly pattern: RegExp;
@@ -132,8 +131,9 @@ function fatalCause(v8: V8Process, thread: ThreadStack, marker: Marker, by: stri
       return { kind: marker.kind, text };
     }
     case "uncaught error": {
-      const error = errorOnStack(v8, thread.tid);
-      const [first] = error?.stack ?? [];
+      const { tid, frames } = thread;
+      const error = thrownValue(v8, tid, frames, stackWords(v8, tid));
+      const first = error?.stack.find((line) => HAS_PLACE.test(line));
       // where it was made tells more than where it left JavaScript
       const origin = first === undefined ? at : `, thrown ${first}`;
       return {
@@ -287,36 +287,4 @@ function textAt(v8: V8Process, address: number): string | null {
   if (bytes === null || end < 2) return null;
   const text = bytes.toString("latin1", 0, end);
   return /^[\x20-\x7e]+$/u.test(text) ? text : null;
-}
-
-interface FoundError {
-  readonly text: string;
-  readonly stack: readonly string[];
-}
-
-/** The error nearest to the top, above the JavaScript that threw it. */
-function errorOnStack(v8: V8Process, tid: number): FoundError | null {
-  const { heap, functions, layout } = v8;
-  const type = layout.type("JS_ERROR_TYPE");
-  const printer = new BriefPrinter(heap, functions);
-  const objects = new ObjectReader(heap, functions);
-  const format = layout.metadata.hasBreakablePositions ? "flags" : "sign";
-  for (const word of stackWords(v8, tid)) {
-    if (word % 4 !== 1) continue;
-    const object = word - 1;
-    if (isSmi(object) || object === CLEARED || heap.instanceTypeOf(object) !== type) continue;
-    const name = printer.className(object);
-    const message = printer.property(object, "message");
-    const recorded = readErrorStack(
-      heap,
-      functions,
-      objects.properties(object),
-      (table, offset) => positionAt(table, format, offset)?.scriptOffset ?? null,
-    );
-    return {
-      text: message === null ? name : `${name}: ${message}`,
-      stack: recorded?.lines ?? [],
-    };
-  }
-  return null;
 }

@@ -41,6 +41,16 @@ function moduleOf(imported) {
   const compiled = new WebAssembly.Module(Buffer.from(bytes));
   return new WebAssembly.Instance(compiled, { m: { f: imported } });
 }
+/** Lets it throw, while another error, which nobody throws, is on the stack. */
+function refuse(how) {
+  setTimeout(function onTimer() {
+    (function charge(amount) {
+      const other = new TypeError("not this one");
+      how(amount, other);
+    })(250);
+  }, 10);
+  ready();
+}
 const scenes = {
   // The bug of the interview: equal minimum and maximum, so the step is 0.
   spin() {
@@ -126,6 +136,19 @@ const scenes = {
       77,
     );
     ready();
+  },
+  text() {
+    refuse((amount) => {
+      throw "card refused: " + amount;
+    });
+  },
+  engine() {
+    refuse((amount) => undefined[amount]);
+  },
+  deep() {
+    refuse(function deeper(amount) {
+      return 1 + deeper(amount);
+    });
   },
   async() {
     const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
