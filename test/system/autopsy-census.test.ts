@@ -75,6 +75,8 @@ describe("the census of a core", () => {
         // queryObjects counts instances of subclasses too
         assert.equal((counts.get("Order") ?? 0) + (counts.get("Late") ?? 0), truth["Order"]);
         assert.equal(counts.get("Late"), truth["Late"]);
+        const nameless = [...counts.keys()].filter((name) => /\d\)$/u.test(name));
+        assert.deepEqual(nameless, []);
         const differing = [...own].filter(([name, count]) => counts.get(name) !== count);
         assert.deepEqual(
           differing.map(([name]) => name).filter((name) => !NAMED_OTHERWISE.has(name)),

@@ -11,6 +11,7 @@ import { dumpSteps } from "../target/dump.ts";
 import type { DumpResult } from "../target/dump.ts";
 import type { LiveProcess } from "../target/live.ts";
 import type { Target } from "../target/target.ts";
+import { withoutUnused } from "./left-out.ts";
 
 /** A copy must leave most of what is free to others. */
 const MEMORY_SHARE_MAX = 0.75;
@@ -154,7 +155,7 @@ export async function dumpLive(
   order: Pick<CopyOrder, "onCost" | "onProgress"> & { readonly signal?: AbortSignal },
 ): Promise<DumpResult & { readonly pausedMs: number; readonly cost: CopyCost }> {
   const target = copyLive(live, { ...order, folder: path.dirname(path.resolve(file)) });
-  const steps = dumpSteps(target, file);
+  const steps = dumpSteps(withoutUnused(target), file);
   try {
     for (let until = performance.now() + TURN_MS; ;) {
       const { value, done } = steps.next();

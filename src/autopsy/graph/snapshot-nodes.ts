@@ -174,12 +174,7 @@ export class NodeNames {
     const isContext =
       type >= layout.get("FirstContextType") && type <= layout.get("LastContextType");
     const isNative = type === layout.get("FirstContextType") + 7;
-    const vector = layout.type("FEEDBACK_VECTOR_TYPE");
-    let text = layout.typeName(type)?.replace(/_TYPE$/, "") ?? null;
-    // the metadata leaves them out; they lie beside the feedback vector
-    if (type === vector - 1) text = "FEEDBACK_METADATA";
-    else if (type === vector + 3) text = "HOLE";
-    else if (type === layout.type("WEAK_FIXED_ARRAY_TYPE") + 1) text = "TRANSITION_ARRAY";
+    const text = layout.typeName(type)?.replace(/_TYPE$/, "") ?? null;
     let made: NodeName;
     if (isNative) made = { type: "hidden", name: "system / NativeContext" };
     else if (isContext) made = { type: "object", name: "system / Context" };

@@ -78,6 +78,7 @@ export class Heap {
   readonly #target: Target;
   readonly #sizes: SizeTable;
   readonly #unused: readonly UnusedArea[];
+  readonly #empty: readonly HeapPage[];
   readonly #places: ObjectPlaces;
   readonly #codeType: number;
   readonly #fillerType: number;
@@ -109,7 +110,14 @@ export class Heap {
       }),
       ...unusedYoungAreas(target.memory, this.pages, areas),
     ];
+    this.#empty = empty;
     this.#places = new ObjectPlaces(pages, this.#unused, empty);
+  }
+
+  /** Where no objects are: in the half that was left, and where none were made yet. */
+  get unused(): readonly UnusedArea[] {
+    const left = this.#empty.map(({ areaStart, areaEnd }) => ({ start: areaStart, end: areaEnd }));
+    return [...left, ...this.#unused];
   }
 
   /**
