@@ -12,4 +12,5 @@ if (process.env.SHED === "toobusy") {
 app.get("/", (request, response) => {
   wire(() => response.send("done"));
 });
-app.listen(Number(process.env.PORT), "127.0.0.1");
+// longer than any pause between two requests of a pool
+app.listen(Number(process.env.PORT), "127.0.0.1").keepAliveTimeout = 60_000;

@@ -15,4 +15,6 @@ const server = http.createServer((request, response) => {
   response.once("close", () => (inFlight -= 1));
   wire(() => response.end("done"));
 });
+// longer than any pause between two requests of a pool
+server.keepAliveTimeout = 60_000;
 server.listen(Number(process.env.PORT), "127.0.0.1");
