@@ -28,9 +28,17 @@ const OTHER_KIND = "(other)";
 /** From here down are requests that only their connections account for. */
 const FIRST_REQUEST = -1024;
 
-/** The number of the request on a connection, as the parent of what is done for it. */
-export function requestWork(slot: number): number {
-  return FIRST_REQUEST - slot;
+/** As many connections as a ledger has at most. */
+const SLOTS = 2 ** 20;
+/** A prime: requests of one length come round to the same number as late as can be. */
+const REQUESTS = 2039;
+
+/**
+ * The number of the request on a connection, as the parent of what is done for it: `from` is the
+ * connection's quiescent point, before which the kernel's count of read bytes was when it came.
+ */
+export function requestWork(slot: number, from: number): number {
+  return FIRST_REQUEST - slot - SLOTS * (from % REQUESTS);
 }
 
 /** One piece of work in flight. */

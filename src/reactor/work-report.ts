@@ -121,7 +121,7 @@ function inbound(
     const trouble = peer === null ? null : peerTrouble(peer);
     return {
       worker: link.index,
-      id: requestWork(slot),
+      id: requestWork(slot, ledger.connections.quiescentRead(slot)),
       kind: INBOUND,
       name: `${method} ${path}`,
       state: slot === executing ? "executing" : (trouble ?? "running"),

@@ -45,7 +45,7 @@ function requests({ accounts, connections }: WorkerContext): readonly WorkView[]
     const { method = "", url = "" } = handle.owner?._httpMessage?.req ?? {};
     const startMs = connections.requestAtMs(slot);
     return {
-      work: requestWork(slot),
+      work: requestWork(slot, connections.quiescentRead(slot)),
       kind: GATE_NAME,
       name: `${method} ${url}`,
       parent: 0,
@@ -88,6 +88,7 @@ export class FlowHost {
     this.#inbound = new InboundCalls(
       () => this.#workTable(),
       () => context.nowMs(),
+      (slot) => this.#workOf(slot),
     );
     if (orders.gate === "observe") {
       context.lateMs = OBSERVED_WAIT_MS;
@@ -112,6 +113,10 @@ export class FlowHost {
       this.#flow = createRequire(import.meta.url)(file) as Flow; // our own module, beside this one
     }
     return this.#flow;
+  }
+
+  #workOf(slot: number): number {
+    return requestWork(slot, this.#context.connections.quiescentRead(slot));
   }
 
   /** There must be only one that writes. */
@@ -204,7 +209,7 @@ export class FlowHost {
       isAccounted: !accounted,
       work: ({ socket }) => {
         const account = (socket as HeldSocket)._handle?.account; // see #execute
-        return account === undefined || account === null ? 0 : requestWork(account.slot);
+        return account === undefined || account === null ? 0 : this.#workOf(account.slot);
       },
       around: (request, turn) => this.#execute(request, turn),
       ageMs: ({ socket }) => (socket as HeldSocket)._handle?.account?.ageMs ?? null,

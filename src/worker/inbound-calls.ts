@@ -12,7 +12,7 @@
 import { subscribe } from "node:diagnostics_channel";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServerHttp2Stream } from "node:http2";
-import { WORK_OUTCOMES, requestWork } from "../ledger/mod.ts";
+import { WORK_OUTCOMES } from "../ledger/mod.ts";
 import type { WorkTable } from "../ledger/mod.ts";
 
 /** What Node tells (lib/_http_server.js). */
@@ -45,13 +45,16 @@ const CANCELLED = WORK_OUTCOMES.indexOf("cancelled");
 export class InboundCalls {
   readonly #table: () => WorkTable;
   readonly #nowMs: () => number;
+  readonly #workOf: (slot: number) => number;
   #hearsRequests = false;
   #begins = false;
   #enter: ((work: number) => void) | null = null;
 
-  constructor(table: () => WorkTable, nowMs: () => number) {
+  /** `workOf`: the number of the request on a connection that is in the ledger. */
+  constructor(table: () => WorkTable, nowMs: () => number, workOf: (slot: number) => number) {
     this.#table = table;
     this.#nowMs = nowMs;
+    this.#workOf = workOf;
   }
 
   /** Requests of connections that are not accounted for are, for the life of the process. */
@@ -86,7 +89,7 @@ export class InboundCalls {
       const { request, response, socket } = message as RequestMessage; // see its docstring
       const account = socket._handle?.account;
       if (account !== undefined && account !== null && !account.isOpaque) {
-        this.#enter?.(requestWork(account.slot));
+        this.#enter?.(this.#workOf(account.slot));
         return;
       }
       if (!this.#begins) return;

@@ -169,6 +169,26 @@ describe("run --gate", () => {
 });
 
 describe("holdfast work", () => {
+  for (const gate of ["observe", "100"]) {
+    it(`what outlives its request is not the next one's, with --gate ${gate}`, async (t) => {
+      const service = await startService(t, { entry, workers: 1, flags: ["--gate", gate] });
+      const connection = await RawConnection.open(await service.target());
+      await connection.request("GET", "/inside"); // whose work it is, is known from now on
+      await connection.request("GET", "/afterwards?ms=60000");
+      const waiting = connection.request("GET", "/wait?ms=2000");
+      const items = await waitFor("both queries", async () => {
+        const { items: found } = await report(service);
+        return found.filter(({ kind }) => kind === "sql").length === 2 && found;
+      });
+      const request = items.find(({ kind }) => kind === "http.in");
+      const parentOf = (name: string) => items.find((each) => each.name === name)?.parent;
+      assert.equal(parentOf("orders by customer"), request?.id);
+      assert.equal(parentOf("mail"), null, "what has begun it is over");
+      await waiting;
+      connection.close();
+    });
+  }
+
   it("of a worker that died is in the report of its crash", async (t) => {
     const service = await startService(t, { entry, workers: 1 });
     const waiting = get(await service.target(), "/wait?ms=500");

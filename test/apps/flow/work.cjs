@@ -41,6 +41,10 @@ const routes = {
   },
   "/die": (request, query) =>
     new Promise(() => setTimeout(() => process.kill(process.pid, "SIGKILL"), query.get("ms"))),
+  "/afterwards": (request, query) => {
+    void queries.run("mail", () => delay(Number(query.get("ms"))));
+    return "begun";
+  },
   "/inside": () => queries.run("orders by customer", () => ({ inFlight: inFlight() })),
   "/deadline": async () => ({ leftMs: deadline.current()?.remainingMs(), ...(await forwarded()) }),
 };
