@@ -63,6 +63,12 @@ it("frames, members, source and code of what spins", async (t) => {
     else assert.match(remarks.join(), remark);
   }
 
+  // who holds what: of several objects the first; of none, nothing is said
+  const why = await text("find Array --limit 2 | why");
+  assert.match(why.text, /^held by .*\n(?:.*\n)+of 2 objects, the first$/u);
+  for (const verb of ["why", "refs"])
+    await assert.rejects(ask(`${verb} 1001000`), /there is no object at 0x1001000/u);
+
   const source = await text("closures spread | source");
   assert.match(source.text, /^spread \(.*stacks-scenes\.cjs:6:16\)\n +6 {2}function spread\(/u);
   assert.match(source.text, /\n +9 {2} {2}for \(let at = minimum; at <= maximum; at \+= step\)/u);

@@ -129,7 +129,7 @@ async function checkWork(session: Session, truth: Truth): Promise<void> {
   assert.deepEqual(
     asyncs.rows
       .map(([count, name, at]) => [count, name, at])
-      .filter(([, , at]) => !String(at).startsWith("node:")), // of fetch
+      .filter(([, name, at]) => name !== "sleeper" && !String(at).startsWith("node:")), // of fetch
     [[HELD, "answerRequest", waitsAt]],
   );
   const promises = await ask(session, "promises --limit 0");
@@ -148,7 +148,10 @@ async function checkWork(session: Session, truth: Truth): Promise<void> {
     const isPeerKnown = rows.every(({ peer }) => /^http:\/\/[\d.]+:\d+$/u.test(String(peer)));
     assert.equal(isPeerKnown, source !== "server");
   }
-  for (const { state } of inFlight) assert.equal(state, "waiting for an answer");
+  for (const { source, request, state } of inFlight) {
+    const isUpload = source === "server" && request.includes(UPLOAD);
+    assert.equal(state, isUpload ? "its body is still coming" : "waiting for an answer");
+  }
   checkAges(inFlight, session.target.takenAtMs ?? NaN, truth);
   const modules = await ask(session, "modules");
   assert.deepEqual(
@@ -195,6 +198,10 @@ async function checkHandles(
     "every 1000000 ms onTick",
     "once, after 2000000 ms onDue",
   ]);
+  // a timer that settles a promise: who waits for that
+  const sleeps = timers.rows.filter(([, , what]) => what === "once, after 4000000 ms");
+  assert.equal(sleeps.length, 1);
+  assert.match(String(sleeps[0]?.[3]), /^await in sleeper .*service\.cjs:\d+:3$/u);
 }
 
 describe("outstanding work in a core", () => {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import fc from "fast-check";
+import { HoldfastError } from "../../base/mod.ts";
 import { parseExpression, runExpression } from "./expression.ts";
 import { addressesOf, jsonOf } from "./result.ts";
 import type { Result, TableResult } from "./result.ts";
@@ -55,10 +57,64 @@ describe("an expression", () => {
       ["| find x", /a part of the pipe is empty/],
       ["stacks --nothing", /does not know --nothing; it has --all, --full/],
       ["find x --limit", /--limit needs a value: <n>/],
+      ["find x --json | print", /behind the whole expression; in the shell it is `\| json`/],
+      ['find "x', /a quote at "\\"x" has no end/],
     ];
     for (const [text, message] of cases) {
       assert.throws(() => parseExpression(text), { code: "ERR_HOLDFAST_USAGE", message });
     }
+  });
+
+  it("is read however it is spaced and quoted", () => {
+    const words = (text: string): unknown => parseExpression(text).map((stage) => stage.words);
+    assert.deepEqual(words("  find\tSocket  |print   0x1000 "), [["Socket"], ["0x1000"]]);
+    assert.deepEqual(words(`grep 'a|b' "c | d"`), [["a|b", "c | d"]]);
+    assert.deepEqual(words(String.raw`grep "say \"no\" \\"`), [['say "no" \\']]);
+    assert.deepEqual(words(`grep '' ""`), [["", ""]]);
+    assert.deepEqual(words("$1|count"), [[], []]);
+    const [find] = parseExpression("find --property=a=b --value '--limit' x");
+    assert.deepEqual([find?.words, find?.flags], [["x"], { property: "a=b", value: "--limit" }]);
+  });
+
+  it("of any characters is read, or refused as misuse", () => {
+    const piece = fc.oneof(
+      fc.string({ maxLength: 8 }),
+      fc.constantFrom(
+        "find",
+        "objects",
+        "|",
+        "'",
+        '"',
+        "\\",
+        " ",
+        "\t",
+        "--limit",
+        "=",
+        "$1",
+        "$_",
+      ),
+    );
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+        try {
+          const stages = parseExpression(pieces.join(""));
+          assert.ok(stages.length > 0 && stages.every(({ name }) => name !== ""));
+        } catch (error) {
+          assert.ok(error instanceof HoldfastError, String(error));
+          assert.equal(error.code, "ERR_HOLDFAST_USAGE");
+        }
+      }),
+    );
+  });
+
+  it("has each word as it was given, when that is quoted", () => {
+    fc.assert(
+      fc.property(fc.array(fc.string(), { maxLength: 5 }), (words) => {
+        const quoted = words.map((word) => `"${word.replaceAll(/["\\]/g, "\\$&")}"`);
+        const [stage] = parseExpression(["grep", ...quoted].join(" "));
+        assert.deepEqual(stage?.words, words);
+      }),
+    );
   });
 
   it("filters rows", async () => {

@@ -86,6 +86,8 @@ export function wordsAndFlags(
     }
     const [flagName = "", inline] = word.slice(2).split(/=(.*)/s);
     const spec = verb.flags.find(({ name }) => name === flagName);
+    if (spec === undefined && flagName === "json")
+      throw misuse("--json stands behind the whole expression; in the shell it is `| json`");
     if (spec === undefined) {
       const known = verb.flags.map(({ name }) => `--${name}`).join(", ") || "no flag";
       throw misuse(`${verb.name} does not know --${flagName}; it has ${known}`);

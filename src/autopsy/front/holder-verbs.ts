@@ -6,7 +6,7 @@ import { hex } from "../heap/render.ts";
 import type { CellValue, Result } from "./result.ts";
 import type { Session } from "./session.ts";
 import { LIMIT, addressesFrom, limitOf, misuse } from "./verb.ts";
-import type { AutopsyVerb } from "./verb.ts";
+import type { AutopsyVerb, VerbArgs } from "./verb.ts";
 
 /** Stores within stores: entries of a table of an object. */
 const STORE_STEPS_MAX = 3;
@@ -19,7 +19,7 @@ const refs: AutopsyVerb = {
   flags: [LIMIT],
   example: "find Session --limit 1 | refs",
   async run(session, args): Promise<Result> {
-    const wanted = addressesFrom(refs, args);
+    const wanted = objectsFrom(session, refs, args);
     const limit = limitOf(refs, args);
     const rows: CellValue[][] = [];
     let step: ReadonlyMap<number, number> = new Map(wanted.map((address) => [address, address]));
@@ -84,8 +84,7 @@ const why: AutopsyVerb = {
   flags: [],
   example: "find Session --limit 1 | why",
   async run(session, args): Promise<Result> {
-    const [address, ...others] = addressesFrom(why, args);
-    if (address === undefined || others.length > 0) throw misuse(why, "give one address");
+    const [address = 0, ...others] = objectsFrom(session, why, args);
     const { target, heap, holders } = session;
     const path = await session.run(
       "why",
@@ -96,7 +95,8 @@ const why: AutopsyVerb = {
     const lines = steps.map(({ edge, name, at }, index) => {
       return `${"  ".repeat(index)}${edge}${index === 0 ? "" : " -> "}${name} @${hex(at)}`;
     });
-    const text = [rootText(path), ...lines].join("\n");
+    const note = others.length === 0 ? [] : [`of ${others.length + 1} objects, the first`];
+    const text = [rootText(path), ...lines, ...note].join("\n");
     const { root, areRootsExact, isGivenUp } = path;
     const json = {
       root,
@@ -107,6 +107,18 @@ const why: AutopsyVerb = {
     return { kind: "text", text, json, addresses: steps.map(({ at }) => at) };
   },
 };
+
+/** @throws HoldfastError ERR_HOLDFAST_USAGE where there is no object: who holds it says nothing. */
+function objectsFrom(
+  { heap }: Session,
+  verb: { readonly name: string },
+  args: VerbArgs,
+): readonly number[] {
+  const wanted = addressesFrom(verb, args);
+  const none = wanted.find((address) => heap.view.instanceTypeOf(address) < 0);
+  if (none !== undefined) throw misuse(verb, `there is no object at ${hex(none)}`);
+  return wanted;
+}
 
 interface Step {
   /** How the object before refers to this one. */

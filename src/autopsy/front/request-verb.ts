@@ -171,11 +171,13 @@ class RequestReader {
     if (request === null) return null;
     const isFinished = this.#is(response, "finished") || this.#is(response, "_closed");
     const isSent = this.#text(response, "_header") !== null;
+    const isWhole = this.#is(request, "complete");
+    const waiting = isWhole ? "waiting for an answer" : "its body is still coming";
     return {
       request,
       method: this.#text(request, "method"),
       url: this.#text(request, "url"),
-      state: isFinished ? "answered" : isSent ? "being answered" : "waiting for an answer",
+      state: isFinished ? "answered" : isSent ? "being answered" : waiting,
       age: isFinished ? null : this.#ages.served(request),
       peer: this.#peer(request),
       source: "server",

@@ -15,6 +15,7 @@
  * not there is null, not guessed.
  */
 import type { Describer } from "../heap/describe.ts";
+import { AsyncChainReader } from "../stack/mod.ts";
 import type { Memory } from "../target/memory.ts";
 import type { Target } from "../target/target.ts";
 import type { ObjectReader } from "../v8/objects.ts";
@@ -56,6 +57,7 @@ const DGRAM_STATE = "state symbol";
 export class HandleReader {
   readonly #objects: ObjectReader;
   readonly #describer: Describer;
+  readonly #chains: AsyncChainReader;
   readonly #memory: Memory;
   readonly #descriptors: ReadonlyMap<number, string>;
   /** By map: whether objects of it can be handles at all. */
@@ -64,6 +66,7 @@ export class HandleReader {
   constructor(objects: ObjectReader, describer: Describer, target: Target) {
     this.#objects = objects;
     this.#describer = describer;
+    this.#chains = new AsyncChainReader(objects.heap, objects.functions);
     this.#memory = target.memory;
     this.#descriptors = target.descriptors?.() ?? new Map();
   }
@@ -220,8 +223,18 @@ export class HandleReader {
 
   #function(callback: Tagged): string | null {
     if (!this.#objects.heap.isFunction(callback)) return null;
+    const { functions } = this.#objects;
     const place = this.#describer.placeOf(callback);
-    const name = this.#objects.functions.nameOf(this.#objects.functions.sharedOf(callback));
+    const [waiter] = place === null ? this.#chains.waitingUntil(callback) : [];
+    if (waiter !== undefined) {
+      const script = functions.scriptOf(waiter.shared);
+      const { position } = waiter;
+      const at =
+        script === null || position === null ? null : functions.lineColumn(script, position);
+      const where = at === null ? "" : ` ${script?.name}:${at.line}:${at.column}`;
+      return `await in ${functions.nameOf(waiter.shared) || "(anonymous)"}${where}`;
+    }
+    const name = functions.nameOf(functions.sharedOf(callback));
     return [name || "(anonymous)", ...(place === null ? [] : [place])].join(" ");
   }
 

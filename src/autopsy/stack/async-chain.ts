@@ -117,6 +117,13 @@ export class AsyncChainReader {
     );
   }
 
+  /** The functions that wait until V8's `resolve` or `reject` of a promise is called. */
+  waitingUntil(settle: Tagged): readonly AsyncFrame[] {
+    const isPromise = (value: Tagged): boolean => this.#heap.isOfType(value, "JS_PROMISE_TYPE");
+    const promise = [...this.#slotsOf(settle)].find(isPromise);
+    return promise === undefined ? [] : this.waitingFor(promise);
+  }
+
   #promiseOf(generator: Tagged): Tagged {
     const { generatorContinuation } = this.#heap.layout.stated;
     for (const offset of GENERATOR_WORDS) {

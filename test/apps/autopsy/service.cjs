@@ -118,6 +118,9 @@ function write() {
 setInterval(onTick, 1_000_000);
 setTimeout(onDue, 2_000_000);
 clearTimeout(setTimeout(onDue, 3_000_000));
+void (async function sleeper() {
+  await new Promise((resolve) => setTimeout(resolve, 4_000_000));
+})();
 // all of 127.0.0.0/8 is this machine: the address is this process's alone
 const { pid } = process;
 const host = `127.${1 + (pid & 127)}.${(pid >> 7) & 255}.${1 + ((pid >> 15) & 127)}`;
