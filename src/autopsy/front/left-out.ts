@@ -32,7 +32,7 @@ const CHUNK_LINK_BYTES = 64;
 /** Chunks are read one by one: of a process with more of them it would take seconds. */
 const NATIVE_BYTES_MAX = 512 * 1024 * 1024;
 
-/** The pages of a live target or its copy without those; as they are when nothing is known of its memory. */
+/** The pages of a live target or its copy without those; all, where nothing is known of them. */
 export function withoutUnused(target: Target): Target {
   const runs = target.runs ?? presentRuns(target.pid, target.mappings);
   const unused = unusedRanges(target, runs);
