@@ -16,8 +16,13 @@ export function contexts(search: Search) {
     const value = heap.tagged(context, offset);
     return value === one || isCellOf(search, value, one);
   });
-  const scope = search.one("scope info", (offset) =>
-    search.typeAt(context, offset).startsWith("SCOPE_INFO"),
+  // what lies behind the context may have one too
+  const scope = search.one(
+    "scope info",
+    (offset) => search.typeAt(context, offset).startsWith("SCOPE_INFO"),
+    WORD_BYTES,
+    WORD_BYTES,
+    locals,
   );
   const previous = search.one(
     "context around",

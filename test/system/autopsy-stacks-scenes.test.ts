@@ -277,6 +277,8 @@ const DEATHS: readonly {
   readonly text: RegExp;
   /** What the error recorded when it was made, its first line. */
   readonly recorded?: RegExp;
+  /** Among its lines; the next one says where that was made. */
+  readonly causedBy?: string;
   readonly frame: string;
   readonly given: Readonly<Record<string, string>>;
 }[] = [
@@ -331,6 +333,16 @@ const DEATHS: readonly {
     given: { amount: "250" },
   },
   {
+    scene: "caused",
+    flags: ["--abort-on-uncaught-exception"],
+    kind: "uncaught error",
+    text: /^uncaught error: Error: no order of 250 \(.*\), thrown at .*scenes\.cjs:\d+:\d+$/u,
+    recorded: /^at .*stacks-scenes\.cjs:\d+:\d+\)?$/u,
+    causedBy: "caused by TypeError: not this one",
+    frame: "charge",
+    given: { amount: "250" },
+  },
+  {
     scene: "deep", // more handles than a block has lie behind the one to its message
     flags: ["--abort-on-uncaught-exception", "--stack-size=120"],
     kind: "uncaught error",
@@ -352,7 +364,7 @@ const DEATHS: readonly {
 
 for (const major of NODES.keys()) {
   describe(`cause of death of Node ${major}`, () => {
-    for (const { scene, flags, signal, kind, text, recorded, frame, given } of DEATHS) {
+    for (const { scene, flags, signal, kind, text, recorded, causedBy, frame, given } of DEATHS) {
       it(`${scene}: on the first line, with the stack`, async (t) => {
         const core = await coreOf(t, major, scene, flags, signal);
         if (core === null) {
@@ -364,6 +376,10 @@ for (const major of NODES.keys()) {
         assert.match(stacks.cause.text, text);
         if (recorded === undefined) assert.deepEqual(stacks.cause.stack, []);
         else assert.match(stacks.cause.stack[0] ?? "", recorded);
+        const behind = stacks.cause.stack.indexOf(causedBy ?? "") + 1;
+        if (causedBy !== undefined) {
+          assert.match(stacks.cause.stack[behind] ?? "", /^at charge \(.*:\d+:\d+\)$/u);
+        }
         const [thread] = stacks.threads;
         assert.equal(thread?.isCrashed, true);
         const seen = named(thread.frames, frame);

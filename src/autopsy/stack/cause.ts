@@ -12,7 +12,7 @@ import type { Layout } from "../v8/layout.ts";
 import type { V8Process } from "../v8/process.ts";
 import type { Cause, StackFrame, ThreadStack } from "./model.ts";
 import { frameText } from "./places.ts";
-import { thrownValue } from "./thrown.ts";
+import { CAUSED_BY, thrownValue } from "./thrown.ts";
 
 /** Words of a stack that are looked at for texts and errors. */
 const STACK_WORDS_MAX = 32_768;
@@ -133,13 +133,16 @@ function fatalCause(v8: V8Process, thread: ThreadStack, marker: Marker, by: stri
     case "uncaught error": {
       const { tid, frames } = thread;
       const error = thrownValue(v8, tid, frames, stackWords(v8, tid));
-      const first = error?.stack.find((line) => HAS_PLACE.test(line));
+      const lines = error?.stack ?? [];
+      const behind = lines.findIndex((line) => line.startsWith(CAUSED_BY));
+      const own = behind < 0 ? lines : lines.slice(0, behind);
+      const first = own.find((line) => HAS_PLACE.test(line));
       // where it was made tells more than where it left JavaScript
       const origin = first === undefined ? at : `, thrown ${first}`;
       return {
         kind: marker.kind,
         text: `uncaught error: ${error?.text ?? "not recoverable"} (${by})${origin}`,
-        stack: error?.stack ?? [],
+        stack: lines,
       };
     }
     case "fatal error": {

@@ -96,7 +96,10 @@ export interface Cause {
     | "unknown";
   /** One sentence. */
   readonly text: string;
-  /** The stack that an uncaught error recorded: `at name (file:line:column)`; else empty. */
+  /**
+   * The stack that an uncaught error recorded: `at name (file:line:column)`; else empty. Behind
+   * `caused by ...` that of its cause.
+   */
   readonly stack: readonly string[];
 }
 

@@ -28,11 +28,18 @@ const CHARS_MAX = 2_000;
 const STACK_CHARS_MAX = 100_000;
 const STACK_LINES_MAX = 1_000;
 const PROPERTIES_MAX = 1_000;
+/** How the line begins behind which the stack of an error's `cause` stands. */
+export const CAUSED_BY = "caused by ";
+/** `cause` of `cause`. */
+const CAUSES_MAX = 4;
 
 export interface Thrown {
   /** `TypeError: ...`, or the value when it is no error; one line. */
   readonly text: string;
-  /** `at name (file:line:column)`, the innermost first; none: it has recorded no stack. */
+  /**
+   * `at name (file:line:column)`, the innermost first; none: it has recorded no stack. Then the
+   * same of its `cause`, behind `caused by`.
+   */
   readonly stack: readonly string[];
 }
 
@@ -92,7 +99,7 @@ function fromArgument(v8: V8Process, tid: number, frames: readonly StackFrame[])
   return value === CLEARED ? null : value;
 }
 
-function described(v8: V8Process, value: Tagged): Thrown {
+function described(v8: V8Process, value: Tagged, depth = 0): Thrown {
   const { heap, functions, layout } = v8;
   const printed = new BriefPrinter(heap, functions).tagged(value);
   const objects = new ObjectReader(heap, functions);
@@ -109,9 +116,12 @@ function described(v8: V8Process, value: Tagged): Thrown {
     objects.properties(value),
     (table, offset) => positionAt(table, format, offset)?.scriptOffset ?? null,
   );
+  const lines = recorded?.lines ?? stackLines(own.get("stack") ?? "");
+  const cause = depth < CAUSES_MAX ? objects.get(value, "cause") : null;
+  const origin = cause === null ? null : described(v8, cause, depth + 1);
   return {
     text: errorText(own.get("name") ?? objects.className(value), own.get("code"), message),
-    stack: recorded?.lines ?? stackLines(own.get("stack") ?? ""),
+    stack: origin === null ? lines : [...lines, `${CAUSED_BY}${origin.text}`, ...origin.stack],
   };
 }
 

@@ -145,6 +145,11 @@ const scenes = {
   engine() {
     refuse((amount) => undefined[amount]);
   },
+  caused() {
+    refuse((amount, other) => {
+      throw new Error("no order of " + amount, { cause: other });
+    });
+  },
   deep() {
     refuse(function deeper(amount) {
       return 1 + deeper(amount);
