@@ -137,7 +137,7 @@ export class Asks {
       case "lines":
         return this.#watches.watch(request.lines, ended);
       case "rescue":
-        return rescue(this.#session);
+        return rescue(this.#session, request.progress);
     }
   }
 

@@ -19,7 +19,10 @@ export type TraceMessage = Extract<ReactorToWorker, { type: `trace-${string}` }>
  */
 export const TRACE_CHANNEL = "holdfast:trace";
 export const LINE_CHANNEL = "holdfast:line";
-/** Answers with the route of its member `request`, or else of the request being executed. */
+/**
+ * Answers with the route of its member `request`, or else of the request being executed; where
+ * `asks` is `progress`, with how far the worker is.
+ */
 export const ROUTE_CHANNEL = "holdfast:route";
 
 /** A frame of the main thread's stack. */
@@ -149,7 +152,11 @@ export type AgentRequest =
   /** Watches places for a trace until it is cancelled. */
   | { readonly kind: "lines"; readonly lines: readonly WatchedLine[] }
   /** Raises an exception in the function that spins. Answer: RescueResult. */
-  | { readonly kind: "rescue" };
+  | {
+      readonly kind: "rescue";
+      /** How far the worker was when it spun, see WorkerTable.progress. */
+      readonly progress: string;
+    };
 
 export type ReactorToAgent =
   | { readonly type: "reset" }

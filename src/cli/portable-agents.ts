@@ -158,6 +158,7 @@ export class LinkedAgents implements PortableAgents {
       isReady: place.isReady,
       isFed: place.isReady,
       heartbeatMs: 0,
+      progress: "", // nothing is rescued in portable mode
       holds: 0,
       lastStack: [],
       lastRoute: null,

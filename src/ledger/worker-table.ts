@@ -119,6 +119,14 @@ export class WorkerTable {
     return -1;
   }
 
+  /** How far a worker is: as long as this is the same, it has not gone on. */
+  progress(row: number): string {
+    const words = (["heartbeatMs", "requests", "received"] as const).map((word) => {
+      return this.float(row, word);
+    });
+    return words.join(" ");
+  }
+
   /** Frees a row. */
   clear(row: number): void {
     const start = row * (WORKER_ROW_BYTES >> 2);

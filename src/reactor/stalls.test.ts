@@ -55,6 +55,7 @@ class Bench {
       index: 0,
       pid: 42,
       heartbeatMs: 1,
+      progress: "1 2 3",
       holds: 0,
       isReady: true,
       lastStack: [],
@@ -309,7 +310,11 @@ describe("the rescue", () => {
     const bench = new Bench();
     bench.limits.stallRescue = true;
     const done = { done: true, how: "an exception in spin" };
-    bench.answer = ({ kind }) => (kind === "rescue" ? done : STACK);
+    bench.answer = (request) => {
+      if (request.kind !== "rescue") return STACK;
+      assert.equal(request.progress, "1 2 3", "a loop that has ended meanwhile is left alone");
+      return done;
+    };
     await bench.silent(5500);
     bench.stalls.moving(bench.link);
     assert.deepEqual(bench.asked, ["stack", "rescue"]);

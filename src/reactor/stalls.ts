@@ -65,7 +65,16 @@ type StallConfig = Pick<
 /** A worker as far as stalls are concerned. */
 export type StalledLink = Pick<
   WorkerLink,
-  "id" | "index" | "pid" | "agent" | "heartbeatMs" | "holds" | "isReady" | "lastStack" | "lastRoute"
+  | "id"
+  | "index"
+  | "pid"
+  | "agent"
+  | "heartbeatMs"
+  | "progress"
+  | "holds"
+  | "isReady"
+  | "lastStack"
+  | "lastRoute"
 >;
 
 export interface StallPorts<Link extends StalledLink = WorkerLink> {
@@ -350,7 +359,10 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
     const fields = { worker: link.index, pid: link.pid };
     let result: RescueResult;
     try {
-      const answer = await link.agent.ask({ kind: "rescue" }, RESCUE_LIMIT_MS);
+      const answer = await link.agent.ask(
+        { kind: "rescue", progress: link.progress },
+        RESCUE_LIMIT_MS,
+      );
       result = answer as RescueResult; // by agent-messages.ts
     } catch (error) {
       result = { done: false, how: error instanceof Error ? error.message : String(error) };

@@ -66,6 +66,10 @@ export class WorkerLink implements WorkerIdentity {
     return this.#workers.int(this.row, "phase") === READY_PHASE;
   }
 
+  get progress(): string {
+    return this.#workers.progress(this.row);
+  }
+
   get heartbeatMs(): number {
     return this.#workers.float(this.row, "heartbeatMs");
   }

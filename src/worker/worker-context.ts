@@ -100,7 +100,8 @@ export class WorkerContext implements AccountHost {
     this.arena = ledger.arena(row);
     this.latency = new Latency(ledger.latency(row));
     const executing = () => this.accounts.get(this.executing - 1)?.handle.owner?._httpMessage?.req;
-    new RouteDesk(this.latency, executing).open();
+    const progress = () => ledger.workers.progress(row);
+    new RouteDesk(this.latency, executing, progress).open();
     this.connections = ledger.connections;
     this.journalLimitBytes = journalLimitBytes;
     this.#channel = channel;

@@ -30,10 +30,17 @@ function spins() {
   for (;;) passes += 1;
 }
 
+function linked() {
+  const ring = {};
+  ring.next = ring;
+  for (let at = ring; at !== null; at = at.next);
+}
+
 const server = http.createServer(async (req, res) => {
-  if (req.url === "/spins") {
+  if (req.url === "/spins" || req.url === "/linked") {
     try {
-      spins();
+      if (req.url === "/spins") spins();
+      else linked();
     } catch (error) {
       res.statusCode = 500;
       res.end(error.code);

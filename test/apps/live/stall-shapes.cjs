@@ -24,6 +24,11 @@ const shapes = {
   native() {
     return pbkdf2Sync("a", "b", 50_000_000, 64, "sha512");
   },
+  linked() {
+    const ring = {};
+    ring.next = ring;
+    for (let at = ring; at !== null; at = at.next);
+  },
 };
 
 function order(req) {
