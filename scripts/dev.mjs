@@ -89,6 +89,7 @@ function build({ always }) {
   const newestMs = Math.max(...inputs.map((file) => statSync(file).mtimeMs));
   const isStale = !existsSync(MAIN) || !existsSync(STAMP) || statSync(STAMP).mtimeMs < newestMs;
   if (!isStale && !always) return;
+  process.stderr.write("Compiling src to dist ...\n");
   if (!existsSync(MAIN)) rmSync(STAMP, { force: true }); // else tsc believes that it is all there
   const code = run(NODE, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"]);
   for (const file of sources.filter((each) => each.endsWith(".hft"))) {
