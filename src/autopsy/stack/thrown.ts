@@ -53,16 +53,29 @@ export function thrownValue(
   frames: readonly StackFrame[],
   words: Iterable<number>,
 ): Thrown | null {
-  const exact = fromMessage(v8, tid) ?? fromArgument(v8, tid, frames);
-  if (exact !== null) return described(v8, exact);
   const { heap, layout } = v8;
+  const argument = fromArgument(v8, tid, frames);
+  if (argument !== null) return described(v8, argument);
+  const exact = fromMessage(v8, tid);
+  const written = exact === null ? null : heap.string(exact, CHARS_MAX);
+  if (exact !== null && written === null) return described(v8, exact);
   const type = layout.type("JS_ERROR_TYPE");
   for (const word of words) {
     if (!isReference(word) || heap.instanceTypeOf(word - 1) !== type) continue;
     const { text, stack } = described(v8, word - 1);
-    return { text: `~${text}`, stack };
+    if (written === null) return { text: `~${text}`, stack };
+    if (isWrittenAs(v8, word - 1, written)) return { text, stack };
   }
-  return null;
+  return exact === null ? null : described(v8, exact);
+}
+
+/**
+ * Whether a text is what an error gives as one. When V8 reports a message, it puts the text of an
+ * error in its place (`MessageHandler::ReportMessage`, src/execution/messages.cc).
+ */
+function isWrittenAs(v8: V8Process, error: Tagged, text: string): boolean {
+  const message = ownTexts(v8, new ObjectReader(v8.heap, v8.functions), error).get("message");
+  return message !== undefined && message !== "" && text.endsWith(`: ${message}`);
 }
 
 function isReference(word: number): boolean {
