@@ -27,6 +27,9 @@ import type { ConnectionAccount } from "./connection-account.ts";
 import { Latency } from "./latency.ts";
 import { RouteDesk } from "./route-desk.ts";
 
+/** Node's own, from before the application came: neither traces of it nor its fakes see ours. */
+const soon: typeof setImmediate = setImmediate;
+
 /** Rows of one packet; a row is two words, so this is far below the size of a packet. */
 const ROWS_PER_PACKET_MAX = 2048;
 
@@ -125,7 +128,7 @@ export class WorkerContext implements AccountHost {
       this.#formerTurnMs = this.#turnMs;
       this.#turnMs = nowMs;
       // comes when all that was ready is read; the application does not see one without a reference
-      setImmediate(this.#endTurn).unref();
+      soon(this.#endTurn).unref();
     }
     // what is read now came after the last turn had begun, or it would have been read in that
     const mayHaveWaited = this.#isBusy && nowMs - this.#formerTurnMs > PAUSE_MS;
@@ -216,7 +219,7 @@ export class WorkerContext implements AccountHost {
 
   settled(account: ConnectionAccount): void {
     // after Node has done its own work at the end of a response
-    if (this.#drain !== "no") setImmediate(() => this.#drainOne(account));
+    if (this.#drain !== "no") soon(() => this.#drainOne(account));
   }
 
   becameOpaque(account: ConnectionAccount): void {
@@ -302,7 +305,7 @@ export class WorkerContext implements AccountHost {
     last.rows.push(row.slot, row.generation);
     if (this.#flushesSoon) return;
     this.#flushesSoon = true;
-    setImmediate(() => this.#flushRows());
+    soon(() => this.#flushRows());
   }
 
   #flushRows(): void {

@@ -70,6 +70,20 @@ describe("holdfast trace", () => {
     await assertClean(running);
   });
 
+  it("counts the application's timers, not what the worker sets for each request", async (t) => {
+    const running = await shared();
+    const program =
+      'timers:set /stack(1) ~ "worker-context"/ { @ours = count() }' +
+      " timers:set { @all = count() } http:done { @n = count() }";
+    const trace = await LiveTrace.start(t, running, program);
+    await ask(running, "/slow?ms=5", 5);
+    const line = await trace.waitForRow("n", "", 5);
+    assert.ok((trace.row(line, "all", "") ?? 0) >= 5, trace.describe());
+    assert.equal(trace.row(line, "ours", ""), undefined, trace.describe());
+    assert.equal(await trace.interrupt(), 0, trace.describe());
+    await assertClean(running);
+  });
+
   it("ends by itself: --for, and exit()", async () => {
     const running = await shared();
     const short = await running.control("trace", "http:done { @ = count() }", "--for", "300ms");
