@@ -149,7 +149,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
   /** Delivers the journal of a request that another worker has died with. */
   replay(bytes: Buffer): void {
     const socket = this.#handle.owner;
-    if (socket === undefined || this.#isClosed) return;
+    if (!socket || this.#isClosed) return;
     const { connections } = this.#host;
     const nowMs = this.#host.nowMs();
     const formerMs = connections.requestAtMs(this.slot);
@@ -217,7 +217,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
    */
   release(): boolean {
     const socket = this.#handle.owner;
-    if (!this.isIdle || socket === undefined) return false;
+    if (!this.isIdle || !socket) return false;
     if (socket.writableLength > 0 || socket._httpMessage) return false;
     this.#handle.readStop();
     if (this.#baseRead + this.#handle.bytesRead !== this.#read || !this.#giveBack()) {
@@ -247,7 +247,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
   /** Node closes it since nothing has come, and something has: to the reactor with it. */
   #hasMoreToDo(): boolean {
     const { owner, fd } = this.#handle;
-    if (owner === undefined || !this.isIdle) return false;
+    if (!owner || !this.isIdle) return false;
     if (!hasTimedOut(owner, this.#clock.idleMs(this.#host.nowMs()))) return false;
     return this.#host.hasUnread(fd) && this.#giveBack();
   }
@@ -382,7 +382,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
     const bytes = this.#host.streamWords?.readBytes() ?? this.#baseRead + handle.bytesRead - before;
     const socket = handle.owner;
     // the end of the stream, an error
-    if (bytes <= 0 || socket === undefined) return this.#forward.call(handle, arrayBuffer);
+    if (bytes <= 0 || !socket) return this.#forward.call(handle, arrayBuffer);
     const { arena } = this.#host;
     if (this.#isOpaque) {
       this.#read = before + bytes;
@@ -487,7 +487,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
   parse(): void {
     const socket = this.#handle.owner;
     const bytes = this.#journal.read();
-    if (this.#parked === null || this.#isClosed || socket === undefined || bytes === null) return;
+    if (this.#parked === null || this.#isClosed || !socket || bytes === null) return;
     this.#parked = null;
     const former = this.#host.executing;
     this.#host.setExecuting(this.slot + 1);

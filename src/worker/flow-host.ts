@@ -264,7 +264,7 @@ export class FlowHost {
     const busy: Socket[] = [];
     for (const account of this.#context.accounts.values()) {
       const { owner } = account.handle;
-      if (!account.isIdle && owner !== undefined) busy.push(owner);
+      if (!account.isIdle && owner) busy.push(owner);
     }
     this.#peers.look(busy, this.#context.nowMs());
   }

@@ -285,7 +285,7 @@ export class Listeners {
       account.becomeOpaque(); // also of a Pipe, which shows no owner (lib/net.js: only TCP does)
       return;
     }
-    if (handle.owner === undefined) return;
+    if (!handle.owner) return;
     account.attach();
     if (journal !== null) account.replay(journal);
     else if (wasUsed && isHttpServer(server))

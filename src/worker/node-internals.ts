@@ -16,7 +16,7 @@ export interface StreamHandle {
   /** Bytes that the kernel has not taken yet. */
   readonly writeQueueSize: number;
   /** The stream that owns the handle, once it has one. */
-  readonly owner?: HttpSocket;
+  readonly owner?: HttpSocket | null;
   /** Called after each read; with `useUserBuffer` the bytes lie in that buffer. */
   onread: (this: HeldStreamHandle, arrayBuffer?: ArrayBuffer) => unknown;
   /** True: the HTTP server leaves reading to the stream (lib/_http_server.js). */

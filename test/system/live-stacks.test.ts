@@ -71,10 +71,10 @@ describe("holdfast stacks", () => {
     const folded = await text("--all", "--variables");
     assert.equal(folded.match(/^worker \d \(pid \d+\): /gm)?.length, 2, folded);
     assert.match(folded, /^ {2}held \(.*\n(?: .*\n)* {2}\.\.\. \d+ frames of Node and Holdfast$/m);
-    assert.doesNotMatch(folded, /\/src\/worker\/|_http_server/);
+    assert.doesNotMatch(folded, /\/(?:src|dist)\/worker\/|_http_server/);
     assert.match(folded, /^ {6}req = IncomingMessage GET \/held\?until=/m);
     const whole = await text(String(worker), "--internal");
-    assert.match(whole, /\/src\/worker\/[^]*_http_server|_http_server[^]*\/src\/worker\//);
+    assert.match(whole, /\/(?:src|dist)\/worker\/[^]*_http_server/);
     assert.doesNotMatch(whole, /frames of/);
     const both = await service.control("stacks", "--all", "1");
     assert.equal(both.code, 64, both.stderr.toString());
