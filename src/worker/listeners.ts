@@ -116,6 +116,20 @@ function speaksHttp2(server: Server | null): server is Server {
   return server !== null && "updateSettings" in server;
 }
 
+/**
+ * Calls what calls the application. Packets come by a callback of koffi's, which drops what is
+ * thrown there; and under Node an application that goes on after that has its connection.
+ */
+function throwLater(act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}
+
 /** `getsockname` of a handle: fills `out` and gives 0. */
 function nameOf(sockname: Readonly<Record<string, string | number>>) {
   return (out: Record<string, string | number>): number => {
@@ -279,7 +293,7 @@ export class Listeners {
     this.#context.opened(account);
     handle._consumed = isAccounted;
     const wasUsed = this.#context.connections.quiescentRead(slot) > 0;
-    listening.onconnection?.(0, handle);
+    throwLater(() => listening.onconnection?.(0, handle));
     if (handle.account === null) return; // dropped: maxConnections
     if (!isAccounted) {
       account.becomeOpaque(); // also of a Pipe, which shows no owner (lib/net.js: only TCP does)
@@ -287,7 +301,7 @@ export class Listeners {
     }
     if (!handle.owner) return;
     account.attach();
-    if (journal !== null) account.replay(journal);
+    if (journal !== null) throwLater(() => account.replay(journal));
     else if (wasUsed && isHttpServer(server))
       account.startKeepAliveTimeout(server.keepAliveTimeout);
   }
