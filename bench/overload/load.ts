@@ -13,7 +13,8 @@
  * It never sleeps while it measures: on one machine who answers pays for waking the client, and a
  * server that refuses much the most; a client elsewhere costs it nothing of the kind.
  *
- * Started as a process of its own: `node load.ts <JSON of LoadOrder>`; prints `LoadResult`.
+ * Started as a process of its own: `node load.ts <JSON of LoadOrder>`; prints `LoadResult`. The
+ * examples give an `OpenLoadOrder`: there is no capacity beside it then.
  */
 import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
@@ -53,7 +54,19 @@ export interface LoadResult {
   readonly refusedP50Ms: number;
 }
 
-const REQUEST = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
+/** An open loop alone, for the examples: it sleeps between two requests. */
+export interface OpenLoadOrder {
+  readonly port: number;
+  readonly path?: string;
+  /** Requests a second. */
+  readonly rate: number;
+  readonly connections: number;
+  readonly deadlineMs: number;
+  /** Not counted. */
+  readonly warmUpMs: number;
+  readonly measuredMs: number;
+  readonly seed: number;
+}
 
 /** A generator with a seed (mulberry32). */
 function random(seed: number): () => number {
@@ -71,6 +84,7 @@ class Client {
   readonly #port: number;
   readonly #connections: number;
   readonly #deadlineMs: number;
+  readonly #request: string;
   readonly #idle: net.Socket[] = [];
   readonly good: number[] = [];
   readonly refusedMs: number[] = [];
@@ -80,7 +94,8 @@ class Client {
   isClosedLoop = false;
   #isOver = false;
 
-  constructor(port: number, connections: number, deadlineMs: number) {
+  constructor(port: number, connections: number, deadlineMs: number, path = "/") {
+    this.#request = `GET ${path} HTTP/1.1\r\nHost: bench\r\n\r\n`;
     this.#port = port;
     this.#connections = connections;
     this.#deadlineMs = deadlineMs;
@@ -147,7 +162,7 @@ class Client {
     }, this.#deadlineMs);
     socket.on("data", onData);
     socket.on("close", onClose);
-    socket.write(REQUEST);
+    socket.write(this.#request);
   }
 
   close(): void {
@@ -178,11 +193,15 @@ function turn(): Promise<void> {
 }
 
 /** Runs `due` again and again for so long, without sleeping. */
-async function spin(forMs: number, due: (nowMs: number) => void): Promise<void> {
+async function spin(
+  forMs: number,
+  due: (nowMs: number) => void,
+  pause: () => Promise<void> = turn,
+): Promise<void> {
   const startMs = performance.now();
   for (let nowMs = 0; nowMs < forMs; nowMs = performance.now() - startMs) {
     due(nowMs);
-    await turn();
+    await pause();
   }
 }
 
@@ -246,19 +265,40 @@ async function run(order: LoadOrder): Promise<LoadResult> {
   }
   plain.close();
   client.close();
+  return { ...client.counts, turns, ...timesOf(client) };
+}
+
+/** The open loop alone. */
+async function runOpen(order: OpenLoadOrder): Promise<Omit<LoadResult, "turns">> {
+  const { warmUpMs, measuredMs, deadlineMs } = order;
+  const client = new Client(order.port, order.connections, deadlineMs, order.path);
+  await client.open();
+  const put = openLoop(client, order.rate, random(order.seed));
+  const sleep = (): Promise<void> => delay(1);
+  const due = (nowMs: number): void => {
+    client.isCounting = nowMs >= warmUpMs;
+    put(nowMs);
+  };
+  await spin(warmUpMs + measuredMs, due, sleep);
+  await delay(deadlineMs + 50);
+  client.close();
+  return { ...client.counts, ...timesOf(client) };
+}
+
+function timesOf({ good, refusedMs }: Client): Omit<LoadResult, "turns" | keyof Client["counts"]> {
   return {
-    ...client.counts,
-    turns,
-    good: client.good.length,
-    refused: client.refusedMs.length,
-    p50Ms: quantile(client.good, 0.5),
-    p99Ms: quantile(client.good, 0.99),
-    refusedP50Ms: quantile(client.refusedMs, 0.5),
+    good: good.length,
+    refused: refusedMs.length,
+    p50Ms: quantile(good, 0.5),
+    p99Ms: quantile(good, 0.99),
+    refusedP50Ms: quantile(refusedMs, 0.5),
   };
 }
 
 const [text] = process.argv.slice(2);
 if (text === undefined) throw new Error("usage: load.ts <order as JSON>");
-// written by main.ts
-process.stdout.write(`${JSON.stringify(await run(JSON.parse(text) as LoadOrder))}\n`);
+// written by main.ts, or an example
+const order = JSON.parse(text) as LoadOrder | OpenLoadOrder;
+const result = "rate" in order ? await runOpen(order) : await run(order);
+process.stdout.write(`${JSON.stringify(result)}\n`);
 process.exit(0);
