@@ -31,7 +31,7 @@ function heldRead(this: HeldStreamHandle, arrayBuffer?: ArrayBuffer): unknown {
   return this.account?.onRead(arrayBuffer);
 }
 
-const PARKED_BYTES_MAX = 2048;
+const PARKED_BYTES_MAX = 2048; // longer requests are parsed before they wait
 /** A request that was answered as it was parked. */
 const PARKED = { method: "GET", headers: {}, complete: true } as const;
 
