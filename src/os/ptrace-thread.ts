@@ -16,6 +16,8 @@ const WALL = 0x4000_0000;
 const DUMPER = /\/dumper\/main\.[jt]s\b/;
 const LET_GO_MS = 2000;
 const TURN_MS = 1;
+/** So often in a row a thread that nobody traces is not to be had: then it may not be traced. */
+const FREE_TRIES = 10;
 
 /**
  * A thread has one tracer: our dumper lets go when it is asked to, somebody else who looks at it
@@ -24,14 +26,15 @@ const TURN_MS = 1;
 export function seizeThread(pid: number, tid: number): boolean {
   const deadline = performance.now() + LET_GO_MS;
   let asked = 0;
-  for (let tries = 0; ; tries += 1) {
+  let free = 0;
+  for (;;) {
     if (libc().ptrace(PTRACE_SEIZE, tid, 0, null) >= 0) return true;
     const errno = libc().errno();
     if (errno === ESRCH && tid !== pid) return false;
     const tracer = errno === EPERM ? tracerOf(tid) : 0;
-    // it may have been let go of since: then the second try tells
-    const isRefused = tracer === 0 && tries > 0 && tracerOf(tid) === 0;
-    if (errno !== EPERM || isRefused || performance.now() > deadline) {
+    // it may have been let go of between the try and the look: then one of the next tries succeeds
+    free = tracer === 0 ? free + 1 : 0;
+    if (errno !== EPERM || free === FREE_TRIES || performance.now() > deadline) {
       throw new SystemCallError("ptrace", errno, `process ${pid}`);
     }
     if (tracer !== asked && DUMPER.test(textOf(tracer, "cmdline"))) {

@@ -1,6 +1,7 @@
 /** What autopsy does to a process that it holds still: nothing that lasts, whatever happens. */
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   closeSync,
   constants,
@@ -12,6 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, it } from "node:test";
 import { Worker } from "node:worker_threads";
@@ -21,6 +23,8 @@ import { NODES, lookLive, program, startPatient, inPosition, until } from "./sup
 import type { Patient } from "./support/autopsy.ts";
 
 const STORM_MS = 1_500;
+const LOOKERS = 3;
+const LOOKS = 2_000;
 const NODE = NODES.get(24) ?? "";
 
 function stateOf(pid: number): string {
@@ -67,6 +71,21 @@ describe("a process that autopsy looks at", () => {
     process.kill(pid, "SIGUSR2"); // in case that it waits for one
     await worker.terminate();
     assert.ok(looks > 10, `${looks} looks`);
+  });
+
+  it("is shared by those who look at the same time: each waits for its turn", async (t) => {
+    const { pid } = startPatient(t, 24, [program("heartbeat.cjs"), "--silent"]);
+    const lookers = Array.from({ length: LOOKERS }, () => {
+      const command = [program("look-often.ts"), String(pid), String(LOOKS)];
+      const looker = spawn(NODE, command, { stdio: ["ignore", "ignore", "pipe"] });
+      t.after(() => looker.kill("SIGKILL"));
+      return looker;
+    });
+    const ends = lookers.map(async (looker) => {
+      const [said, [code]] = await Promise.all([text(looker.stderr), once(looker, "close")]);
+      assert.equal(code, 0, said);
+    });
+    await Promise.all(ends);
   });
 
   for (const how of ["ptrace", "signal"]) {
