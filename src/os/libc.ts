@@ -7,7 +7,7 @@
  * need no conversion at all.
  */
 import { createRequire } from "node:module";
-import { HoldfastError, once } from "../base/mod.ts";
+import { HoldfastError, once, throwLater } from "../base/mod.ts";
 
 type Call<A extends unknown[], R> = (...args: A) => R;
 
@@ -132,9 +132,20 @@ export const libc: () => Libc = once(() => {
     address: (buffer: Buffer) => koffi.address(buffer),
     view: (pointer: bigint, bytes: number) => koffi.view(pointer, bytes),
     watch: (fd: number, events: WatchEvents, onEvent: () => void) =>
-      koffi.node.poll(fd, events, onEvent),
+      throwing(koffi.node.poll(fd, events, () => throwLater(onEvent))),
   } as Libc; // the prototypes above and the interface are one table in two notations
 });
+
+/** With events whose exceptions are thrown. */
+function throwing(watch: Watch): Watch {
+  return {
+    start: (events, onEvent) => watch.start(events, () => throwLater(onEvent)),
+    stop: () => watch.stop(),
+    close: () => watch.close(),
+    ref: () => watch.ref(),
+    unref: () => watch.unref(),
+  };
+}
 
 /**
  * koffi, or why not.

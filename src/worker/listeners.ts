@@ -12,6 +12,7 @@
 import { resolve } from "node:path";
 import type { Server as HttpServer } from "node:http";
 import type { Server } from "node:net";
+import { throwLater } from "../base/mod.ts";
 import type { ListenerSpec, ReactorToWorker } from "../base/mod.ts";
 import { EMFILE, ENFILE, acceptConnection, closeDescriptor, libc } from "../os/mod.ts";
 import type { Watch } from "../os/mod.ts";
@@ -114,20 +115,6 @@ function speaksHttp(server: Server | null): server is HttpServer {
 /** A server of http2, which has no class of its own to be seen (lib/internal/http2/core.js). */
 function speaksHttp2(server: Server | null): server is Server {
   return server !== null && "updateSettings" in server;
-}
-
-/**
- * Calls what calls the application. Packets come by a callback of koffi's, which drops what is
- * thrown there; and under Node an application that goes on after that has its connection.
- */
-function throwLater(act: () => void): void {
-  try {
-    act();
-  } catch (error) {
-    process.nextTick(() => {
-      throw error;
-    });
-  }
 }
 
 /** `getsockname` of a handle: fills `out` and gives 0. */
@@ -293,6 +280,7 @@ export class Listeners {
     this.#context.opened(account);
     handle._consumed = isAccounted;
     const wasUsed = this.#context.connections.quiescentRead(slot) > 0;
+    // under Node an application that goes on after what it throws here has its connection
     throwLater(() => listening.onconnection?.(0, handle));
     if (handle.account === null) return; // dropped: maxConnections
     if (!isAccounted) {
