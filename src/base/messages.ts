@@ -16,13 +16,13 @@ export const PACKET_JSON = 1;
 export const PACKET_CONNECTIONS = 2;
 /** Worker to reactor: rows of (slot, generation): the worker closed them; drop the duplicate. */
 export const PACKET_CLOSED = 3;
-/** Worker to reactor: rows of (slot, generation): idle, given back, to be moved. */
+/** Worker to reactor: rows of (slot, generation): idle or never taken, given back, to be moved. */
 export const PACKET_RELEASED = 4;
 /** Worker to reactor: rows of (slot, generation) with a descriptor each: retain these. */
 export const PACKET_RETAIN = 5;
 /** Worker to reactor: rows of (slot, generation): state in JavaScript only; drop the duplicate. */
 export const PACKET_OPAQUE = 6;
-/** Reactor to worker: (slot, generation, listener, flags, bytes, offset), part of a journal. */
+/** Reactor to worker: (slot, generation, listener, bytes that follow later), part of a journal. */
 export const PACKET_JOURNAL = 7;
 
 /**

@@ -21,6 +21,7 @@ interface Fake {
   requests: number;
   received: number;
   holds: number;
+  untakenMs: number;
   listeners: Set<number>;
 }
 
@@ -37,6 +38,7 @@ function fake(change: Partial<Fake> = {}): Fake {
     requests: 0,
     received: 0,
     holds: 0,
+    untakenMs: -Infinity,
     listeners: new Set([LISTENER]),
     ...change,
   };
@@ -57,6 +59,8 @@ describe("a connection is placed on", () => {
     ["nobody, when there is nobody", [], null],
     ["the one with less in flight", [{ inFlight: 3 }, { inFlight: 2 }, { inFlight: 4 }], 1],
     ["the one with less on its way", [{ waiting: 1 }, {}], 1],
+    ["one that took the last one", [{ untakenMs: NOW - 10 }, { inFlight: 9 }], 1],
+    ["one that could not take one long ago", [{ untakenMs: NOW - 5000 }, { inFlight: 9 }], 0],
     ["the one whose loop is less late", [{ loopLagMs: 50 }, { loopLagMs: 20 }], 1],
     [
       "the first, when a late loop weighs less than a request",

@@ -1,7 +1,8 @@
 /**
  * Placement: which worker a connection goes to. The least loaded healthy one by what the ledger
  * says; requests in flight and connections on their way count alike, a late event loop counts as
- * work that is not visible yet, and among equals the one with fewer connections gets it.
+ * work that is not visible yet, and among equals the one with fewer connections gets it. One that
+ * makes no progress, or could not take the last one, comes behind all others.
  */
 import type { WorkerLink } from "./worker-link.ts";
 
@@ -9,6 +10,8 @@ import type { WorkerLink } from "./worker-link.ts";
  * A heartbeat (every 100 ms) that is this late means that the worker is not taking anything now.
  */
 export const SLUGGISH_MS = 300;
+/** For so long after it had no descriptor left for a connection, a worker is hardly tried. */
+export const NO_ROOM_MS = 1000;
 /** Event-loop lag that counts as one request in flight. */
 const LAG_MS_PER_REQUEST = 10;
 
@@ -16,7 +19,9 @@ const LAG_MS_PER_REQUEST = 10;
 export function loadOf(link: WorkerLink, nowMs: number): number {
   const silentMs = nowMs - link.heartbeatMs;
   const sluggish = silentMs > SLUGGISH_MS ? 1e6 + silentMs : 0;
-  return link.inFlight + link.waiting + Math.floor(link.loopLagMs / LAG_MS_PER_REQUEST) + sluggish;
+  const noRoom = nowMs - link.untakenMs < NO_ROOM_MS ? 1e6 : 0;
+  const late = Math.floor(link.loopLagMs / LAG_MS_PER_REQUEST);
+  return link.inFlight + link.waiting + late + sluggish + noRoom;
 }
 
 /**

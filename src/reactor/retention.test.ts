@@ -160,6 +160,27 @@ describe("retention", () => {
     assert.equal(world.retention.journalInTransit(slot), null, "it has them");
   });
 
+  it("what a worker could not take goes on with its bytes; what nobody has is freed", async (t) => {
+    const world = new RecoveryWorld(t);
+    const [first, second] = [world.worker(), world.worker()];
+    second.link.isFed = false;
+    const { slot } = await world.open(first);
+    world.ledger.connections.enter(slot, STATE.held);
+    world.retention.disown(slot);
+    world.retention.handOn(slot, Buffer.from("GET"));
+    const untaken = rowOf(world, slot);
+    second.link.isFed = true;
+    second.link.owned = 5;
+    assert.equal(world.retention.released(untaken), 1);
+    assert.equal((await second.receive(slot)).journal?.toString(), "GET");
+    assert.equal(world.retention.released(untaken), 0, "it is another's now");
+    assert.deepEqual([first.link.owned, second.link.owned], [0, 6]);
+    const other = await world.accept();
+    closeDescriptor(world.retention.takeDescriptor(other.slot) ?? -1);
+    assert.equal(world.retention.released(rowOf(world, other.slot)), 1);
+    assert.equal(world.stateOf(other.slot), STATE.free);
+  });
+
   it("what waits is closed when the service ends", async (t) => {
     const world = new RecoveryWorld(t);
     const one = await world.accept();

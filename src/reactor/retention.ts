@@ -187,13 +187,27 @@ export class Retention {
     }
   }
 
-  /** Idle connections come back: each goes to another worker. Returns how many. */
+  /**
+   * Connections come back, idle or never taken (the worker had no descriptor left for it, or no
+   * server any more): each goes to another worker, with what was to be replayed. Returns how many.
+   */
   released(rows: Uint32Array): number {
-    const slots = this.#slotsOf(rows, STATE.released);
+    const untaken = this.#slotsOf(rows, STATE.handed);
+    for (const slot of untaken) {
+      const link = this.#links.get(this.#ledger.connections.owner(slot));
+      if (link !== undefined) link.untakenMs = machineNowMs();
+    }
+    const slots = [...this.#slotsOf(rows, STATE.released), ...untaken];
     for (const slot of slots) {
+      if (this.descriptor(slot) === null) {
+        this.free(slot); // a former reactor's, which has died with it
+        continue;
+      }
+      const journal = this.journalInTransit(slot);
+      this.#replaying.delete(slot);
       this.disown(slot);
       this.#ledger.connections.enter(slot, STATE.held);
-      this.handOn(slot, null);
+      this.handOn(slot, journal);
     }
     this.flush();
     return slots.length;
@@ -347,10 +361,10 @@ export class Retention {
       payload.writeUInt32LE(slot, 0);
       payload.writeUInt32LE(generation, 4);
       payload.writeUInt32LE(listener, 8);
-      payload.writeUInt32LE(from, 12);
+      const rest = journal.length - from - part.length;
+      payload.writeUInt32LE(rest, 12);
       part.copy(payload, ROW_BYTES);
-      const isLast = from + part.length === journal.length;
-      link.channel.send(PACKET_JOURNAL, payload, isLast ? [fd] : []);
+      link.channel.send(PACKET_JOURNAL, payload, rest === 0 ? [fd] : []);
     }
   }
 }

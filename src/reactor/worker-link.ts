@@ -25,6 +25,8 @@ export class WorkerLink implements WorkerIdentity {
   isFed = false;
   /** Connections that were placed on it and have not come back: for choosing among equals. */
   owned = 0;
+  /** When it could not take a connection, on the machine's clock. */
+  untakenMs = -Infinity;
   /** It made no progress although nobody had stopped it. */
   hasStalled = false;
   /** It is sending its descriptors to a new reactor. */

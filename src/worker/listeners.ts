@@ -228,23 +228,17 @@ export class Listeners {
     listener: number,
     journal: Buffer | null,
   ): void {
-    const { connections } = this.#context;
-    this.#context.countReceived();
-    if (!connections.exchange(slot, generation, "handed", "idle")) {
-      if (fd >= 0) closeDescriptor(fd); // taken back meanwhile: nothing is said to the peer
-      return;
-    }
+    const context = this.#context;
+    context.countReceived();
     if (fd < 0) {
       // not at once: it may come here again
-      setTimeout(() => this.#context.giveBack(slot), NO_ROOM_MS).unref();
-      return;
-    }
-    if (!this.#listening.has(listener)) {
+      setTimeout(() => context.leaveUntaken(slot, generation), NO_ROOM_MS).unref();
+    } else if (!this.#listening.has(listener)) {
       closeDescriptor(fd);
-      this.#context.giveBack(slot);
-      return;
-    }
-    this.#open(fd, slot, listener, journal);
+      context.leaveUntaken(slot, generation);
+    } else if (context.connections.exchange(slot, generation, "handed", "idle")) {
+      this.#open(fd, slot, listener, journal);
+    } else closeDescriptor(fd); // taken back meanwhile: nothing is said to the peer
   }
 
   /** Slots for connections that this worker accepts itself. */

@@ -145,7 +145,7 @@ function listenToReactor(
   traces: TracePort,
   origin: AsyncOrigin | null,
 ): void {
-  const parts = new Map<number, Buffer[]>();
+  const journals = new Map<number, { readonly generation: number; readonly parts: Buffer[] }>();
   channel.onPacket((kind, payload, descriptors) => {
     switch (kind) {
       case PACKET_CONNECTIONS:
@@ -161,14 +161,15 @@ function listenToReactor(
         break;
       case PACKET_JOURNAL: {
         const slot = payload.readUInt32LE(0);
-        const gathered = parts.get(slot) ?? [];
-        gathered.push(Buffer.from(payload.subarray(16)));
-        parts.set(slot, gathered);
-        const [fd] = descriptors; // comes with the last part
-        if (fd === undefined) break;
-        parts.delete(slot);
-        const journal = Buffer.concat(gathered);
-        listeners.receive(fd, slot, payload.readUInt32LE(4), payload.readUInt32LE(8), journal);
+        const generation = payload.readUInt32LE(4);
+        const begun = journals.get(slot);
+        const parts = begun?.generation === generation ? begun.parts : [];
+        parts.push(Buffer.from(payload.subarray(16)));
+        journals.set(slot, { generation, parts });
+        if (payload.readUInt32LE(12) > 0) break; // of the bytes; the descriptor is with the last
+        journals.delete(slot);
+        const [fd = -1] = descriptors;
+        listeners.receive(fd, slot, generation, payload.readUInt32LE(8), Buffer.concat(parts));
         break;
       }
       case PACKET_JSON:

@@ -233,6 +233,11 @@ export class WorkerContext implements AccountHost {
     if (this.#drain !== "no") this.#sayDrained();
   }
 
+  /** A connection that stays in state handed: the reactor gives it to another, as it came. */
+  leaveUntaken(slot: number, generation: number): void {
+    this.#gather(PACKET_RELEASED, { slot, generation });
+  }
+
   /** A connection that no server here wants: back to the reactor. */
   giveBack(slot: number): void {
     this.connections.enter(slot, STATE.released);

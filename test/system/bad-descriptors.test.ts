@@ -1,5 +1,6 @@
 /** The descriptor limit is reached: accepting pauses, nothing dies, the status says so. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { describe, it } from "node:test";
 import { expectOk } from "./support/load.ts";
 import { app } from "./support/paths.ts";
@@ -73,5 +74,23 @@ describe("at the descriptor limit", () => {
     assert.deepEqual(new Set(await Promise.all(answers)), new Set([200]));
     spinning.close(); // it is never answered
     assert.equal((await service.status()).reactorRestarts, 0, service.describe());
+  });
+
+  it("a request that is repeated waits where there is no room for its connection", async (t) => {
+    const service = await startService(t, { entry: app("http.cjs") });
+    const target = await service.target();
+    const client = await RawConnection.open(target);
+    const pid = Number((await client.request("GET", "/")).body);
+    const other = (await service.workerPids()).find((each) => each !== pid) ?? 0;
+    execFileSync("prlimit", ["--pid", String(other), "--nofile=3:"]);
+    client.sendRequest("GET", "/slow?ms=300");
+    await service.waitForStatus("it is in flight", ({ workers }) =>
+      workers.some(({ inFlight }) => inFlight === 1),
+    );
+    process.kill(pid, "SIGKILL");
+    const response = await client.readResponse();
+    assert.equal(response.status, 200);
+    assert.equal((await service.status()).totals["replayed"], 1);
+    client.close();
   });
 });
