@@ -4,10 +4,17 @@
  * ```
  *   DevTools, VS Code == WebSocket, loopback ==> bridge == control socket ==> reactor == agent
  *     GET /json/list, /json/version               one debugger at a time
+ *
+ *            WebSocket with the token          handshake done
+ *   offered ------------------------> joining ---------------> held
+ *      ^-- no agent, or it has gone -----'                      |
+ *      ^-------------------- it leaves: a new token ------------'
+ *   any of them --close()--> closed
  * ```
- * The address has a token that is made for this bridge; without it nobody is let in, as any user of
- * this machine can connect to a port of the loopback. `/json/list` tells the token, so it is at
- * `/<token>/json/list`, and at its usual place only when the bridge is to be found by everybody.
+ * The address has a token, without which nobody is let in, as any user of this machine can connect
+ * to a port of the loopback; addresses stand in terminals, histories and logs, so each is good for
+ * one WebSocket. `/json/list` tells the token, so it is at `/<token>/json/list`, and at its usual
+ * place only when the bridge is to be found by everybody.
  * `Host` must be an address, so that a web page cannot reach the bridge by a name of its own (DNS
  * rebinding; as Node's inspector does).
  */
@@ -34,17 +41,20 @@ export interface BridgeOptions {
   /** A new connection to the worker's agent. */
   readonly attach: () => Promise<Duplex>;
   readonly onAttached: () => void;
+  /** The address is a new one. */
   readonly onDetached: () => void;
 }
+
+type BridgeState = "offered" | "joining" | "held" | "closed";
 
 /** See the file's docstring. */
 export class DebugBridge {
   readonly #options: BridgeOptions;
-  readonly #token: string = randomBytes(16).toString("hex");
   readonly #server: http.Server;
   readonly #sockets: WebSocketServer;
+  #token: string = newToken();
+  #state: BridgeState = "offered";
   #agent: Duplex | null = null;
-  #isTaken = false;
 
   constructor(options: BridgeOptions) {
     this.#options = options;
@@ -56,7 +66,7 @@ export class DebugBridge {
     });
   }
 
-  /** Where a debugger connects to. */
+  /** Where the next debugger connects to. */
   get webSocketUrl(): string {
     return `ws://${this.#address}/${this.#token}`;
   }
@@ -89,6 +99,7 @@ export class DebugBridge {
 
   /** Lets go of the worker and of the port. */
   close(): void {
+    this.#state = "closed";
     this.#agent?.destroy();
     for (const client of this.#sockets.clients) client.terminate();
     this.#server.close();
@@ -104,14 +115,18 @@ export class DebugBridge {
       return;
     }
     const { title, isDiscoverable } = this.#options;
+    // as Chrome lists a target that has its debugger: a tool that has seen it keeps it
+    const addresses = {
+      devtoolsFrontendUrl: this.devToolsUrl,
+      webSocketDebuggerUrl: this.webSocketUrl,
+    };
     const target = {
       description: "node.js instance",
-      devtoolsFrontendUrl: this.devToolsUrl,
       id: this.#token,
       title,
       type: "node",
       url: "file://",
-      webSocketDebuggerUrl: this.webSocketUrl,
+      ...(this.#state === "held" ? {} : addresses),
     };
     const version = { Browser: `node.js/${process.version}`, "Protocol-Version": "1.1" };
     const what = asked.join("/");
@@ -122,27 +137,45 @@ export class DebugBridge {
   }
 
   async #upgrade(request: http.IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+    const onError = (): void => void socket.destroy(); // Node has left it to us
+    socket.on("error", onError);
     const token = (request.url ?? "").slice(1);
     if (!isAddress(request.headers.host) || !this.#isToken(token)) {
       socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n");
       return;
     }
-    if (this.#isTaken) {
+    if (this.#state !== "offered") {
       socket.end("HTTP/1.1 409 Conflict\r\nConnection: close\r\n\r\n");
       return;
     }
-    this.#isTaken = true;
+    this.#state = "joining";
     try {
       const agent = await this.#options.attach();
-      this.#sockets.handleUpgrade(request, socket, head, (client) => this.#join(client, agent));
+      socket.off("error", onError);
+      const client = this.#accept(request, socket, head);
+      if (client === null) agent.destroy();
+      else this.#join(client, agent);
     } catch {
-      this.#isTaken = false;
       socket.end("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n");
     }
+    if (this.#state === "joining") this.#state = "offered";
+  }
+
+  /** Null: it has gone, or what it says is no handshake; ws has answered that. */
+  #accept(request: http.IncomingMessage, socket: Socket, head: Buffer): WebSocket | null {
+    if (this.#state === "closed") {
+      socket.destroy();
+      return null;
+    }
+    const accepted: WebSocket[] = [];
+    // it calls back before it returns, or not at all (ws, lib/websocket-server.js)
+    this.#sockets.handleUpgrade(request, socket, head, (client) => accepted.push(client));
+    return accepted[0] ?? null;
   }
 
   #join(client: WebSocket, agent: Duplex): void {
     this.#agent = agent;
+    this.#state = "held";
     this.#options.onAttached();
     const lines = new JsonLines(LINE_CHARACTERS_MAX);
     agent.on("data", (chunk: Buffer) => {
@@ -158,7 +191,9 @@ export class DebugBridge {
     client.on("close", () => {
       agent.destroy();
       this.#agent = null;
-      this.#isTaken = false;
+      if (this.#state === "closed") return;
+      this.#token = newToken();
+      this.#state = "offered";
       this.#options.onDetached();
     });
   }
@@ -167,6 +202,10 @@ export class DebugBridge {
     const [given, right] = [Buffer.from(text), Buffer.from(this.#token)];
     return given.length === right.length && timingSafeEqual(given, right);
   }
+}
+
+function newToken(): string {
+  return randomBytes(16).toString("hex");
 }
 
 /** A JSON text may have line ends between its tokens, and only there. */

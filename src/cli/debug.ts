@@ -17,20 +17,28 @@ export async function execute(parsed: Parsed, world: World): Promise<number> {
   await ask(service, "GET", `/v1/stacks?worker=${worker}`); // it is there, and has an agent
   const isJson = parsed.flags["json"] === true;
   const say = (text: string): void => void (isJson ? 0 : world.stdout.write(`${text}\n`));
-  const bridge = new DebugBridge({
+  const offer = (): void => {
+    const { webSocketUrl: url, devToolsUrl } = bridge;
+    const addresses = { worker, webSocketUrl: url, devToolsUrl };
+    if (isJson) world.stdout.write(`${JSON.stringify(addresses)}\n`);
+    say(`  Chrome    ${devToolsUrl}`);
+    say(`  VS Code   { "type": "node", "request": "attach", "websocketAddress": "${url}" }`);
+  };
+  const bridge: DebugBridge = new DebugBridge({
     title: `${service.name}, worker ${worker}`,
     port,
     isDiscoverable: parsed.flags["discover"] === true,
     attach: () => connect(service, "/v1/debug", { worker }),
-    onAttached: () => say("a debugger is attached"),
-    onDetached: () => say("the debugger has left; the address is still good"),
+    onAttached: () => say("a debugger is attached, and the address is used up"),
+    onDetached: () => {
+      say("the debugger has left; the next address:");
+      offer();
+    },
   });
   await bridge.listen();
-  const { webSocketUrl, devToolsUrl } = bridge;
-  if (isJson) world.stdout.write(`${JSON.stringify({ worker, webSocketUrl, devToolsUrl })}\n`);
   say(`worker ${worker} of ${service.name} can be debugged until Ctrl-C:`);
-  say(`  Chrome    ${devToolsUrl}`);
-  say(`  VS Code   { "type": "node", "request": "attach", "websocketAddress": "${webSocketUrl}" }`);
+  offer();
+  say("Each address is good for one debugger, once: when it has left, there is a new one.");
   say("While a debugger holds it, the worker serves nobody, and is not replaced for that.");
   await interrupted();
   bridge.close();

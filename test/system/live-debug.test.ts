@@ -15,9 +15,13 @@ const entry = app("live/stall-shapes.cjs");
 interface Bridge {
   readonly webSocketUrl: string;
   readonly devToolsUrl: string;
+  /** The address that is told after this many others. */
+  later(count: number): Promise<Addresses>;
   /** Ctrl-C; resolves with the exit code. */
   end(): Promise<number | null>;
 }
+
+type Addresses = Pick<Bridge, "webSocketUrl" | "devToolsUrl">;
 
 async function openBridge(t: Owner, service: Service, ...args: string[]): Promise<Bridge> {
   const command = ["--", CLI, "debug", "--name", service.name, "--json", ...args];
@@ -32,13 +36,16 @@ async function openBridge(t: Owner, service: Service, ...args: string[]): Promis
   });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));
-  await waitFor("the bridge listens", () => output.includes("\n"));
-  const told = JSON.parse(output) as Omit<Bridge, "end">; // what is tested below
+  const later = async (count: number): Promise<Addresses> => {
+    await waitFor(`address ${count}`, () => output.split("\n").length > count + 1);
+    return JSON.parse(output.split("\n")[count] ?? "") as Addresses; // what is tested below
+  };
+  const told = await later(0);
   const end = (): Promise<number | null> => {
     child.kill("SIGINT");
     return within("end of the bridge", exited);
   };
-  return { ...told, end };
+  return { ...told, later, end };
 }
 
 async function statusOf(url: string, headers: Record<string, string> = {}): Promise<number> {
@@ -81,7 +88,7 @@ describe("holdfast debug", () => {
     });
   }
 
-  it("lets in only whoever has the token, one at a time", async (t) => {
+  it("lets in only whoever has the token, and with each token one debugger", async (t) => {
     const service = await startService(t, { entry, workers: 1 });
     const bridge = await openBridge(t, service);
     const withToken = bridge.webSocketUrl.replace(/^ws/, "http");
@@ -102,12 +109,17 @@ describe("holdfast debug", () => {
     await service.waitForStatus("the next worker", ({ workers, totals }) => {
       return totals.restarts === 1 && workers[0]?.state === "ready";
     });
-    const next = await Debugger.open(bridge.webSocketUrl);
+    const { webSocketUrl: nextUrl, devToolsUrl } = await bridge.later(1);
+    assert.ok(devToolsUrl.endsWith(nextUrl.replace("ws://", "ws=")), devToolsUrl);
+    await assert.rejects(Debugger.open(bridge.webSocketUrl), /404/, "its token is used up");
+    const next = await Debugger.open(nextUrl);
     assert.equal(
       (await next.post("Runtime.evaluate", { expression: "1+1" })).result?.result?.value,
       2,
     );
     next.close();
+    await bridge.later(2);
+    assert.equal(await bridge.end(), 0);
   });
 });
 
