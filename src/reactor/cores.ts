@@ -7,11 +7,13 @@
  *   a fatal signal, an uncaught error ----> recovered at once   --done--> it ends by itself
  * ```
  */
+import { setImmediate as turn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { entryUrl } from "../base/mod.ts";
 import type { ResolvedConfig } from "../base/mod.ts";
 import type { LogFields } from "../supervision/mod.ts";
 import { HelperProcess } from "./helper-process.ts";
+import type { HelperListeners } from "./helper-process.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
 const MAIN: string = fileURLToPath(entryUrl(import.meta.url, "../dumper/main.ts"));
@@ -33,9 +35,14 @@ export type CoreOutcome = { readonly path: string } | { readonly none: string };
 
 interface Watched {
   readonly link: WorkerLink;
+  /** Null: it was never held. */
   path: string | null;
   error: string | null;
-  onDone: (() => void) | null;
+  /** It was frozen by us, to be copied. */
+  isFrozen: boolean;
+  /** The dumper has done with it, or there is none any more. */
+  isDone: boolean;
+  readonly onDone: (() => void)[];
 }
 
 export interface CoresPorts {
@@ -43,13 +50,17 @@ export interface CoresPorts {
   /** Nothing runs in that worker any more: its connections can go on elsewhere. */
   readonly held: (link: WorkerLink) => void;
   readonly log: (level: "info" | "warn", message: string, fields: LogFields) => void;
+  /** A process that runs the file `main`. */
+  start?(main: string, args: readonly string[], listeners: HelperListeners): Helper;
 }
+
+type Helper = Pick<HelperProcess, "order" | "end">;
 
 /** See the file's docstring. Without `--core` it does nothing. */
 export class Cores {
   readonly #ports: CoresPorts;
   readonly #watched = new Map<number, Watched>();
-  #child: HelperProcess | null = null;
+  #child: Helper | null = null;
   #starts = 0;
   /** The service ends, or no dumper can work. */
   #isClosed = false;
@@ -61,7 +72,8 @@ export class Cores {
   /** A worker has been started. */
   watch(link: WorkerLink): void {
     if (this.#ports.config().core === null) return;
-    this.#watched.set(link.id, { link, path: null, error: null, onDone: null });
+    const nothing = { path: null, error: null, isFrozen: false, isDone: false };
+    this.#watched.set(link.id, { link, ...nothing, onDone: [] });
     if (this.#child !== null) this.#order(link);
     else if (this.#starts === 0) this.#start(); // else the next one is on its way
   }
@@ -69,23 +81,29 @@ export class Cores {
   /** Copies a worker that is frozen, and calls back, also when that is not possible. */
   copy(link: WorkerLink, onDone: () => void): void {
     const watched = this.#watched.get(link.id);
-    if (watched === undefined || this.#child === null || watched.onDone !== null) {
+    if (watched === undefined || this.#child === null || watched.isFrozen) {
       onDone();
       return;
     }
-    const late = setTimeout(() => this.#done(link.id, "the dumper does not answer"), COPY_MS_MAX);
-    watched.onDone = () => {
-      clearTimeout(late);
-      onDone();
-    };
+    watched.isFrozen = true;
+    this.#await(watched, onDone);
     this.#child.order({ kind: "copy", pid: link.pid });
   }
 
-  /** Its process has ended: what is there; null without `--core`. */
-  outcome(id: number): CoreOutcome | null {
+  /**
+   * Its process has ended: what is there, once the dumper has told, which it may have done after
+   * it let go of the worker; null without `--core`.
+   */
+  async outcome(id: number): Promise<CoreOutcome | null> {
     const watched = this.#watched.get(id);
-    this.#watched.delete(id);
     if (watched === undefined) return null;
+    await turn(); // that it was held was said long before, and is read with the end of the process
+    if (watched.path !== null && !watched.isDone) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#await(watched, resolve);
+      await promise;
+    }
+    this.#watched.delete(id);
     if (watched.error !== null) return { none: watched.error };
     if (watched.path !== null) return { path: watched.path };
     if (this.#isClosed) return { none: "the dumper cannot work, see the log" };
@@ -102,17 +120,20 @@ export class Cores {
     const { core, coreLimitBytes, name } = this.#ports.config();
     if (core === null || this.#isClosed) return;
     this.#starts += 1;
-    this.#child = new HelperProcess(MAIN, [core, name, String(coreLimitBytes)], {
+    const args = [core, name, String(coreLimitBytes)];
+    const listeners: HelperListeners = {
       onWord: (word) => this.#word(word as Word), // as src/dumper/main.ts has it
       onEnd: (how) => this.#ended(how === "" ? "exit 0" : how),
-    });
+    };
+    this.#child =
+      this.#ports.start?.(MAIN, args, listeners) ?? new HelperProcess(MAIN, args, listeners);
     for (const { link } of this.#watched.values()) this.#order(link);
   }
 
   #ended(how: string): void {
     this.#child = null;
     for (const [id, { onDone }] of this.#watched) {
-      if (onDone !== null) this.#done(id, "the dumper has ended");
+      if (onDone.length > 0) this.#done(id, "the dumper has ended");
     }
     if (this.#isClosed) return;
     const isLast = this.#starts >= STARTS_MAX || how.startsWith(NO_FOLDER);
@@ -132,7 +153,7 @@ export class Cores {
         const watched = this.#watched.get(word.id);
         if (watched === undefined) return;
         watched.path = word.path;
-        if (watched.onDone === null) this.#ports.held(watched.link);
+        if (!watched.isFrozen) this.#ports.held(watched.link);
         return;
       }
       case "done":
@@ -149,15 +170,22 @@ export class Cores {
     }
   }
 
+  #await({ link, onDone }: Watched, done: () => void): void {
+    const late = setTimeout(() => this.#done(link.id, "the dumper does not answer"), COPY_MS_MAX);
+    onDone.push(() => {
+      clearTimeout(late);
+      done();
+    });
+  }
+
   #done(id: number, error: string | null): void {
     const watched = this.#watched.get(id);
     if (watched === undefined) return;
+    watched.isDone = true;
     watched.error ??= error;
     if (error !== null && watched.path !== null) {
       this.#ports.log("warn", `there is no core of worker ${watched.link.index}: ${error}`, {});
     }
-    const { onDone } = watched;
-    watched.onDone = null;
-    onDone?.();
+    for (const each of watched.onDone.splice(0)) each();
   }
 }

@@ -131,8 +131,8 @@ export class Deaths {
   /** The supervisor has judged the end of a worker. */
   gone(death: WorkerDeath): void {
     const evidence = this.#evidence.get(death.id) ?? NO_EVIDENCE;
-    const core = this.#cores.outcome(death.id);
-    this.#reporter.gone(death, () => ({ ...concluded(evidence), core }));
+    const outcome = this.#cores.outcome(death.id);
+    this.#reporter.gone(death, async () => ({ ...concluded(evidence), core: await outcome }));
     this.#evidence.delete(death.id);
     this.#ports.history.forget(death.id);
   }

@@ -39,7 +39,7 @@ export class CrashReporter {
   }
 
   /** A worker has ended. `evidence` is asked for only when that is to be reported. */
-  gone(death: WorkerDeath, evidence: () => CrashEvidence): void {
+  gone(death: WorkerDeath, evidence: () => CrashEvidence | Promise<CrashEvidence>): void {
     if (!isCrash(death) || this.#pending.size >= PENDING_MAX) return;
     const pending = this.#report(death, evidence(), new Date().toISOString());
     this.#pending.add(pending);
@@ -51,10 +51,14 @@ export class CrashReporter {
     await Promise.all(this.#pending);
   }
 
-  async #report(death: WorkerDeath, evidence: CrashEvidence, time: string): Promise<void> {
+  async #report(
+    death: WorkerDeath,
+    found: CrashEvidence | Promise<CrashEvidence>,
+    time: string,
+  ): Promise<void> {
     const { directory, logPath, log } = this.#ports;
     const fields = { worker: death.index, pid: death.pid };
-    await delay(LOG_WAIT_MS);
+    const [evidence] = await Promise.all([found, delay(LOG_WAIT_MS)]);
     try {
       const lines = await lastLines(logPath);
       const made = crashReport(death, evidence, this.#ports.service(), lines, time);
