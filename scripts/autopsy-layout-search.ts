@@ -138,6 +138,7 @@ function objects(search: Search) {
     ...bigints(search),
     ...bound(search),
     weakRefTarget: [search.pointer("weakRef", "one"), "search: target of a WeakRef"],
+    ...weakCell(search),
     wrappedValue: [search.pointer("wrapped", "wrappedSymbol"), "search: Object(Symbol.iterator)"],
     dataViewBuffer: [
       search.one(
@@ -270,6 +271,34 @@ function accessorPair(search: Search) {
   return {
     pairGetter: [place("getter"), "search: getter of a property"],
     pairSetter: [place("setter"), "search: setter of a property"],
+  } satisfies Partial<Found>;
+}
+
+/** What a registry has of each object that it watches. */
+function weakCell(search: Search) {
+  const { heap } = search;
+  const registry = search.at("registry");
+  const at = search.one("cell of a registry", (offset) => {
+    return search.typeAt(registry, offset) === "WEAK_CELL_TYPE";
+  });
+  const cell = heap.tagged(registry, at);
+  const offsetOf = (what: string, name: string): number =>
+    search.one(
+      what,
+      (offset) => heap.tagged(cell, offset) === search.at(name),
+      8,
+      8,
+      search.bytesOf(cell),
+    );
+  return {
+    weakCellTarget: [
+      offsetOf("target of a cell", "two"),
+      "search: what a FinalizationRegistry watches",
+    ],
+    weakCellToken: [
+      offsetOf("token of a cell", "one"),
+      "search: the token that it was registered with",
+    ],
   } satisfies Partial<Found>;
 }
 

@@ -89,6 +89,57 @@ function edgesOf(nodes: readonly Node[], name: string): readonly string[] {
   return found.toSorted();
 }
 
+/** How often a node of a name has an edge of a name to a node of a name. */
+function edgeKinds(nodes: readonly Node[], types: readonly string[]): ReadonlyMap<string, number> {
+  const kinds = new Map<string, number>();
+  for (const { type, name, edges } of nodes) {
+    if (!["object", "closure"].includes(type) || OTHERWISE.has(name)) continue;
+    for (const { type: edgeType, name: label, to } of edges) {
+      const target = nodes[to];
+      // V8 leaves out numbers in fields of their own, and elements of frozen arrays
+      if (!types.includes(edgeType) || target?.type === "number") continue;
+      const called = target?.type === "object" || target?.type === "closure" ? target.name : "";
+      const kind = `${type} ${name}: ${edgeType} ${label} -> ${target?.type} ${called}`;
+      kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+    }
+  }
+  return kinds;
+}
+
+/** How many edges of V8's are not among ours, and of ours not among V8's. */
+function gaps(
+  own: readonly Node[],
+  ours: readonly Node[],
+  types: readonly string[],
+): { readonly missing: number; readonly extra: number; readonly all: number } {
+  const [left, right] = [edgeKinds(own, types), edgeKinds(ours, types)];
+  let [missing, extra, all] = [0, 0, 0];
+  for (const kind of new Set([...left.keys(), ...right.keys()])) {
+    const [theirs, mine] = [left.get(kind) ?? 0, right.get(kind) ?? 0];
+    missing += Math.max(0, theirs - mine);
+    extra += Math.max(0, mine - theirs);
+    all += theirs;
+  }
+  return { missing, extra, all };
+}
+
+/** Edges of a type and a label, of all nodes. */
+function countEdges(nodes: readonly Node[], edgeType: string, label: string | RegExp): number {
+  const isIt = (name: string): boolean =>
+    typeof label === "string" ? name === label : label.test(name);
+  return nodes
+    .flatMap(({ edges }) => edges)
+    .filter(({ type, name }) => type === edgeType && isIt(name)).length;
+}
+
+/** What is below the root and not synthetic: from there on, DevTools counts distances. */
+function userRoots(nodes: readonly Node[]): readonly string[] {
+  const below = (nodes[0]?.edges ?? []).map(({ to }) => nodes[to]);
+  return below
+    .filter((node) => node?.type !== "synthetic")
+    .map((node) => `${node?.type} ${node?.name.replace(/ \(.*\)$/, "")}`);
+}
+
 function reachable(nodes: readonly Node[]): number {
   const seen = new Set([0]);
   for (const place of seen) {
@@ -103,13 +154,28 @@ const OTHERWISE: ReadonlySet<string> = new Set([
   "Array",
   "Timeout",
   "Garbage",
-  "Boolean",
-  "Number",
-  "String",
   "global",
   "global (global)",
   "global (global*)",
 ]);
+
+/** Words that no program sees, which V8 names. */
+const INTERNALS = [
+  "first",
+  "second",
+  "parent",
+  "table",
+  "buffer",
+  "bound_function",
+  "bound_this",
+  "bindings",
+  "initial_map",
+  "feedback_cell",
+  "native_context",
+  "back_pointer",
+  "descriptors",
+  "target",
+];
 
 describe("a heap snapshot made from a core", () => {
   for (const major of NODES.keys()) {
@@ -124,6 +190,8 @@ describe("a heap snapshot made from a core", () => {
       const file = path.join(patient.folder, "ours.heapsnapshot");
       const session = await Session.open(core, { node: null, tracer: null, environment: {} });
       try {
+        // a date of 1970 reads the same in either form
+        assert.deepEqual(session.confidence.failed, []);
         const run = (text: string) => runExpression(session, parseExpression(text), undefined);
         const result = await run(`snapshot -o ${file}`);
         assert.ok(result.kind === "text");
@@ -155,10 +223,32 @@ describe("a heap snapshot made from a core", () => {
       assert.ok(garbage.length >= 1 && garbage.length <= 20, `${garbage.length} of the garbage`);
       const buffers = ours.filter(({ name }) => name === "system / JSArrayBufferData");
       assert.ok(buffers.some(({ bytes }) => bytes === 100_000));
-      for (const name of ["Session", "Order"]) {
+      for (const name of ["Session", "Order", "Holding", "Extra", "Reference"]) {
+        assert.ok(census(own, "object").has(name), name);
         assert.equal(census(ours, "object").get(name), census(own, "object").get(name), name);
         assert.deepEqual(edgesOf(ours, name), edgesOf(own, name), name);
       }
+      assert.deepEqual(userRoots(ours), userRoots(own));
+      const named = gaps(own, ours, ["property", "context"]);
+      assert.ok(named.all > 20_000 && named.missing <= named.all / 100, JSON.stringify(named));
+      // variables of blocks and classes, which V8 leaves out
+      assert.ok(named.extra <= named.all / 50, JSON.stringify(named));
+      const many = ours.find(({ edges }) => edges.some(({ name }) => name === "variable89"));
+      assert.equal(many?.edges.filter(({ type }) => type === "context").length, 90);
+      for (const label of INTERNALS) {
+        const type = label === "target" ? "weak" : "internal";
+        const [right, left] = [countEdges(ours, type, label), countEdges(own, type, label)];
+        const isNear = Math.abs(right - left) <= Math.max(6, left / 50);
+        assert.ok(left > 0 && isNear, `${label}: ${right}, V8 has ${left}`);
+      }
+      assert.equal(countEdges(ours, "shortcut", "bound_argument_0") > 0, true);
+      // one of the table and one of the key, as DevTools looks for them
+      const ofWeakMap = new RegExp(
+        String.raw`^\d+ / part of key \(Order @\d+\) -> value \(Session @\d+\) ` +
+          String.raw`pair in WeakMap \(table @\d+\)$`,
+      );
+      assert.equal(countEdges(own, "internal", ofWeakMap), 2);
+      assert.equal(countEdges(ours, "internal", ofWeakMap), 2);
       const [mine, theirs] = [ours, own].map((all) => all.filter(({ type }) => type === "string"));
       const gap = Math.abs((mine?.length ?? 0) - (theirs?.length ?? 0));
       assert.ok(gap <= 50, `${gap} strings more or less`);

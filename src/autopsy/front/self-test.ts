@@ -86,6 +86,7 @@ class SampleChecks {
       type("JS_SET_TYPE", (sample) => this.#collection(sample, 2)),
       type("JS_WEAK_MAP_TYPE", (sample) => this.#weakCollection(sample)),
       type("JS_WEAK_REF_TYPE", (sample) => this.#weakRef(sample)),
+      type("WEAK_CELL_TYPE", (sample) => this.#weakCell(sample)),
       type("JS_DATA_VIEW_TYPE", (sample) => this.#dataView(sample)),
       type("JS_DATE_TYPE", (sample) => this.#date(sample)),
       type("JS_PROXY_TYPE", (sample) => this.#proxy(sample)),
@@ -278,6 +279,18 @@ class SampleChecks {
     return weakRefTarget + 8 <= bytes && (isLive || this.#isUndefined(value));
   }
 
+  /** Neither is the registry, nor what is kept for it, which may be anything. */
+  #weakCell({ address, bytes }: Sample): boolean {
+    const { heap, layout } = this.#v8;
+    const { weakCellTarget, weakCellToken } = layout.stated;
+    return [weakCellTarget, weakCellToken].every((at) => {
+      const value = heap.tagged(address, at);
+      const isWatched = this.#objects.isReceiver(value) || this.#isOneOf(value, ["SYMBOL_TYPE"]);
+      const isRegistry = this.#isOneOf(value, ["JS_FINALIZATION_REGISTRY_TYPE"]);
+      return at + 8 <= bytes && !isRegistry && (isWatched || this.#isUndefined(value));
+    });
+  }
+
   #dataView({ address }: Sample): boolean {
     const { heap, layout } = this.#v8;
     return this.#isOneOf(heap.tagged(address, layout.stated.dataViewBuffer), [
@@ -285,12 +298,13 @@ class SampleChecks {
     ]);
   }
 
-  #date({ address }: Sample): boolean {
+  #date({ address }: Sample): boolean | null {
     const { heap, layout } = this.#v8;
     const at = layout.field("JSDate", "value");
     const tagged = heap.tagged(address, at);
     const isTagged = isSmi(tagged) || this.#isOneOf(tagged, ["HEAP_NUMBER_TYPE"]);
     const value = heap.double(address, at);
+    if (value === 0) return null; // 1970 is a word of zeros in either form
     // ECMA-262: 8.64e15 ms at most; as a double, an address is some 1e-310
     const isDouble = Number.isNaN(value) || (Math.abs(value) <= 8.64e15 && Math.abs(value) >= 1);
     return layout.stated.isDateDouble === 1 ? isDouble : isTagged && !isDouble;

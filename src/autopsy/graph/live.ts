@@ -14,7 +14,7 @@ import { NotInMemory } from "../target/memory.ts";
 import type { Target } from "../target/target.ts";
 import type { IsolateView } from "../v8/isolates.ts";
 import type { Layout } from "../v8/layout.ts";
-import { taggedFromHalves } from "../v8/tagged.ts";
+import { isSmi, taggedFromHalves } from "../v8/tagged.ts";
 import { BitSet, WordIndex } from "./object-bits.ts";
 import { nativeRoots } from "./native-roots.ts";
 
@@ -24,12 +24,13 @@ const BODY_BYTES_MAX = 1024 * 1024;
 const SMALL_BYTES_MAX = 256;
 /** Words of a page: an object ends within so many, or is a large one. */
 const SMALL_WORDS_MAX = 33_000;
-/** Map, length, three counts. */
-const EPHEMERONS_AT = 40;
+/** Of the types of contexts, the place of `NATIVE_CONTEXT_TYPE`, which has no name. */
+export const NATIVE_CONTEXT = 7;
+/** Where the entries of a weak map's table begin: map, length, three counts. */
+export const EPHEMERONS_AT = 40;
 /** Weak maps whose values are keys of others: a chain of them takes a round for each link. */
 const WEAK_ROUNDS_MAX = 1_000;
 const UNFINISHED = "weak maps hold each other in long chains: what is alive may count as garbage";
-const WEAK_TARGETS = ["JS_WEAK_REF_TYPE", "WEAK_CELL_TYPE"];
 
 /** References of a body; `isWeak`: they keep nothing alive. */
 export type ReferenceVisitor = (to: number, offset: number, isWeak: boolean) => void;
@@ -42,6 +43,8 @@ export class LiveObjects {
   readonly elements: BitSet;
   /** Objects that native memory refers to. */
   readonly roots: number[] = [];
+  /** Global objects and native contexts, be they alive or not. */
+  readonly globals: number[] = [];
   /** Why it may be more, or less, than is alive. */
   readonly remarks: string[] = [];
   readonly #heap: Heap;
@@ -52,11 +55,14 @@ export class LiveObjects {
   readonly #ends: BitSet;
   readonly #large = new Map<number, number>();
   readonly #dataTypes: ReadonlySet<number>;
-  readonly #weakTypes: ReadonlySet<number>;
+  /** Offsets of the words that keep nothing alive, of the types that have such. */
+  readonly #weakWords: ReadonlyMap<number, readonly number[]>;
   readonly #weakMapTypes: ReadonlySet<number>;
   readonly #firstNonString: number;
   readonly #firstReceiver: number;
   readonly #stores: readonly [number, number];
+  readonly #symbolType: number;
+  readonly #globalTypes: ReadonlySet<number>;
   #ephemeronType = -1;
   readonly #ephemerons: number[] = [];
   /** Numbers of words, of objects whose references were not followed yet. */
@@ -86,12 +92,21 @@ export class LiveObjects {
     this.elements = new BitSet(areStoresToldApart ? bits : 0);
     this.#begins = new BitSet(bits);
     this.#ends = new BitSet(bits);
-    this.#weakTypes = types(WEAK_TARGETS);
+    const { weakRefTarget, weakCellTarget, weakCellToken } = layout.stated;
+    this.#weakWords = new Map([
+      [layout.findType("JS_WEAK_REF_TYPE") ?? -1, [weakRefTarget]],
+      [layout.findType("WEAK_CELL_TYPE") ?? -1, [weakCellTarget, weakCellToken]],
+    ]);
     this.#weakMapTypes = types(["JS_WEAK_MAP_TYPE", "JS_WEAK_SET_TYPE"]);
     const data = ["BYTE_ARRAY_TYPE", "TRUSTED_BYTE_ARRAY_TYPE", "FIXED_DOUBLE_ARRAY_TYPE"];
     this.#dataTypes = types([...data, "HEAP_NUMBER_TYPE"]);
     this.#firstNonString = layout.get("FirstNonstringType");
     this.#firstReceiver = layout.type("JS_PROXY_TYPE");
+    this.#globalTypes = new Set([
+      layout.type("JS_GLOBAL_OBJECT_TYPE"),
+      layout.get("FirstContextType") + NATIVE_CONTEXT,
+    ]);
+    this.#symbolType = layout.type("SYMBOL_TYPE");
     this.#stores = [layout.stated.objectProperties, layout.stated.objectElements];
   }
 
@@ -125,6 +140,19 @@ export class LiveObjects {
     return instanceType === this.#ephemeronType;
   }
 
+  /** Entries of weak maps whose key and value are alive; `visit` has addresses. */
+  weakEntries(visit: (table: number, key: number, value: number) => void): void {
+    const { view } = this.#heap;
+    for (const table of this.#ephemerons) {
+      const bytes = this.#bytesOf(table, this.index.bitOf(table));
+      for (let at = EPHEMERONS_AT; at + 16 <= bytes; at += 16) {
+        const [key, value] = [view.tagged(table, at), view.tagged(table, at + 8)];
+        if (isSmi(key) || isSmi(value) || !this.isLive(key) || !this.isLive(value)) continue;
+        if (this.#isKey(key)) visit(table, key, value);
+      }
+    }
+  }
+
   isLive(address: number): boolean {
     return this.marked.has(this.index.bitOf(address));
   }
@@ -139,7 +167,7 @@ export class LiveObjects {
     const { instanceType } = map;
     visit(map.address, 0, false);
     if (this.#hasNoReferences(map)) return;
-    const isWeakTarget = this.#weakTypes.has(instanceType);
+    const weakWords = this.#weakWords.get(instanceType);
     const isTable = instanceType === this.#ephemeronType;
     for (let from = 0; from < bytes; from += BODY_BYTES_MAX) {
       const words = this.#words(address + from, Math.min(bytes - from, BODY_BYTES_MAX));
@@ -147,7 +175,8 @@ export class LiveObjects {
         const low = words[at] ?? 0;
         if ((low & 1) === 0) continue;
         const offset = from + 4 * at;
-        const isWeak = (low & 2) !== 0 || isWeakTarget || (isTable && offset >= EPHEMERONS_AT);
+        const isWeakWord = weakWords?.includes(offset) === true;
+        const isWeak = (low & 2) !== 0 || isWeakWord || (isTable && offset >= EPHEMERONS_AT);
         const to = taggedFromHalves(low, words[at + 1] ?? 0);
         if (this.#begins.has(this.index.bitOf(to))) visit(to, offset, isWeak);
       }
@@ -160,6 +189,7 @@ export class LiveObjects {
     const end = this.index.bitOf(address + bytes);
     if (end < bit) this.#large.set(address, bytes);
     else this.#ends.add(end);
+    if (this.#globalTypes.has(map.instanceType)) this.globals.push(address);
     if (!this.#weakMapTypes.has(map.instanceType)) return;
     const { view, maps } = this.#heap;
     const table = maps.of(view.tagged(address, view.layout.stated.collectionTable));
@@ -217,12 +247,13 @@ export class LiveObjects {
   /** As `references` and `#pushStrong`, for most objects: millions of them. */
   #followSmall(address: number, map: MapInfo, bytes: number): void {
     this.#push(map.address);
-    if (this.#hasNoReferences(map) || this.#weakTypes.has(map.instanceType)) return;
+    if (this.#hasNoReferences(map)) return;
+    const weakWords = this.#weakWords.get(map.instanceType);
     const { view } = this.#heap;
     const end = map.instanceType === this.#ephemeronType ? Math.min(bytes, EPHEMERONS_AT) : bytes;
     for (let offset = 8; offset < end; offset += 8) {
       const low = view.unsigned(address, offset, 4);
-      if ((low & 3) !== 1) continue; // a number, or weak
+      if ((low & 3) !== 1 || weakWords?.includes(offset) === true) continue; // a number, or weak
       this.#push(view.unsigned(address, offset + 4, 4) * 0x1_0000_0000 + (low - 1));
     }
   }
@@ -246,6 +277,13 @@ export class LiveObjects {
       const key = this.#heap.view.tagged(table, at);
       if (this.isLive(key)) this.#push(this.#heap.view.tagged(table, at + 8));
     }
+  }
+
+  /** An object or a symbol; not what marks an entry as free. */
+  #isKey(key: number): boolean {
+    const map = this.#heap.maps.of(key);
+    if (map === null) return false;
+    return map.instanceType >= this.#firstReceiver || map.instanceType === this.#symbolType;
   }
 
   /** What is there of a body; zeros for the rest. */

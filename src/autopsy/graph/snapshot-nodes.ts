@@ -4,6 +4,7 @@
  */
 import type { MapInfo } from "../heap/maps.ts";
 import type { ObjectReader } from "../v8/objects.ts";
+import { NATIVE_CONTEXT } from "./live.ts";
 import { readScopeInfo } from "../v8/scope-info.ts";
 import type { ValueReader } from "../v8/values.ts";
 
@@ -173,7 +174,7 @@ export class NodeNames {
     const { layout } = this.#objects.heap;
     const isContext =
       type >= layout.get("FirstContextType") && type <= layout.get("LastContextType");
-    const isNative = type === layout.get("FirstContextType") + 7;
+    const isNative = type === layout.get("FirstContextType") + NATIVE_CONTEXT;
     const text = layout.typeName(type)?.replace(/_TYPE$/, "") ?? null;
     let made: NodeName;
     if (isNative) made = { type: "hidden", name: "system / NativeContext" };

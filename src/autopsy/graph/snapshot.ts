@@ -13,17 +13,22 @@ import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from "no
 import type { Heap } from "../heap/walk.ts";
 import type { ObjectReader } from "../v8/objects.ts";
 import type { ValueReader } from "../v8/values.ts";
+import { NATIVE_CONTEXT } from "./live.ts";
 import type { LiveObjects } from "./live.ts";
 import { EDGE_TYPES, SnapshotEdges } from "./snapshot-edges.ts";
 import type { EdgeType } from "./snapshot-edges.ts";
 import { NODE_TYPES, NodeNames } from "./snapshot-nodes.ts";
 import type { NodeType } from "./snapshot-nodes.ts";
+import type { NodeText } from "./snapshot-weak-maps.ts";
 
 const NODE_FIELDS = ["type", "name", "id", "self_size", "edge_count", "detachedness"];
 const BUFFER_CHARS = 1024 * 1024;
 /** Names that are kept to be found again; more are written more than once. */
 const NAMES_MAX = 1_000_000;
 const COUNT_DIGITS = 12;
+const SHARED_FREE_SINCE = 13;
+/** Below the root, V8 12 and 13 have the global objects, V8 14 the native contexts. */
+const CONTEXTS_SINCE = 14;
 /** The root, and `(GC roots)` below it. */
 const SYNTHETIC = 2;
 
@@ -131,6 +136,8 @@ class Writer {
   /** Memory of buffers, in the order of the objects that have it: address, bytes. */
   readonly #backing: (readonly [number, number])[] = [];
   readonly #backingPlaces = new Map<number, number>();
+  /** What all processes of this binary share counts nothing, as V8 has it since 13. */
+  readonly #isSharedFree: boolean;
   #edgeCount = 0;
   #selfBytes = 0;
   #nodeCount = 0;
@@ -141,7 +148,9 @@ class Writer {
     this.#texts = texts;
     this.#strings = new StringTable(texts);
     this.#names = new NodeNames(source.objects, source.values);
-    this.#edges = new SnapshotEdges(source.objects, source.live, this.#names);
+    const { live, objects } = source;
+    this.#isSharedFree = Number.parseInt(objects.heap.layout.version, 10) >= SHARED_FREE_SINCE;
+    this.#edges = new SnapshotEdges(objects, live, this.#names, (to) => this.#textOf(to));
   }
 
   *run(): Generator<unknown, SnapshotCounts> {
@@ -190,12 +199,20 @@ class Writer {
         type === "string"
           ? this.#strings.add(name)
           : this.#strings.place(this.#label(address, type, name));
-      // what all processes of this binary share counts nothing, as V8 has it
-      const isShared = live.index.isReadOnly(address);
+      const isShared = this.#isSharedFree && live.index.isReadOnly(address);
       this.#node(type, place, isShared ? 0 : bytes + this.#names.outsideOf(address, map), edges);
     });
     const name = this.#strings.place("system / JSArrayBufferData");
     for (const [, bytes] of this.#backing) this.#node("native", name, bytes, 0);
+  }
+
+  #textOf(address: number): NodeText {
+    const { live, heap } = this.#source;
+    const id = idOf(SYNTHETIC + live.numberOf(address));
+    const map = heap.maps.of(address);
+    if (map === null) return { name: "", id };
+    const { type, name } = this.#names.of(address, map);
+    return { name: this.#label(address, type, name), id };
   }
 
   #label(address: number, type: NodeType, name: string): string {
@@ -208,7 +225,7 @@ class Writer {
 
   #node(type: NodeType, name: number, bytes: number, edges: number): void {
     const comma = this.#nodeCount === 0 ? "" : "\n,";
-    const id = 2 * this.#nodeCount + 1;
+    const id = idOf(this.#nodeCount);
     this.#file.write(`${comma}${NODE_TYPES.indexOf(type)},${name},${id},${bytes},${edges},0`);
     this.#nodeCount += 1;
     this.#selfBytes += bytes;
@@ -244,11 +261,16 @@ class Writer {
     this.#edgeCount += 1;
   }
 
+  /** From these on, DevTools counts distances, and takes what they hold for the program's. */
   #globals(): readonly number[] {
     const { live, objects } = this.#source;
     const { layout } = objects.heap;
-    const types = ["JS_GLOBAL_OBJECT_TYPE", "JS_GLOBAL_PROXY_TYPE"].map((n) => layout.findType(n));
-    return live.roots.filter((root) => types.includes(objects.heap.instanceTypeOf(root)));
+    const isOfContext = Number.parseInt(layout.version, 10) >= CONTEXTS_SINCE;
+    const type = isOfContext
+      ? layout.get("FirstContextType") + NATIVE_CONTEXT
+      : layout.type("JS_GLOBAL_OBJECT_TYPE");
+    const isGlobal = (at: number): boolean => objects.heap.instanceTypeOf(at) === type;
+    return live.globals.filter((address) => live.isLive(address) && isGlobal(address));
   }
 
   *#appendTexts(): Generator {
@@ -261,6 +283,11 @@ class Writer {
       yield at;
     }
   }
+}
+
+/** V8 numbers its objects by odd numbers (heap-profiler.cc: `kObjectIdStep`). */
+function idOf(node: number): number {
+  return 2 * node + 1;
 }
 
 /** Of the same length whatever the counts are. */

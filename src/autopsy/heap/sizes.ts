@@ -122,6 +122,9 @@ export class SizeTable {
     // the metadata leaves out: BigInt, behind Symbol (bigint.h: bits 1 to 30 count the digits)
     const bigint = layout.type("SYMBOL_TYPE") + 1;
     this.#sized.set(bigint, { ...sized("u32", 8, 16, 4), lengthMask: 0x7fff_fffe });
+    // feedback-vector.tq: the slots stand behind seven words in 12.4, six since
+    const slots = Number.parseInt(layout.version, 10) >= 13 ? 48 : 56;
+    this.#set(layout, "FEEDBACK_VECTOR_TYPE", sized("u32", 8, slots, 8));
     // FreeSpace, behind FeedbackVector and Filler: bytes in 12.4, words since
     const freeSpace = layout.type("FEEDBACK_VECTOR_TYPE") + 2;
     this.#sized.set(freeSpace, sized("smi", 8, 0, layout.stated.freeSpaceUnit));

@@ -199,6 +199,36 @@ describe("a walk in the middle of a collection", () => {
   });
 });
 
+describe("an object whose size its type does not tell", () => {
+  it("does not reach over the zeros behind it, but over those within", () => {
+    const sketch = new Sketch();
+    const map = sketch.map(layout.type("JS_OBJECT_TYPE"), 24) + 1;
+    const scope = sketch.map(layout.type("SCOPE_INFO_TYPE"), 0) + 1;
+    const [first, second] = [YOUNG + AREA_AT, YOUNG + AREA_AT + 40];
+    const third = second + 24;
+    sketch.put(first, scope, 7, 0, 0, 9, map, 0, 0, scope, 7);
+    sketch.put(third + 4096, map, 0, 0);
+    const sizes = new Map<number, number>();
+    for (const counts of sketch.heap().walk((address, _, bytes) => sizes.set(address, bytes)))
+      assert.equal(counts.skippedBytes, 0);
+    assert.deepEqual(
+      [first, second, third, third + 4096].map((at) => sizes.get(at)),
+      [40, 24, 16, 24],
+    );
+  });
+
+  it("is no feedback vector: its slots are counted", () => {
+    const sketch = new Sketch();
+    const vector = sketch.map(layout.type("FEEDBACK_VECTOR_TYPE"), 0) + 1;
+    const at = YOUNG + AREA_AT;
+    sketch.put(at, vector, 100);
+    const sizes = new Map<number, number>();
+    for (const counts of sketch.heap().walk((address, _, bytes) => sizes.set(address, bytes)))
+      assert.equal(counts.skippedBytes, 0);
+    assert.equal(sizes.get(at), 48 + 800);
+  });
+});
+
 describe("areas that allocators have set aside", () => {
   it("are found by the allocators of the threads of a heap, and are no objects", () => {
     const sketch = new Sketch();

@@ -53,6 +53,8 @@ export interface WalkCounts {
   missingPages: number;
 }
 
+/** At the end of an object whose size its type does not tell. */
+const ZERO_BYTES_MAX = 256;
 const NOTHING: WalkCounts = {
   objects: 0,
   bytes: 0,
@@ -292,8 +294,13 @@ export class Heap {
     const { instanceType, instanceBytes } = map;
     const bytes = this.#sizes.bytesOf(at, instanceType, instanceBytes, u32);
     if (bytes !== UNKNOWN_SIZE && bytes >= 8) return bytes;
-    let next = at + 8;
-    while (next + 8 <= end && this.#mapAt(u32(next), u32(next + 4)) === null) next += 8;
-    return next - at;
+    let [next, behindLast] = [at + 8, at + 8];
+    for (; next + 8 <= end; next += 8) {
+      const [low, high] = [u32(next), u32(next + 4)];
+      if (this.#mapAt(low, high) !== null) break;
+      if (low !== 0 || high !== 0) behindLast = next + 8;
+    }
+    // so many zeros are no part of it: nothing was made there yet
+    return (next - behindLast > ZERO_BYTES_MAX ? behindLast : next) - at;
   }
 }

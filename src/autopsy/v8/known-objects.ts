@@ -41,6 +41,7 @@ const FIELDS_OF_ONE: readonly (readonly (keyof Stated)[])[] = [
   ["pageHeap", "pageAreaStart", "pageAreaEnd"],
   ["capabilityPromise"],
   ["weakRefTarget"],
+  ["weakCellTarget", "weakCellToken"],
   ["wrappedValue"],
   ["collectionTable"],
   ["dataViewBuffer"],

@@ -83,6 +83,9 @@ export interface Stated {
   readonly orderedHeader: number;
   readonly hashHeader: number;
   readonly weakRefTarget: number;
+  /** WeakCell, of what a FinalizationRegistry watches: the object, the token to end that. */
+  readonly weakCellTarget: number;
+  readonly weakCellToken: number;
   readonly wrappedValue: number;
   readonly dataViewBuffer: number;
   readonly bigintBits: number;

@@ -24,6 +24,13 @@ const HOLE_NAN_HIGH = 0xfff7_ffff;
 /** Characters of a property's name. */
 const NAME_CHARS_MAX = 1_000;
 
+export interface Accessor {
+  /** What has the two; CLEARED: V8's own accessor, which is no function of the language. */
+  readonly pair: Tagged;
+  readonly getter: Tagged;
+  readonly setter: Tagged;
+}
+
 export interface Property {
   /** A string or a symbol. */
   readonly key: Tagged;
@@ -36,7 +43,7 @@ export interface Property {
   readonly isEnumerable: boolean;
   /** CLEARED: not there; of an accessor, CLEARED too. */
   readonly value: Tagged;
-  readonly accessor: { readonly getter: Tagged; readonly setter: Tagged } | null;
+  readonly accessor: Accessor | null;
 }
 
 export interface Element {
@@ -261,7 +268,17 @@ export class ObjectReader {
   /** `JSReceiver::class_name` of what has no constructor anywhere. */
   #nameOfKind(object: Tagged): string {
     if (this.heap.isFunction(object)) return "Function";
+    if (this.heap.isOfType(object, "JS_ARRAY_TYPE")) return "Array";
+    if (this.heap.isOfType(object, "JS_PRIMITIVE_WRAPPER_TYPE")) return this.#wrapperName(object);
     return this.heap.isOfType(object, "JS_GLOBAL_OBJECT_TYPE") ? "global" : "Object";
+  }
+
+  /** Of `Boolean.prototype` and its like. */
+  #wrapperName(object: Tagged): string {
+    const value = this.heap.tagged(object, this.heap.layout.stated.wrappedValue);
+    if (this.number(value) !== null) return "Number";
+    if (this.heap.isString(value)) return "String";
+    return this.oddball(value) === null ? "Object" : "Boolean";
   }
 
   /** The name by what an object inherits; its own tag is looked at for each object. */
@@ -273,7 +290,7 @@ export class ObjectReader {
       const constructor = this.get(holder, "constructor");
       if (constructor !== null && this.heap.isFunction(constructor)) {
         const name = this.functions.nameOf(this.functions.sharedOf(constructor));
-        if (name !== "") return name;
+        if (name !== "" && name !== "Object") return name;
       }
       holder = this.prototypeOf(holder);
     }
@@ -386,6 +403,7 @@ export class ObjectReader {
       value: isAccessor ? CLEARED : value,
       accessor: isAccessor
         ? {
+            pair: isPair ? value : CLEARED,
             getter: isPair ? heap.tagged(value, stated.pairGetter) : CLEARED,
             setter: isPair ? heap.tagged(value, stated.pairSetter) : CLEARED,
           }

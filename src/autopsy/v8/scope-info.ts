@@ -45,7 +45,7 @@ export interface ScopeInfo {
   readonly range: { readonly start: number; readonly end: number } | null;
   /**
    * Names of the variables in the context, in the order of its slots, behind EXTENSION_SLOT where
-   * it has one; null: in a hash table.
+   * it has one; null: the table of them cannot be read.
    */
   readonly contextLocals: readonly string[] | null;
   readonly outer: Tagged;
@@ -75,7 +75,10 @@ export function readScopeInfo(heap: HeapView, scopeInfo: Tagged): ScopeInfo | nu
       (_, index) => heap.string(item(at + index)) ?? "?",
     );
     at += count;
-  } else at += 1;
+  } else {
+    contextLocals = namesOfTable(heap, item(at), count);
+    at += 1;
+  }
   at += count;
   if ((flags & HAS_SAVED_CLASS_VARIABLE) !== 0) at += 1;
   if ((flags & HAS_EXTENSION_SLOT) !== 0) contextLocals?.unshift(EXTENSION_SLOT);
@@ -97,4 +100,22 @@ export function readScopeInfo(heap: HeapView, scopeInfo: Tagged): ScopeInfo | nu
   if (!hasEarlyPositions && range !== null) at += 2;
   const outer = (flags & HAS_OUTER) === 0 ? CLEARED : item(at);
   return { functionName, inferredName, range, contextLocals, outer };
+}
+
+/**
+ * Of 75 variables and more, V8 keeps a hash table: a name, then its place among them
+ * (`NameToIndexHashTable`, src/objects/hash-table.h: entries of two words).
+ */
+function namesOfTable(heap: HeapView, table: Tagged, count: number): string[] | null {
+  const { hashHeader } = heap.layout.stated;
+  const capacity = heap.arrayItem(table, hashHeader - 1);
+  const length = heap.arrayLength(table);
+  if (!isSmi(capacity) || length !== hashHeader + 2 * smiValue(capacity)) return null;
+  const names = Array.from<string>({ length: count }).fill("?");
+  for (let index = hashHeader; index + 1 < length; index += 2) {
+    const place = heap.arrayItem(table, index + 1);
+    if (!isSmi(place) || smiValue(place) < 0 || smiValue(place) >= count) continue;
+    names[smiValue(place)] = heap.string(heap.arrayItem(table, index)) ?? "?";
+  }
+  return names;
 }

@@ -57,8 +57,8 @@ export class ValueReader {
     const length = Math.min(heap.arrayLength(table), ENTRIES_MAX);
     for (let index = hashHeader; index + 1 < length; index += 2) {
       const key = heap.arrayItem(table, index);
-      if (isSmi(key) || !this.#objects.isReceiver(key)) continue;
-      yield { key, value: heap.arrayItem(table, index + 1) };
+      const isKey = this.#objects.isReceiver(key) || heap.isOfType(key, "SYMBOL_TYPE");
+      if (!isSmi(key) && isKey) yield { key, value: heap.arrayItem(table, index + 1) };
     }
   }
 

@@ -12,6 +12,8 @@ const vm = require("node:vm");
 
 const markers = { one: { is: "one" }, two: { is: "two" }, three: { is: "three" } };
 globalThis.calibration = markers.one;
+const registry = new FinalizationRegistry(() => undefined);
+registry.register(markers.two, "what is kept for it", markers.one);
 class Private {
   #secret = 1;
   get secret() {
@@ -277,6 +279,7 @@ const subjects = {
   set,
   weakMap,
   weakRef: new WeakRef(markers.one),
+  registry,
   wrapped: Object(Symbol.iterator),
   wrappedSymbol: Symbol.iterator,
   dataView: new DataView(new ArrayBuffer(64), 8),

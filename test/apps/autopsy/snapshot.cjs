@@ -21,6 +21,24 @@ class Order {
     this[Symbol.for("order")] = "a symbol's";
   }
 }
+/** Held by a registry alone, whose key is alive. */
+class Holding {
+  constructor(id) {
+    this.id = id;
+  }
+}
+/** Held by a WeakRef's own property, not by its target. */
+class Extra {
+  constructor(id) {
+    this.id = id;
+  }
+}
+class Reference extends WeakRef {
+  constructor(target, id) {
+    super(target);
+    this.extra = new Extra(id);
+  }
+}
 class Garbage {
   constructor(id) {
     this.id = id;
@@ -30,6 +48,13 @@ function listenerOf(subject) {
   const seen = [];
   return (event) => seen.push(event, subject);
 }
+/** So many variables that V8 has their names in a table. */
+function manyVariables() {
+  const names = Array.from({ length: 90 }, (_, index) => `variable${index}`);
+  const declared = names.map((name, index) => `${name} = { number: ${index} }`).join(", ");
+  const value = `const ${declared}; return () => [${names.join(", ")}];`;
+  return new Function(value)();
+}
 globalThis.kept = {
   orders: Array.from({ length: 300 }, (_, id) => new Order(id)),
   listeners: Array.from({ length: 40 }, (_, id) => listenerOf(new Session(1_000 + id))),
@@ -38,6 +63,15 @@ globalThis.kept = {
   joined: `${"left ".repeat(20)}${process.pid}`,
 };
 globalThis.attached = new WeakMap([[globalThis.kept.orders[7], new Session(7_777)]]);
+globalThis.many = manyVariables();
+globalThis.registry = new FinalizationRegistry(() => undefined);
+globalThis.references = [];
+for (const order of globalThis.kept.orders.slice(0, 40)) {
+  globalThis.registry.register(order, new Holding(order.session.id));
+  globalThis.references.push(new Reference(order, order.session.id));
+}
+globalThis.bound = listenerOf.bind(globalThis.kept, new Session(8_888));
+globalThis.part = `${"a long text ".repeat(20)}${process.pid}`.slice(30, 90);
 globalThis.dropped = new WeakRef(globalThis.kept.orders[8]);
 
 const [, , file] = process.argv;

@@ -59,6 +59,8 @@ export const V8_12_4: LayoutTable = {
     boundReceiver: [32, "search: receiver of a bound function"],
     boundArgs: [40, "search: argument of a bound function"],
     weakRefTarget: [24, "search: target of a WeakRef"],
+    weakCellTarget: [16, "search: what a FinalizationRegistry watches"],
+    weakCellToken: [24, "search: the token that it was registered with"],
     wrappedValue: [24, "search: Object(Symbol.iterator)"],
     dataViewBuffer: [24, "search: the ArrayBuffer of a DataView"],
     isDateDouble: [0, "search: a Date"],
