@@ -176,9 +176,11 @@ describe("holdfast work", () => {
       await connection.request("GET", "/inside"); // whose work it is, is known from now on
       await connection.request("GET", "/afterwards?ms=60000");
       const waiting = connection.request("GET", "/wait?ms=2000");
-      const items = await waitFor("both queries", async () => {
+      const items = await waitFor("both queries and the request", async () => {
         const { items: found } = await report(service);
-        return found.filter(({ kind }) => kind === "sql").length === 2 && found;
+        const count = (wanted: string): number =>
+          found.filter(({ kind }) => kind === wanted).length;
+        return count("sql") === 2 && count("http.in") === 1 && found;
       });
       const request = items.find(({ kind }) => kind === "http.in");
       const parentOf = (name: string) => items.find((each) => each.name === name)?.parent;
