@@ -1,5 +1,5 @@
 /** What is refused, what came too late, and options that make no sense. */
-import { HoldfastError } from "../base/mod.ts";
+import { HoldfastError, didYouMean } from "../base/mod.ts";
 import type { Refusal } from "../ledger/mod.ts";
 
 /** The base of everything that `holdfast/flow` throws. */
@@ -62,6 +62,24 @@ export function refuseOption(name: string, value: unknown, allowed: string): nev
   throw new FlowError(
     "ERR_HOLDFAST_FLOW_OPTION",
     `The option ${name} is ${shown}; it must be ${allowed}.`,
+  );
+}
+
+/** All that options of a type may be called. */
+export type OptionNames<Options> = Readonly<Record<keyof Options, true>>;
+
+/**
+ * For a user without types: what is mistyped would be as if it had not been said. `of`: what has
+ * the options, such as `queue.`.
+ * @throws FlowError ERR_HOLDFAST_FLOW_OPTION
+ */
+export function checkNames(options: object, names: Readonly<Record<string, true>>, of = ""): void {
+  const known = Object.keys(names);
+  const wrong = Object.keys(options).find((name) => !known.includes(name));
+  if (wrong === undefined) return;
+  throw new FlowError(
+    "ERR_HOLDFAST_FLOW_OPTION",
+    `There is no option ${of}${wrong}.${didYouMean(wrong, known)} There are: ${known.join(", ")}.`,
   );
 }
 

@@ -18,7 +18,8 @@ import { Codel } from "./codel.ts";
 import { CRITICALITIES, currentContext, withContext } from "./context.ts";
 import type { Criticality } from "./context.ts";
 import type { Deadline } from "./deadline.ts";
-import { Overloaded, checkNumber, checkThere, refuseOption } from "./errors.ts";
+import { Overloaded, checkNames, checkNumber, checkThere, refuseOption } from "./errors.ts";
+import type { OptionNames } from "./errors.ts";
 import { GateQueue } from "./gate-queue.ts";
 import type { Waiting } from "./gate-queue.ts";
 import { makeLimit } from "./limits.ts";
@@ -86,8 +87,26 @@ interface Entry extends Waiting {
 
 type WaterEvent = "high" | "low";
 
+const GATE_NAMES: OptionNames<GateOptions> = {
+  name: true,
+  mode: true,
+  limit: true,
+  queue: true,
+  highWater: true,
+  lowWater: true,
+  account: true,
+};
+const QUEUE_NAMES: OptionNames<QueueOptions> = {
+  max: true,
+  policy: true,
+  targetMs: true,
+  intervalMs: true,
+  maxWaitMs: true,
+};
+
 /** The options of a queue, whole. @throws FlowError ERR_HOLDFAST_FLOW_OPTION */
 export function checkQueue(queue: QueueOptions): Required<QueueOptions> {
+  checkNames(queue, QUEUE_NAMES, "queue.");
   const { policy = "adaptive-lifo" } = queue;
   if (policy !== "adaptive-lifo" && policy !== "fifo") {
     refuseOption("queue.policy", policy, `"adaptive-lifo" or "fifo"`);
@@ -150,6 +169,7 @@ export class Gate {
 
   constructor(options: GateOptions) {
     checkThere("options", options, "an object with a name and a limit");
+    checkNames(options, GATE_NAMES);
     const { name, mode = "enforce", queue = {} } = options;
     if (typeof name !== "string" || name === "") refuseOption("name", name, "a text");
     if (mode !== "enforce" && mode !== "observe") {

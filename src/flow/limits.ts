@@ -3,7 +3,7 @@
  * an upstream takes before it becomes slower.
  */
 import { performance } from "node:perf_hooks";
-import { checkNumber, checkThere, refuseOption } from "./errors.ts";
+import { checkNames, checkNumber, checkThere, refuseOption } from "./errors.ts";
 
 export type LimitOptions =
   | { readonly kind: "fixed"; readonly max: number }
@@ -37,6 +37,7 @@ export interface Limit {
   readonly typicalMs: number;
 }
 
+const BOUNDS_NAMES = { kind: true, initial: true, min: true, max: true } as const;
 /** Smoothing of durations: a tenth of each new one. */
 const SMOOTHING = 0.1;
 
@@ -45,10 +46,13 @@ export function makeLimit(options: LimitOptions): Limit {
   checkThere("limit", options, `e.g. { kind: "fixed", max: 10 }`);
   switch (options.kind) {
     case "fixed":
+      checkNames(options, { kind: true, max: true }, "limit.");
       return new FixedLimit(checkNumber("limit.max", options.max, 1, { min: 1 }));
     case "loop":
+      checkNames(options, BOUNDS_NAMES, "limit.");
       return new LoopLimit(bounds(options, { initial: 64, max: 4096 }));
     case "gradient": {
+      checkNames(options, { ...BOUNDS_NAMES, tolerance: true }, "limit.");
       const tolerance = checkNumber("limit.tolerance", options.tolerance, 2, { min: 1, max: 100 });
       return new GradientLimit(bounds(options, { initial: 10, max: 1000 }), tolerance);
     }

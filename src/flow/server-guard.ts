@@ -18,8 +18,8 @@ import type { Refusal } from "../ledger/mod.ts";
 import { withContext } from "./context.ts";
 import type { Criticality } from "./context.ts";
 import { Deadline } from "./deadline.ts";
-import { FlowError, checkThere } from "./errors.ts";
-import type { Overloaded } from "./errors.ts";
+import { FlowError, checkNames, checkThere } from "./errors.ts";
+import type { OptionNames, Overloaded } from "./errors.ts";
 import { Gate } from "./gate.ts";
 import type { EnterOptions, GateOptions, QueueOptions } from "./gate.ts";
 import { nowMs } from "./clock.ts";
@@ -61,6 +61,21 @@ export interface ServerGuardOptions {
   /** How long ago a request came, in milliseconds; null, and by default: the kernel is asked. */
   readonly ageMs?: (request: InboundRequest) => number | null;
 }
+
+const NAMES: OptionNames<ServerGuardOptions> = {
+  name: true,
+  limit: true,
+  queue: true,
+  mode: true,
+  deadlineMs: true,
+  criticality: true,
+  passes: true,
+  slowPeers: true,
+  around: true,
+  isAccounted: true,
+  work: true,
+  ageMs: true,
+};
 
 /** What `guardServer` gives. */
 export interface ServerGuard extends Disposable {
@@ -230,6 +245,7 @@ class Guard {
 
   constructor(server: GuardedServer, options: ServerGuardOptions) {
     checkThere("server", (server as Partial<NetServer> | undefined)?.emit, "a server of node:http");
+    checkNames(options, NAMES);
     this.#server = server;
     this.#parks =
       options.passes === undefined &&

@@ -10,7 +10,8 @@
  * ```
  */
 import type { Socket } from "node:net";
-import { checkNumber } from "./errors.ts";
+import { checkNames, checkNumber } from "./errors.ts";
+import type { OptionNames } from "./errors.ts";
 import { account } from "./work.ts";
 
 export interface SlowPeerOptions {
@@ -25,6 +26,14 @@ export interface SlowPeerOptions {
   /** Count what would be ended, and end nothing. */
   readonly mode?: "enforce" | "observe";
 }
+
+const NAMES: OptionNames<SlowPeerOptions> = {
+  connectionBytes: true,
+  totalBytes: true,
+  leastRate: true,
+  patienceMs: true,
+  mode: true,
+};
 
 export const SLOW_REASONS = [
   "slow-reader",
@@ -63,6 +72,7 @@ export class SlowPeers {
 
   /** @throws FlowError ERR_HOLDFAST_FLOW_OPTION */
   constructor(options: SlowPeerOptions = {}) {
+    checkNames(options, NAMES, "slowPeers.");
     const { connectionBytes, totalBytes, leastRate, patienceMs, mode } = options;
     const mebibyte = 1024 * 1024;
     this.#connectionBytes = checkNumber("connectionBytes", connectionBytes, 16 * mebibyte, {

@@ -9,6 +9,7 @@
  */
 import { errorMonitor } from "node:events";
 import type { ClientRequest, IncomingMessage } from "node:http";
+import { checkNames } from "../errors.ts";
 import { checkQueue } from "../gate.ts";
 import type { Gate, GateOptions, GateStats, QueueOptions } from "../gate.ts";
 import { makeLimit } from "../limits.ts";
@@ -280,6 +281,7 @@ interface NodeRequest {
  * @throws FlowError ERR_HOLDFAST_FLOW_OPTION
  */
 export function guardOutbound(options: OutboundOptions = {}): OutboundGuard {
+  checkNames(options, { limit: true, queue: true, mode: true });
   const gates = new Gates(options);
   if (options.limit !== undefined) makeLimit(options.limit);
   checkQueue(options.queue ?? {});

@@ -10,7 +10,8 @@
 import { createRequire } from "node:module";
 import type * as Undici from "undici";
 import { currentContext } from "../context.ts";
-import { checkNumber, checkThere, refuseOption } from "../errors.ts";
+import { checkNames, checkNumber, checkThere, refuseOption } from "../errors.ts";
+import type { OptionNames } from "../errors.ts";
 import type { GateStats, QueueOptions } from "../gate.ts";
 import type { LimitOptions } from "../limits.ts";
 import { Budget } from "./budget.ts";
@@ -66,6 +67,25 @@ export interface Pool extends Undici.Dispatcher {
   stats(): PoolStats;
 }
 
+const POOL_NAMES: OptionNames<PoolOptions> = {
+  limit: true,
+  queue: true,
+  connectMs: true,
+  headMs: true,
+  bodyMs: true,
+  totalMs: true,
+  retry: true,
+  hedge: true,
+  eject: true,
+  connectionAgeMs: true,
+};
+const BUDGET_NAMES: OptionNames<BudgetOptions> = { ratio: true, perSecond: true };
+const EJECT_NAMES: OptionNames<EjectOptions> = {
+  failures: true,
+  baseMs: true,
+  maxMs: true,
+  reentryMs: true,
+};
 /** Of one origin, where nothing else is said. */
 const CONNECTIONS_MAX = 100;
 /** Latencies that are looked at for the time of a hedge. */
@@ -119,6 +139,7 @@ class Client implements ExchangePool {
 
   /** @throws FlowError ERR_HOLDFAST_FLOW_OPTION */
   constructor(origins: string | readonly string[] | OriginSource | null, options: PoolOptions) {
+    checkNames(options, POOL_NAMES);
     this.#options = options;
     this.timeouts = {
       headMs: checkNumber("headMs", options.headMs, 10_000, { min: 0 }),
@@ -130,6 +151,10 @@ class Client implements ExchangePool {
     this.#limit = { max: CONNECTIONS_MAX, ...(options.limit ?? { kind: "gradient" }) };
     checkNumber("connectionAgeMs", options.connectionAgeMs, 1, { min: 1 });
     const { retry = {}, hedge = false, eject = {} } = options;
+    checkNames(retry || {}, { max: true, ...BUDGET_NAMES }, "retry.");
+    const hedging = typeof hedge === "object" ? hedge : {};
+    checkNames(hedging, { afterMs: true, ...BUDGET_NAMES }, "hedge.");
+    checkNames(eject || {}, EJECT_NAMES, "eject.");
     this.retries = retry === false ? 0 : checkNumber("retry.max", retry.max, 1, { min: 0 });
     this.budget = new Budget("retry", retry === false ? {} : retry);
     this.hedges =

@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import type * as PiscinaModule from "piscina";
 import { currentContext } from "../context.ts";
 import type { Criticality } from "../context.ts";
-import { checkNumber, refuseOption } from "../errors.ts";
+import { checkNames, checkNumber, refuseOption } from "../errors.ts";
 import { Gate } from "../gate.ts";
 import type { GateStats, QueueOptions } from "../gate.ts";
 import type { Permit } from "../visitor.ts";
@@ -51,6 +51,7 @@ export class CpuPool<Input, Output> {
     const filename = task instanceof URL ? fileURLToPath(task) : task;
     if (typeof filename !== "string") refuseOption("task", task, "the URL or the path of a file");
     this.#filename = filename;
+    checkNames(options, { threads: true, queue: true, name: true, heapMiB: true });
     const threads = checkNumber(
       "threads",
       options.threads,

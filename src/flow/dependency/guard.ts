@@ -7,7 +7,7 @@
  *   await redis.get("key");      Overloaded, when too many wait already
  * ```
  */
-import { checkThere, refuseOption } from "../errors.ts";
+import { checkNames, checkThere, refuseOption } from "../errors.ts";
 import { gate } from "../gate.ts";
 import type { Gate, QueueOptions } from "../gate.ts";
 import type { LimitOptions } from "../limits.ts";
@@ -111,6 +111,7 @@ function boundExec(gatherer: unknown, method: string, pass: Pass): unknown {
 export function guard<Client extends object>(client: Client, options: GuardOptions): Client {
   checkThere("client", client, "the client itself");
   checkThere("options", options, "an object with a limit");
+  checkNames(options, { limit: true, queue: true, name: true, methods: true });
   const { limit, queue, name = nameOf(client) } = options;
   const methods = new Set(options.methods ?? methodsOf(client));
   const bound = gate({

@@ -6,7 +6,7 @@ import { Readable, Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import { currentContext } from "../context.ts";
-import { FlowError, checkNumber } from "../errors.ts";
+import { FlowError, checkNames, checkNumber } from "../errors.ts";
 import { outcomeOf } from "../work.ts";
 import { callSite, watchPipe } from "./monitor.ts";
 import type { Stall } from "./monitor.ts";
@@ -98,6 +98,7 @@ export async function pipe(...steps: readonly (Source | PipeOptions)[]): Promise
   if (given.length < 2) {
     throw new FlowError("ERR_HOLDFAST_FLOW_OPTION", "pipe() takes a source and a destination.");
   }
+  checkNames(options, { stallMs: true, maxBytes: true, signal: true, onStall: true });
   const stallMs = checkNumber("stallMs", options.stallMs, 60_000, { min: 1 });
   const maxBytes = checkNumber("maxBytes", options.maxBytes, Number.MAX_SAFE_INTEGER, { min: 1 });
   const streams = given.map((step, index) => asNode(step, index === 0));

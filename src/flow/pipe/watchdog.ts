@@ -6,7 +6,7 @@
 import { createRequire, syncBuiltinESMExports } from "node:module";
 import stream from "node:stream";
 import { ReadableStream } from "node:stream/web";
-import { checkNumber, refuseOption } from "../errors.ts";
+import { checkNames, checkNumber, refuseOption } from "../errors.ts";
 import { outcomeOf } from "../work.ts";
 import { watchBodies } from "./bodies.ts";
 import { callSite, stalledPipes, watchPipe } from "./monitor.ts";
@@ -216,6 +216,7 @@ function isObject(each: unknown): each is object {
  * @throws FlowError ERR_HOLDFAST_FLOW_OPTION
  */
 export function watchdog(options: WatchdogOptions = {}): Watchdog {
+  checkNames(options, { stallMs: true, destroyMs: true, onStall: true });
   const stallMs = checkNumber("stallMs", options.stallMs, 30_000, { min: 1 });
   const destroyMs = options.destroyMs ?? Number.POSITIVE_INFINITY;
   if (!(destroyMs >= stallMs)) refuseOption("destroyMs", destroyMs, "at least stallMs");
