@@ -1,32 +1,40 @@
 /**
  * Puts the agent into a running Node process, also into one that spins: by Node's inspector, whose
- * port is open for some ten to a hundred milliseconds.
+ * port is open for some ten milliseconds.
  *
  * ```
- *   SIGUSR1 --> port on the loopback --WebSocket--> new Worker(agent), inspector.close() --> shut
+ *   SIGUSR1 --> port on the loopback --WebSocket--> inspector.close() --> new Worker(agent)
  * ```
  * While the port is open any user of this machine who finds it can run code in the process, as with
  * `kill -USR1` by hand.
  */
+import { once } from "node:events";
 import http from "node:http";
+import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { WebSocket } from "ws";
+import { WebSocket, WebSocketServer } from "ws";
 import { AGENT_OPTIONS, entryUrl } from "../base/mod.ts";
-import { NODE_MIN, attachError, listening } from "./attach-target.ts";
+import type { ListeningSocket } from "../os/mod.ts";
+import { NODE_MIN, attachError, listening, listeningAnywhere } from "./attach-target.ts";
 
 const PORT_LIMIT_MS = 3000;
 const ANSWER_LIMIT_MS = 5000;
-const LOOK_MS = 2;
+const LOOK_MS = 1;
 /** After the loop turns again. */
 const CLOSE_AGAIN_MS = 20;
 const CLOSE_AGAIN_TIMES = 10;
 /** The second is the console's own, where Node is too old for the first. */
 const LOAD = "process.getBuiltinModule ?? require";
+/** It waits until we have left. */
+const CLOSE = `(${LOAD})("node:inspector").close()`;
 
 /**
- * What is evaluated in the main thread: it starts the agent, whose files are loaded in its thread,
- * so that the port need not wait. In one that spins, Node opens the inspector a second time when
- * the loop turns again (the signal has asked by two ways), so it is looked at some times then.
+ * What is evaluated in the main thread: it shuts the port, and then starts the agent, whose files
+ * are loaded in its thread. What is wrong is the answer while the port is open, and later the
+ * content of a file, as the process may spin.
+ *
+ * In one that spins, Node opens the inspector a second time when the loop turns again (the signal
+ * has asked by two ways): in the poll phase, so that an immediate is next.
  */
 function expressionOf(socketPath: string, mayClose: boolean): string {
   const agent = entryUrl(import.meta.url, "../agent/main.ts").href;
@@ -34,69 +42,113 @@ function expressionOf(socketPath: string, mayClose: boolean): string {
   return `(() => {
     const load = ${LOAD};
     const inspector = load("node:inspector");
-    const { setTimeout } = load("node:timers");
-    const close = (times) => {
-      if (inspector.url() !== undefined) inspector.close();
-      if (times > 0) setTimeout(close, ${CLOSE_AGAIN_MS}, times - 1).unref();
+    const { setImmediate, setTimeout } = load("node:timers");
+    const { writeFileSync } = load("node:fs");
+    const close = () => { if (inspector.url() !== undefined) inspector.close(); };
+    const again = (times) => {
+      close();
+      setImmediate(close).unref();
+      if (times > 0) setTimeout(again, ${CLOSE_AGAIN_MS}, times - 1).unref();
     };
-    if (${mayClose}) setTimeout(close, 0, ${CLOSE_AGAIN_TIMES}).unref();
+    if (${mayClose}) setTimeout(again, 0, ${CLOSE_AGAIN_TIMES}).unref();
     const [major, minor] = process.versions.node.split(".").map(Number);
     const [wantedMajor, wantedMinor] = ${JSON.stringify(NODE_MIN)};
     const isOld = major < wantedMajor || (major === wantedMajor && minor < wantedMinor);
     if (isOld) return "it runs Node " + process.versions.node + ", and " +
       wantedMajor + "." + wantedMinor + " or newer is needed";
-    if (process.permission?.has("inspector") === false)
+    const allows = (what) => process.permission?.has(what) !== false;
+    if (!allows("inspector"))
       return "its permission model allows no inspector (--allow-inspector)";
+    if (!allows("worker")) return "its permission model allows no threads (--allow-worker)";
+    if (${mayClose}) inspector.close();
+    const failed = (error) => {
+      writeFileSync(${JSON.stringify(failurePath(socketPath))}, String(error), { mode: 0o600 });
+    };
     try {
       const { Worker } = load("node:worker_threads");
       const { URL } = load("node:url");
       const thread = new Worker(new URL(${JSON.stringify(agent)}), ${JSON.stringify(options)});
-      thread.on("error", () => undefined);
+      thread.on("error", failed);
       thread.unref();
-      return "";
     } catch (error) {
-      return String(error);
+      failed(error);
     }
+    return "";
   })()`;
+}
+
+/** Where the process writes why the agent could not be started. */
+export function failurePath(socketPath: string): string {
+  return `${socketPath}.failed`;
 }
 
 /** @returns for how long the port was open, in milliseconds; 0: it was open before and still is */
 export async function inject(pid: number, socketPath: string): Promise<number> {
-  const before = listening(pid);
-  const already = await inspectorAmong(before);
-  const from = performance.now();
-  if (already === null) process.kill(pid, "SIGUSR1");
-  const url = already ?? (await opened(pid, before));
-  const socket = new WebSocket(url, { perMessageDeflate: false });
-  let problem: unknown;
-  try {
-    problem = await evaluate(socket, 1, expressionOf(socketPath, already === null));
-    if (already === null) {
-      const close = `(${LOAD})("node:inspector").close()`;
-      // it waits until we have left: nothing is answered
-      socket.send(message(2, close), () => socket.terminate());
-    }
-  } finally {
-    if (already !== null) socket.terminate();
+  const before = listeningAnywhere();
+  const already = await inspectorAmong(listening(pid));
+  if (already !== null) {
+    check(pid, await evaluate(already.url, expressionOf(socketPath, false)));
+    return 0;
   }
-  if (already === null) {
-    const port = Number(new URL(url).port);
-    await until(() => !listening(pid).includes(port), `the inspector of ${pid} does not close`);
-  }
-  if (problem !== "") throw attachError(`Cannot attach to process ${pid}: ${String(problem)}.`);
-  return already === null ? performance.now() - from : 0;
+  await rehearse();
+  process.kill(pid, "SIGUSR1");
+  const { url, socket, sinceMs } = await opened(pid, before);
+  const problem = await evaluate(url, expressionOf(socketPath, true), CLOSE);
+  const isShut = (): boolean => !listeningAnywhere().some(({ inode }) => inode === socket.inode);
+  await until(isShut, `the inspector of ${pid} does not close`);
+  const exposedMs = performance.now() - sinceMs;
+  check(pid, problem);
+  return exposedMs;
 }
 
-/** The inspector's address, once it is open. */
-async function opened(pid: number, before: readonly number[]): Promise<string> {
+/**
+ * All of it once with an inspector of our own making, so that nothing is loaded or compiled here
+ * while the port of the process is open.
+ */
+async function rehearse(): Promise<void> {
+  const server = http.createServer((_request, response) => {
+    const { port } = server.address() as AddressInfo; // it listens on a port
+    const target = { webSocketDebuggerUrl: `ws://127.0.0.1:${port}/` };
+    response.end(JSON.stringify([target], null, 2));
+  });
+  const sockets = new WebSocketServer({ server });
+  sockets.on("connection", (socket) => {
+    socket.on("message", () => socket.close());
+  });
+  const before = listeningAnywhere();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const inspector = await inspectorAmong(listening(process.pid, before));
+  if (inspector !== null) await evaluate(inspector.url, "");
+  sockets.close();
+  server.close();
+}
+
+function check(pid: number, problem: unknown): void {
+  if (problem !== "") throw attachError(`Cannot attach to process ${pid}: ${String(problem)}.`);
+}
+
+interface Inspector {
+  readonly url: string;
+  readonly socket: ListeningSocket;
+}
+
+/** The inspector, once it is open, and when it was not yet. */
+async function opened(
+  pid: number,
+  before: readonly ListeningSocket[],
+): Promise<Inspector & { readonly sinceMs: number }> {
   const problem = `process ${pid} did not open its inspector after SIGUSR1`;
-  let found: string | null = null;
+  let found: Inspector | null = null;
+  let sinceMs = performance.now();
   await until(async () => {
-    const fresh = listening(pid).filter((port) => !before.includes(port));
-    found = fresh.length === 0 ? null : await inspectorAmong(fresh);
+    const lookMs = performance.now();
+    const fresh = listening(pid, before);
+    if (fresh.length === 0) sinceMs = lookMs;
+    else found = await inspectorAmong(fresh);
     return found !== null;
   }, problem);
-  return found ?? "";
+  return { ...(found as unknown as Inspector), sinceMs }; // `until` has seen it
 }
 
 async function until(holds: () => boolean | Promise<boolean>, problem: string): Promise<void> {
@@ -108,11 +160,11 @@ async function until(holds: () => boolean | Promise<boolean>, problem: string): 
 }
 
 /** The debugger's address of the first port that is an inspector's. */
-async function inspectorAmong(ports: readonly number[]): Promise<string | null> {
-  for (const port of ports) {
-    const text = await textAt(port);
-    const [, url = null] = /"webSocketDebuggerUrl":\s*"(ws:[^"]+)"/.exec(text) ?? [];
-    if (url !== null) return url;
+async function inspectorAmong(sockets: readonly ListeningSocket[]): Promise<Inspector | null> {
+  for (const socket of sockets) {
+    const text = await textAt(socket.port);
+    const [, url] = /"webSocketDebuggerUrl":\s*"(ws:[^"]+)"/.exec(text) ?? [];
+    if (url !== undefined) return { url, socket };
   }
   return null;
 }
@@ -131,24 +183,37 @@ function textAt(port: number): Promise<string> {
   return promise;
 }
 
-function message(id: number, expression: string): string {
-  const params = { expression, returnByValue: true, silent: true, includeCommandLineAPI: true };
-  return JSON.stringify({ id, method: "Runtime.evaluate", params });
-}
-
-function evaluate(socket: WebSocket, id: number, expression: string): Promise<unknown> {
+/**
+ * The value of an expression; empty where the inspector shuts instead of answering.
+ * @param after what is evaluated when there was a value: the end of the connection is waited for
+ */
+function evaluate(url: string, expression: string, after = ""): Promise<unknown> {
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  const socket = new WebSocket(url, { perMessageDeflate: false });
   const late = attachError("Cannot attach: the process did not answer its inspector.");
   const timer = setTimeout(() => reject(late), ANSWER_LIMIT_MS);
+  const send = (id: number, text: string): void => {
+    const options = { returnByValue: true, silent: true, includeCommandLineAPI: true };
+    const params = { expression: text, ...options };
+    socket.send(JSON.stringify({ id, method: "Runtime.evaluate", params }));
+  };
+  let value: unknown = "";
   socket.on("error", reject);
-  socket.on("open", () => socket.send(message(id, expression)));
+  socket.on("open", () => send(1, expression));
+  socket.on("close", () => resolve(value));
   socket.on("message", (data: Buffer) => {
     // Chrome DevTools Protocol
     const answer = JSON.parse(data.toString()) as {
       readonly id?: number;
       readonly result?: { readonly result?: { readonly value?: unknown } };
     };
-    if (answer.id === id) resolve(answer.result?.result?.value);
+    if (answer.id !== 1) return;
+    value = answer.result?.result?.value;
+    if (after === "") resolve(value);
+    else send(2, after);
   });
-  return promise.finally(() => clearTimeout(timer));
+  return promise.finally(() => {
+    clearTimeout(timer);
+    socket.terminate();
+  });
 }

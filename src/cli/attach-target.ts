@@ -6,7 +6,8 @@ import { readFileSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { openTarget, readVersion } from "../autopsy/mod.ts";
 import type { Target } from "../autopsy/mod.ts";
 import { HoldfastError } from "../base/mod.ts";
-import { PtraceTracer } from "../os/mod.ts";
+import { PtraceTracer, listeningSockets } from "../os/mod.ts";
+import type { ListeningSocket } from "../os/mod.ts";
 
 /** The oldest Node that has what the agent needs (package.json, engines), */
 export const NODE_MIN: readonly [major: number, minor: number] = [22, 18];
@@ -75,10 +76,21 @@ export function checkTarget(pid: number, proc = "/proc"): void {
   if (!isOwn && isTaken(port)) refuse(`port ${port} is taken, where Node would open its inspector`);
 }
 
-/** TCP ports of this machine that the process listens on. */
-export function listening(pid: number): readonly number[] {
-  const inodes = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => link(`/proc/${pid}/fd/${fd}`)));
-  return sockets(pid).flatMap(({ port, inode }) => (inodes.has(`socket:[${inode}]`) ? [port] : []));
+/** TCP sockets on which the process listens, of those that are not known already. */
+export function listening(
+  pid: number,
+  known: readonly ListeningSocket[] = [],
+): readonly ListeningSocket[] {
+  const inodes = new Set(known.map(({ inode }) => inode));
+  const fresh = listeningAnywhere().filter(({ inode }) => !inodes.has(inode));
+  if (fresh.length === 0) return [];
+  const own = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => link(`/proc/${pid}/fd/${fd}`)));
+  return fresh.filter(({ inode }) => own.has(`socket:[${inode}]`));
+}
+
+/** TCP sockets on which anybody listens, in this network namespace. */
+export function listeningAnywhere(): readonly ListeningSocket[] {
+  return listeningSockets() ?? listeningInTable();
 }
 
 export function attachError(
@@ -90,16 +102,17 @@ export function attachError(
 }
 
 function isTaken(wanted: number): boolean {
-  return sockets(process.pid).some(({ port }) => port === wanted);
+  return listeningAnywhere().some(({ port }) => port === wanted);
 }
 
-/** Listening sockets (proc_pid_net(5)): sl local_address rem_address st ... inode. */
-function sockets(pid: number): readonly { readonly port: number; readonly inode: string }[] {
+/** From proc_pid_net(5): sl local_address rem_address st ... inode. */
+function listeningInTable(): readonly ListeningSocket[] {
   return ["tcp", "tcp6"].flatMap((name) => {
-    const lines = (read(`/proc/${pid}/net/${name}`) ?? "").split("\n").slice(1);
+    const lines = (read(`/proc/self/net/${name}`) ?? "").split("\n").slice(1);
     return lines.flatMap((line) => {
       const [, local = "", , state, , , , , , inode = ""] = line.trim().split(/\s+/);
-      return state === LISTEN ? [{ port: parseInt(local.split(":")[1] ?? "", 16), inode }] : [];
+      const port = parseInt(local.split(":")[1] ?? "", 16);
+      return state === LISTEN ? [{ port, inode: Number(inode) }] : [];
     });
   });
 }

@@ -7,7 +7,7 @@
  *   stacks, profile, debug, patch, trace --name pid-<pid> == control socket ===========/
  * ```
  */
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Server, Socket } from "node:net";
 import path from "node:path";
@@ -16,7 +16,7 @@ import type { TraceMessage } from "../base/mod.ts";
 import { AgentLink, Live, Lookout, Traces } from "../reactor/mod.ts";
 import type { LiveLink, TracedLink } from "../reactor/mod.ts";
 import { ControlServer, liveRoutes, traceRoutes } from "../supervision/mod.ts";
-import { inject } from "./attach-inject.ts";
+import { failurePath, inject } from "./attach-inject.ts";
 import { attachError, checkTarget } from "./attach-target.ts";
 import { isListening } from "./control-client.ts";
 import { usage } from "./parse.ts";
@@ -24,6 +24,7 @@ import type { Parsed, World } from "./verb.ts";
 
 /** For the agent's thread to start, also while the main thread spins. */
 const AGENT_LIMIT_MS = 10_000;
+const AGENT_LOOK_MS = 50;
 const TRACE_LIMIT_MS = 1500;
 
 export async function execute(parsed: Parsed, world: World): Promise<number> {
@@ -85,10 +86,16 @@ async function connectAgent(
   server.on("error", connected.reject);
   await listen(server, socketPath);
   chmodSync(socketPath, 0o600);
-  const late = attachError(`Cannot attach to process ${pid}: its agent did not come up.`);
-  const timer = setTimeout(() => connected.reject(late), AGENT_LIMIT_MS);
+  const from = performance.now();
+  const look = (): void => {
+    const problem = problemOf(pid, socketPath, performance.now() - from);
+    if (problem === null) return;
+    connected.reject(attachError(`Cannot attach to process ${pid}: ${problem}.`));
+  };
+  let timer: NodeJS.Timeout | undefined;
   try {
     const exposedMs = await inject(pid, socketPath);
+    timer = setInterval(look, AGENT_LOOK_MS);
     const socket = await connected.promise;
     const agent = new AgentLink(socket, (fault) => {
       onGone(`process ${pid}, or the agent in it, has ended${fault === "" ? "" : `: ${fault}`}`);
@@ -96,10 +103,20 @@ async function connectAgent(
     socket.ref();
     return { agent, exposedMs };
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
     server.close();
     rmSync(socketPath, { force: true });
+    rmSync(failurePath(socketPath), { force: true });
   }
+}
+
+/** Why the agent will not come; null: it may. */
+function problemOf(pid: number, socketPath: string, waitedMs: number): string | null {
+  const file = failurePath(socketPath);
+  const failure = existsSync(file) ? readFileSync(file, "utf8") : "";
+  if (failure !== "") return `its agent cannot be started: ${failure}`;
+  if (!existsSync(`/proc/${pid}`)) return "it has ended";
+  return waitedMs > AGENT_LIMIT_MS ? "its agent did not come up" : null;
 }
 
 function listen(server: Server, socketPath: string): Promise<void> {

@@ -10,6 +10,8 @@ export {
 } from "./descriptors.ts";
 export { libc, stableBuffer } from "./libc.ts";
 export type { Watch, WatchEvents } from "./libc.ts";
+export { listeningSockets } from "./listening.ts";
+export type { ListeningSocket } from "./listening.ts";
 export {
   DESCRIPTORS_PER_PACKET_MAX,
   PACKET_BYTES_MAX,

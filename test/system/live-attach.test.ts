@@ -137,6 +137,40 @@ describe("holdfast attach", { concurrency: 2 }, () => {
     });
   }
 
+  it("shuts the port before it starts the agent, and says why that fails", async (t) => {
+    const scene = new Scene(t, 24);
+    const [broken, locked] = await Promise.all([
+      scene.stranger("--no-threads"),
+      scene.stranger(
+        "--permission",
+        "--allow-fs-read=*",
+        "--allow-inspector",
+        "--disable-warning=SecurityWarning",
+      ),
+    ]);
+    const file = path.join(scene.folder, "enough");
+    const spinning = get(target(broken), `/?until=${file}`);
+    const failed = async (stranger: Child, why: RegExp): Promise<void> => {
+      const { code, stderr } = await scene.cli("attach", String(stranger.pid));
+      assert.match(stderr.toString(), why);
+      assert.equal(code, 1);
+    };
+    await Promise.all([
+      failed(broken, /its agent cannot be started: Error: none here, inspector shut\./),
+      failed(locked, /its permission model allows no threads \(--allow-worker\)/),
+    ]);
+    writeFileSync(file, "");
+    await within("the answer", spinning);
+    for (const stranger of [broken, locked]) {
+      await waitFor("its inspector is closed", () => inspectors(stranger) === 0);
+      assert.equal((await get(target(stranger), "/")).text, "9");
+    }
+    assert.deepEqual(
+      readdirSync(scene.folder).filter((each) => each.startsWith("pid-")),
+      [],
+    );
+  });
+
   it("is refused where a signal would do harm, before any is sent", async (t) => {
     const scene = new Scene(t, 24);
     const refused = async (pid: number, why: RegExp, expected = 1): Promise<void> => {

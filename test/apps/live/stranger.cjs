@@ -13,6 +13,13 @@ if (process.argv.includes("--old")) {
   Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.11.1" } });
   Object.defineProperty(process, "getBuiltinModule", { value: undefined });
 }
+if (process.argv.includes("--no-threads")) {
+  require("node:worker_threads").Worker = class {
+    constructor() {
+      throw new Error(`none here, inspector ${require("node:inspector").url() ?? "shut"}`);
+    }
+  };
+}
 if (process.argv.includes("--handler")) process.on("SIGUSR1", () => console.log("signalled"));
 const server = http.createServer((req, res) => {
   const until = new URL(req.url, "http://test").searchParams.get("until");
