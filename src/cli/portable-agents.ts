@@ -157,6 +157,7 @@ export class LinkedAgents implements PortableAgents {
       agent,
       isReady: place.isReady,
       isFed: place.isReady,
+      isEnding: false, // nothing tells of it before its end
       heartbeatMs: 0,
       progress: "", // nothing is rescued in portable mode
       holds: 0,

@@ -58,6 +58,7 @@ class Bench {
       progress: "1 2 3",
       holds: 0,
       isReady: true,
+      isEnding: false,
       lastStack: [],
       lastRoute: null,
       agent: { ask },
@@ -89,14 +90,18 @@ class Bench {
       this.nowMs += 100;
       if (this.cpuMs !== null) this.cpuMs += 100 * share;
       mock.timers.tick(100);
-      await new Promise((resolve) => queueMicrotask(() => queueMicrotask(() => resolve(null))));
-      for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+      await settled();
     }
   }
 
   messages(): readonly string[] {
     return this.said.map(({ level, message }) => `${level} ${message}`);
   }
+}
+
+/** What has been asked is answered. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 12; turn += 1) await Promise.resolve();
 }
 
 describe("a worker without progress", () => {
@@ -120,6 +125,21 @@ describe("a worker without progress", () => {
     assert.equal(variables, "spin: n=7");
     assert.equal(bench.link.lastStack.length, 3);
     assert.equal(bench.link.lastRoute, "GET /spin");
+  });
+
+  it("is not said to be silent for less than the threshold", async () => {
+    const bench = new Bench();
+    bench.cpuMs = null;
+    bench.stalls.silent(bench.link, 420);
+    bench.nowMs += 77; // the timer goes off before the clock has got there
+    mock.timers.tick(80);
+    await settled();
+    assert.deepEqual(bench.messages(), []);
+    bench.nowMs += 3;
+    mock.timers.tick(3);
+    await settled();
+    assert.match(bench.messages()[0] ?? "", /makes no progress for 500ms in spin/);
+    assert.equal(bench.said.length, 1);
   });
 
   it("has the route that the worker tells", async () => {
@@ -152,6 +172,25 @@ describe("a worker without progress", () => {
       bench.messages()[0] ?? "",
       /makes no progress for \d+ms: it has no agent; nobody may look$/,
     );
+  });
+
+  it("is not reported when it is ending, unless JavaScript keeps it from that", async () => {
+    const bench = new Bench();
+    Object.assign(bench.link, { isEnding: true });
+    bench.answer = () => {
+      throw new Error("its agent has ended");
+    };
+    await bench.silent(2000);
+    assert.deepEqual(bench.messages(), []);
+    const clearing = new Bench();
+    Object.assign(clearing.link, { isEnding: true });
+    clearing.answer = () => ({ ...STACK, state: "native", frames: [] });
+    await clearing.silent(2000);
+    assert.deepEqual(clearing.messages(), []);
+    const listener = new Bench();
+    Object.assign(listener.link, { isEnding: true });
+    await listener.silent(2000);
+    assert.match(listener.messages()[0] ?? "", /makes no progress/);
   });
 
   it("whose agent is not answered is looked at from outside", async () => {

@@ -73,6 +73,7 @@ export type StalledLink = Pick<
   | "progress"
   | "holds"
   | "isReady"
+  | "isEnding"
   | "lastStack"
   | "lastRoute"
 >;
@@ -260,9 +261,15 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
 
   async #report(link: Link, stall: Stall): Promise<void> {
     if (!this.#isCurrent(link, stall)) return;
-    stall.isReported = true;
-    const { nowMs, mainThread, executing, log } = this.#ports;
+    const { nowMs, mainThread, executing, log, config } = this.#ports;
     const silentMs = Math.round(nowMs() - stall.atMs);
+    const missingMs = config().stallWarnMs - silentMs;
+    if (missingMs > 0) {
+      // a timer goes off up to a millisecond early, and what was to be by the looks was not quite
+      stall.timer = setTimeout(() => void this.#report(link, stall), missingMs);
+      return;
+    }
+    stall.isReported = true;
     const thread = mainThread(link.pid);
     const request = executing(link);
     const usedMs = thread === null || stall.cpuMs === null ? null : thread.cpuMs - stall.cpuMs;
@@ -270,6 +277,8 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
     // it was asked for before, unless the threshold has changed meanwhile
     stall.evidence ??= this.#gather(link, stall, 0);
     const { stack, why, silentMs: stackAtMs } = await stall.evidence.found;
+    // an `exit` listener that spins has a stack; what Node and the kernel clear away is no stall
+    if (link.isEnding && (stack === null || stack.frames.length === 0)) return;
     link.lastStack = stack === null ? [] : stackLines(stack);
     const route = stack?.route ?? request?.route ?? null;
     link.lastRoute = route;

@@ -68,6 +68,11 @@ export class WorkerLink implements WorkerIdentity {
     return this.#workers.int(this.row, "phase") === READY_PHASE;
   }
 
+  /** It has closed its end of the channel: it is on its way out, whatever that takes. */
+  get isEnding(): boolean {
+    return this.channel.descriptor === null;
+  }
+
   get progress(): string {
     return this.#workers.progress(this.row);
   }
