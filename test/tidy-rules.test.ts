@@ -195,6 +195,16 @@ test("places: machines and registries are found, documentation is not", () => {
   breaks(rules.checkPlaces(files), /^0:1/, /^1:1/, /^2:1/, /^3:1/);
 });
 
+test("timers: ours by the functions of the application's process", () => {
+  const text = "setImmediate(run);\nsocket.setTimeout(1);\nsoon(run);\nreturn setTimeout(run, 1);";
+  const paths = ["src/flow/a.ts", "src/worker/a.ts", "src/flow/a.test.ts", "src/reactor/a.ts"];
+  const violations = rules.checkTimers(paths.map((path) => ({ path, text })));
+  assert.deepEqual(
+    violations.map((each) => each.split(" ")[0]),
+    ["src/flow/a.ts:1", "src/flow/a.ts:4", "src/worker/a.ts:1", "src/worker/a.ts:4"],
+  );
+});
+
 test("the linter refuses what STYLE forbids", (t) => {
   const long = `export function long(): void {\n${"  String(1);\n".repeat(80)}}\n`;
   const bad: Readonly<Record<string, string>> = {

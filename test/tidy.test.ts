@@ -78,6 +78,10 @@ test("nothing is left to be done in a comment", () => {
   holds(rules.checkWords(TEXTS.filter(({ path }) => !path.includes("/tidy"))));
 });
 
+test("timers of ours in the application's process are not seen as its own", () => {
+  holds(rules.checkTimers(TEXTS));
+});
+
 test("every error code has a row in docs/errors.md, and every row a code", () => {
   holds(rules.checkErrorCodes(FACTS, readText("docs/errors.md")));
 });

@@ -4,7 +4,7 @@
  * what waits for it is listed.
  */
 import type { WorkOutcome } from "../ledger/mod.ts";
-import { nowMs } from "./clock.ts";
+import { later, nowMs } from "./clock.ts";
 import { processFlow } from "./process-flow.ts";
 
 /** Nothing is called earlier, and most things less than this later. */
@@ -53,7 +53,7 @@ function schedule(atMs: number): void {
   if (timer !== null && timerAtMs <= next) return;
   if (timer !== null) clearTimeout(timer);
   timerAtMs = next + GRAIN_MS / 2;
-  timer = setTimeout(ring, Math.max(1, Math.ceil(timerAtMs - nowMs())));
+  timer = later(ring, Math.max(1, Math.ceil(timerAtMs - nowMs())));
   timer.unref();
 }
 

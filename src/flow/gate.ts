@@ -13,7 +13,7 @@
 import { REFUSALS } from "../ledger/mod.ts";
 import type { GateRow, Refusal } from "../ledger/mod.ts";
 import { setAlarm } from "./alarm.ts";
-import { nowMs } from "./clock.ts";
+import { nowMs, soon } from "./clock.ts";
 import { Codel } from "./codel.ts";
 import { CRITICALITIES, currentContext, withContext } from "./context.ts";
 import type { Criticality } from "./context.ts";
@@ -499,7 +499,7 @@ export class Gate {
   #pumpSoon(): void {
     if (this.#pumpsSoon) return;
     this.#pumpsSoon = true;
-    setImmediate(this.#pump);
+    soon(this.#pump);
   }
 
   #lookSoon(): void {

@@ -22,6 +22,7 @@ import type { WorkTable, WorkView } from "../ledger/mod.ts";
 import type { ParkRequest } from "./account-host.ts";
 import { InboundCalls } from "./inbound-calls.ts";
 import type { HeldStreamHandle } from "./node-internals.ts";
+import { soon } from "./own-timers.ts";
 import { OutboundCalls } from "./outbound-calls.ts";
 import type { WorkerContext } from "./worker-context.ts";
 
@@ -151,7 +152,7 @@ export class FlowHost {
   /** For which request it is; the first call makes known that somebody asks. */
   #parentOf(request: object): number {
     if (this.#flow === null) {
-      setImmediate(() => this.#load().currentContext());
+      soon(() => this.#load().currentContext());
       return 0;
     }
     const { work = 0 } = this.#flow.currentContext() ?? {};

@@ -21,6 +21,7 @@ import { ConnectionAccount } from "./connection-account.ts";
 import { heldClass } from "./held-handle.ts";
 import type { HeldClass } from "./held-handle.ts";
 import { countStreams, countUnaccounted } from "./latency-channels.ts";
+import { every, later, soon } from "./own-timers.ts";
 import { handleClassOf, supportsAccounting } from "./node-internals.ts";
 import type {
   DatagramHandle,
@@ -232,7 +233,7 @@ export class Listeners {
     context.countReceived();
     if (fd < 0) {
       // not at once: it may come here again
-      setTimeout(() => context.leaveUntaken(slot, generation), NO_ROOM_MS).unref();
+      later(() => context.leaveUntaken(slot, generation), NO_ROOM_MS).unref();
     } else if (!this.#listening.has(listener)) {
       closeDescriptor(fd);
       context.leaveUntaken(slot, generation);
@@ -342,7 +343,7 @@ export class Listeners {
   /** Some server listens, ours or (with `exclusive` or `reusePort`) Node's own. */
   sayListening(): void {
     // after the application's own listening callbacks
-    setImmediate(() => {
+    soon(() => {
       this.#onListening();
       this.#onListening = () => undefined;
     });
@@ -350,7 +351,7 @@ export class Listeners {
 
   #fauxHandle(message: ListeningMessage, fd: number, { forget, spec }: Pending): ListeningHandle {
     const isUnix = spec.kind === "unix";
-    const keepAlive = setInterval(() => undefined, LONGEST_DELAY_MS);
+    const keepAlive = every(() => undefined, LONGEST_DELAY_MS);
     let watch: Watch | null = null;
     let isOpen = true;
     return {
@@ -377,7 +378,7 @@ export class Listeners {
           this.#listening.delete(message.listener);
           this.#context.send({ type: "unlisten", listener: message.listener });
         }
-        if (callback !== undefined) setImmediate(callback);
+        if (callback !== undefined) soon(callback);
       },
       // server.address() gives the path itself where the handle has no such method
       ...(isUnix ? {} : { getsockname: nameOf(message.sockname) }),
@@ -436,7 +437,7 @@ export class Listeners {
     const goOn = (): void => {
       for (const [watch, accept] of this.#watches) watch.start({ readable: true }, accept);
     };
-    setTimeout(goOn, NO_ROOM_MS).unref();
+    later(goOn, NO_ROOM_MS).unref();
   }
 
   #askForSlots(): void {

@@ -21,6 +21,7 @@ import { askForCore, letKeeperLook } from "./core-request.ts";
 import { FlowHost } from "./flow-host.ts";
 import { Listeners } from "./listeners.ts";
 import type { ClusterModule, ServerCallback, ServerQuery } from "./node-internals.ts";
+import { later } from "./own-timers.ts";
 import { Vitals } from "./vitals.ts";
 import { passTraceContext } from "./trace-context.ts";
 import { TracePort } from "./trace-port.ts";
@@ -232,7 +233,7 @@ function endAsOrphan(context: WorkerContext): void {
   const check = setInterval(() => {
     if (context.accounts.size > 0 && context.nowMs() < deadline) return;
     clearInterval(check);
-    setTimeout(() => process.exit(1), ORPHAN_EXIT_MS).unref();
+    later(() => process.exit(1), ORPHAN_EXIT_MS).unref();
     process.kill(process.pid, "SIGTERM");
   }, HEARTBEAT_MS);
 }

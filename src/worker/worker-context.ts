@@ -25,10 +25,8 @@ import type { StreamWords } from "./node-internals.ts";
 import type { AccountHost, ParkRequest } from "./account-host.ts";
 import type { ConnectionAccount } from "./connection-account.ts";
 import { Latency } from "./latency.ts";
+import { soon } from "./own-timers.ts";
 import { RouteDesk } from "./route-desk.ts";
-
-/** Node's own, from before the application came: neither traces of it nor its fakes see ours. */
-const soon: typeof setImmediate = setImmediate;
 
 /** Rows of one packet; a row is two words, so this is far below the size of a packet. */
 const ROWS_PER_PACKET_MAX = 2048;

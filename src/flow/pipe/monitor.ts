@@ -9,7 +9,7 @@
  *   streams collected, not settled --> "collected-unsettled"
  * ```
  */
-import { nowMs } from "../clock.ts";
+import { every, nowMs } from "../clock.ts";
 import { FlowError } from "../errors.ts";
 import { account } from "../work.ts";
 import type { Account, Work } from "../work.ts";
@@ -274,7 +274,7 @@ function watch(pipe: WatchedPipe, stages: readonly Stage[]): WatchedPipe {
   if (anchor !== undefined) collected.register(anchor, pipe);
   if (timer === null) {
     lookedMs = nowMs();
-    timer = setInterval(look, LOOK_MS);
+    timer = every(look, LOOK_MS);
     timer.unref();
   }
   return pipe;

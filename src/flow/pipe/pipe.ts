@@ -5,6 +5,7 @@
 import { Readable, Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ReadableStream, WritableStream } from "node:stream/web";
+import { every } from "../clock.ts";
 import { currentContext } from "../context.ts";
 import { FlowError, checkNames, checkNumber } from "../errors.ts";
 import { outcomeOf } from "../work.ts";
@@ -109,7 +110,7 @@ export async function pipe(...steps: readonly (Source | PipeOptions)[]): Promise
   const [source, ...rest] = streams;
   const { signal, leave } = joined(options.signal);
   // where nothing else is left to do the process would end before anybody says that it stalls
-  const hold = setInterval(() => undefined, Math.min(stallMs, INTERVAL_MS_MAX));
+  const hold = every(() => undefined, Math.min(stallMs, INTERVAL_MS_MAX));
   try {
     const all = [source, meter, ...rest] as unknown as [
       NodeJS.ReadableStream,

@@ -186,6 +186,17 @@ export function checkWords(files: readonly Pick<FileFacts, "path" | "text">[]): 
   );
 }
 
+/**
+ * What runs in the application's process sets its timers by Node's functions as they were when it
+ * was loaded: traces of the application's timers do not see ours.
+ */
+export function checkTimers(files: readonly Pick<FileFacts, "path" | "text">[]): readonly string[] {
+  const ours = files.filter(({ path: file }) => {
+    return /^src\/(?:flow|worker)\//.test(file) && !file.endsWith(".test.ts");
+  });
+  return findEach(ours, /(?<![\w.])set(?:Immediate|Timeout)\(/);
+}
+
 /** Every code in the source has a row in the documentation, and the other way round. */
 export function checkErrorCodes(files: readonly FileFacts[], document: string): readonly string[] {
   const used = new Set(
