@@ -39,6 +39,7 @@ const SNAPSHOT: TraceSnapshot = {
   lastError: null,
   share: 0.0123,
   ended: null,
+  isSpent: false,
 };
 
 function merged() {

@@ -50,7 +50,9 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
 }
 
-const snapshot = (ended: string | null) => ({ snapshot: { ended, aggregations: [] } });
+const snapshot = (ended: string | null, isSpent = false) => ({
+  snapshot: { ended, isSpent, aggregations: [] },
+});
 
 test("a trace goes to all workers, is asked each second, ends when all have told", async (t) => {
   const { traces, workers, lines, read } = setUp(t);
@@ -85,6 +87,24 @@ test("a trace goes to all workers, is asked each second, ends when all have told
   await reading;
   assert.deepEqual(lines.at(-1), { type: "ended", reason: "it was stopped" });
   assert.equal(traces.stop(1), false);
+});
+
+test("a trace whose probes are all turned off, in all workers, ends and says so", async (t) => {
+  const { traces, workers, lines, read } = setUp(t);
+  const [first, second] = workers;
+  assert.ok(first && second);
+  const reading = read();
+  await settle();
+  t.mock.timers.tick(1000);
+  answer(traces, first.link, 1, snapshot(null, true));
+  answer(traces, second.link, 1, snapshot(null));
+  t.mock.timers.tick(1000);
+  assert.deepEqual(second.sent.at(-1), { type: "trace-pull", id: 1 }, "the second one goes on");
+  answer(traces, second.link, 1, snapshot(null, true));
+  assert.equal(second.sent.at(-1)?.type, "trace-stop");
+  for (const { link } of workers) answer(traces, link, 1, snapshot("it was stopped", true));
+  await reading;
+  assert.deepEqual(lines.at(-1), { type: "ended", reason: "every probe of it is turned off" });
 });
 
 test("workers that come and go: the new one gets it, the old one is told of", async (t) => {

@@ -3,8 +3,8 @@
  * whoever asked. What a program means only the workers and the CLI know; here it is text.
  *
  * ```
- *   POST /v1/trace --> running --stop, expiry, exit() in a worker--> ending --all last figures-->
- * ended
+ *   POST /v1/trace --> running --stop, expiry, exit() in a worker, all probes off--> ending
+ *                        |                                         ending --last figures--> ended
  *                        |  \--client gone--> ended (nobody is left to tell)
  *                        +--each second: trace-pull to every worker
  * ```
@@ -32,6 +32,8 @@ const TRACES_MAX = 8;
 /** Lines for each worker that the client has not read: more are not asked for until it has. */
 const UNREAD_PER_WORKER_MAX = 4;
 const HEADER_BYTES = 8;
+/** Why a trace ends that has nothing more to tell; the probes say why each of them is off. */
+const SPENT = "every probe of it is turned off";
 
 /** A worker as far as traces are concerned. */
 export type TracedLink = Pick<WorkerLink, "id" | "index" | "agent" | "isReady" | "send">;
@@ -49,6 +51,8 @@ interface Trace {
   readonly silent: Set<number>;
   /** Of the silent ones, those whose agents have been asked, and not answered. */
   readonly interrupted: Set<number>;
+  /** Those in which every probe was turned off, by what they had told last. */
+  readonly spent: Set<number>;
   /** What agents watch for it, by worker. */
   readonly watches: Map<number, AgentAsk>;
   readonly expiry: NodeJS.Timeout;
@@ -93,6 +97,7 @@ export class Traces implements ControlledTraces {
       holders: new Map(),
       silent: new Set(),
       interrupted: new Set(),
+      spent: new Set(),
       watches: new Map(),
       expiry,
       state: "running",
@@ -153,6 +158,7 @@ export class Traces implements ControlledTraces {
     for (const trace of this.#traces.values()) {
       if (!trace.holders.delete(link.id)) continue;
       trace.silent.delete(link.id);
+      trace.spent.delete(link.id);
       trace.watches.delete(link.id);
       trace.lines.push({ type: "gone", worker: link.index, id: link.id });
       this.#checkEnded(trace);
@@ -258,9 +264,11 @@ export class Traces implements ControlledTraces {
     if (snapshot === undefined || snapshot === null) return; // it has started
     trace.silent.delete(link.id);
     trace.lines.push({ type: "snapshot", worker, id: link.id, snapshot });
-    const { ended } = snapshot;
+    const { ended, isSpent } = snapshot;
+    if (isSpent) trace.spent.add(link.id);
     if (trace.state === "running") {
       if (typeof ended === "string") this.#end(trace, `${ended} in worker ${worker}`);
+      else if (trace.spent.size === trace.holders.size) this.#end(trace, SPENT);
     } else if (typeof ended === "string") {
       trace.holders.delete(link.id);
       this.#checkEnded(trace);
@@ -321,7 +329,7 @@ function startOf({ id, order, token }: Trace): TraceMessage {
 interface Answer {
   readonly error?: string | null;
   readonly lines?: readonly WatchedLine[];
-  readonly snapshot?: { readonly ended: string | null } | null;
+  readonly snapshot?: { readonly ended: string | null; readonly isSpent: boolean } | null;
   readonly probes?: readonly unknown[];
 }
 

@@ -152,6 +152,7 @@ test("the last snapshot of a worker that died counts; a new one replaces an old 
       lastError: null,
       share: 0.01,
       ended: null,
+      isSpent: false,
     };
   };
   const merger = new Merger();

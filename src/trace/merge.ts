@@ -36,6 +36,11 @@ export interface TraceSnapshot {
   readonly share: number;
   /** `exit()` was called, the trace expired, or a probe ended it. */
   readonly ended: string | null;
+  /**
+   * Every probe that waits for something to happen is off, at least one for what it cost: nothing
+   * more will come. (One that was never there is said, and a new worker may have it.)
+   */
+  readonly isSpent: boolean;
 }
 
 export interface MergedTrace {

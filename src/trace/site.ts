@@ -36,6 +36,8 @@ export class Site {
   /** All the time that its firings took, as far as it was timed. */
   spentMs = 0;
   off: string | null = null;
+  /** It is off for what it cost. */
+  isOverBudget = false;
   readonly #owner: SiteOwner;
   #windowStartMs: number;
   #windowSpentMs = 0;
@@ -94,6 +96,7 @@ export class Site {
     this.#windowSpentMs = 0;
     this.#windowsOver = share > this.#owner.budget ? this.#windowsOver + 1 : 0;
     if (this.#windowsOver < WINDOWS_OVER) return;
+    this.isOverBudget = true;
     const percent = (value: number): string => `${(100 * value).toFixed(1)}%`;
     this.off = `it took ${percent(share)} of the time, more than ${percent(this.#owner.budget)}`;
   }

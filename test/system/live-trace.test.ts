@@ -84,6 +84,29 @@ describe("holdfast trace", () => {
     await assertClean(running);
   });
 
+  it("ends once all of its probes cost more than they may", async (t) => {
+    const running = await shared();
+    const program = "emitter:emit { @[event] = count() } tick:1s { print(1) }";
+    const trace = await LiveTrace.start(
+      t,
+      running,
+      program,
+      "--worker",
+      "0",
+      "--budget",
+      "0.0001%",
+    );
+    let code: number | null | undefined;
+    void trace.exited.then((given) => (code = given));
+    await waitFor("its end", async () => {
+      await ask(running, "/slow?ms=1", 20);
+      return code !== undefined;
+    });
+    assert.equal(code, 0, trace.describe());
+    assert.match(trace.describe(), /every probe of it is turned off/);
+    await assertClean(running);
+  });
+
   it("ends by itself: --for, and exit()", async () => {
     const running = await shared();
     const short = await running.control("trace", "http:done { @ = count() }", "--for", "300ms");

@@ -50,6 +50,9 @@ const PROVIDERS: ReadonlyMap<string, Attach> = new Map([
   ["profile", attachProfile],
 ]);
 
+/** Probes that fire whatever the application does. */
+const BY_ITSELF: ReadonlySet<string> = new Set(["begin", "end", "tick"]);
+
 /** How often the lease and the expiry are looked at. */
 const CHECK_MS = 1000;
 
@@ -153,7 +156,14 @@ export class TraceInstance {
       lastError: this.#lastError,
       share: spentMs / Math.max(1, now() - this.#startedMs),
       ended: this.#ended,
+      isSpent: this.#isSpent(),
     };
+  }
+
+  #isSpent(): boolean {
+    const waiting = this.#sites.filter(({ clause }) => !BY_ITSELF.has(clause.point.provider));
+    const isOver = waiting.some(({ isOverBudget }) => isOverBudget);
+    return isOver && waiting.every(({ off }) => off !== null);
   }
 
   /** The requests under this trace, where a clause needs them. */

@@ -221,6 +221,25 @@ test("lines, keys and variables are bounded, and what is dropped is counted", ()
   assert.deepEqual([snapshot.drops, snapshot.lines], [500, ["end"]]);
 });
 
+test("a trace is spent when every probe that waits for something is turned off", () => {
+  const runtime = new TraceRuntime();
+  const program =
+    "fn:JSON.stringify:entry { @a = uniq(arg0) } dc:never { @b = count() } tick:1s { print(1) }";
+  const request = { worker: 0, budget: 1e-9 };
+  const only = program.replace("dc:never { @b = count() } ", "");
+  assert.equal(runtime.start(1, { program, ...request }), null);
+  assert.equal(runtime.start(2, { program: only, ...request }), null);
+  assert.equal(runtime.snapshot(2)?.isSpent, false);
+  const end = performance.now() + 10_000;
+  while (runtime.snapshot(2)?.isSpent !== true && performance.now() < end) {
+    for (let index = 0; index < 10_000; index += 1) JSON.stringify(index);
+  }
+  const [first, second] = [runtime.stop(1), runtime.stop(2)];
+  assert.equal(second?.isSpent, true, "the tick does not count");
+  assert.match(first?.probes[0]?.off ?? "", /of the time/);
+  assert.equal(first?.isSpent, false, "the channel may still tell something");
+});
+
 test("a probe over its budget is turned off, and says so; one slow firing is no reason", () => {
   let time = 0;
   let costMs = 0;
