@@ -7,7 +7,7 @@ import { makeFolder } from "../../test/support/folder.ts";
 import { bucketOf } from "../base/mod.ts";
 import type { LatencyReport, ReportedSeries } from "../supervision/mod.ts";
 import { Exposition } from "./exposition.ts";
-import { BOUNDS, renderMetrics } from "./metrics.ts";
+import { BOUNDS, httpAttributes, latencySamples, renderMetrics } from "./metrics.ts";
 import { isAuthorized, tokenIn } from "./token.ts";
 
 const EXEMPLAR = { traceId: "a".repeat(32), spanId: "b".repeat(16), us: 30_000, atMs: 1_700_000 };
@@ -76,6 +76,17 @@ describe("metrics", () => {
     assert.equal(marked.length, 2);
     const mark = `# {trace_id="${EXEMPLAR.traceId}",span_id="${EXEMPLAR.spanId}"} 0.03 1700.000`;
     for (const line of marked) assert.ok(line.includes('le="0.05"') && line.endsWith(mark), line);
+  });
+
+  it("have OpenTelemetry's names for a collector, where each must have a method", () => {
+    const attributes = latencySamples(REPORT).map(({ labels }) => httpAttributes(labels));
+    assert.deepEqual(
+      attributes.map((each) => Object.values(each)),
+      [
+        ["GET", '/a"b\\c', "2xx"],
+        ["_OTHER", "(other)", "left"],
+      ],
+    );
   });
 
   it("without a ledger are those that there are", () => {

@@ -177,6 +177,18 @@ export function latencySamples(report: LatencyReport): readonly HistogramSample[
   return [...groups].map(([key, group]) => histogramSample(labelsOf(key), group));
 }
 
+/**
+ * Labels by the names of OpenTelemetry's semantic conventions for HTTP, of which an unknown method
+ * is `_OTHER`. They know no class of a status, and none of a client that left.
+ */
+export function httpAttributes({ method, route = "", status = "" }: Labels): Labels {
+  return {
+    "http.request.method": method === undefined || method === "" ? "_OTHER" : method,
+    "http.route": route,
+    "http.response.status_class": status,
+  };
+}
+
 function latencyMetrics(out: Exposition, report: LatencyReport): void {
   const groups = groupLatencies(report, ({ name, status }) => `${statusText(status)} ${name}`);
   const samples = latencySamples(report);

@@ -41,7 +41,7 @@ import type {
 } from "@opentelemetry/sdk-metrics";
 import type { LatencyReport, Status } from "../supervision/mod.ts";
 import type { HistogramSample } from "./exposition.ts";
-import { latencySamples } from "./metrics.ts";
+import { httpAttributes, latencySamples } from "./metrics.ts";
 import type { PushCounts } from "./push-counts.ts";
 import type { AdminSource } from "./server.ts";
 
@@ -119,12 +119,7 @@ function metricOf(status: Status, report: LatencyReport, exemplars: Exemplars): 
   const endTime = hrTime(Date.now());
   const dataPoints = latencySamples(report).map((sample): DataPoint<Histogram> => {
     const { labels, buckets, count, sum, exemplar } = sample;
-    const { method = "", route = "", status: answered = "" } = labels;
-    const attributes = {
-      "http.request.method": method,
-      "http.route": route,
-      "http.response.status_class": answered,
-    };
+    const attributes = httpAttributes(labels);
     // ours are cumulated, theirs are not, and have one more: what is above the last bound
     const cumulated = [...buckets.map(([, below]) => below), count];
     const counts = cumulated.map((below, at) => below - (cumulated[at - 1] ?? 0));

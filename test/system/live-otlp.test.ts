@@ -138,6 +138,10 @@ it("histograms arrive, with exemplars; a collector that fails is counted and tri
   assert.equal(collector.target, "/v1/metrics");
   assert.equal(collector.headers["x-key"], "secret");
   assert.ok(collector.attributes.includes(`service.name=${service.name}`));
+  assert.deepEqual(
+    point.attributes.map(({ key, value }) => `${key}=${value.stringValue}`),
+    ["http.request.method=GET", "http.route=/orders/:id", "http.response.status_class=2xx"],
+  );
   assert.equal(point.bucketCounts.length, point.explicitBounds.length + 1);
   assert.equal(
     point.bucketCounts.reduce((sum, each) => sum + each, 0),
