@@ -11,7 +11,7 @@
  */
 import { channel } from "node:diagnostics_channel";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Server as NetServer, Socket } from "node:net";
 import { deadlineOfHeaders } from "../base/mod.ts";
 import type { Refusal } from "../ledger/mod.ts";
@@ -29,8 +29,8 @@ import { hasPeerLeft, kernelAgeMs } from "./kernel-age.ts";
 import type { LimitOptions } from "./limits.ts";
 import { isPlainRequest, targetOf, userAgentOf } from "./parked-request.ts";
 import type { ParkedBytes } from "./parked-request.ts";
-import { SlowPeers } from "./slow-peers.ts";
-import type { SlowPeerOptions } from "./slow-peers.ts";
+import { SessionPeer, SlowPeers } from "./slow-peers.ts";
+import type { Peer, SlowPeerOptions } from "./slow-peers.ts";
 import { processFlow } from "./process-flow.ts";
 import { BoundVisitor } from "./visitor.ts";
 import type { Permit, Visitor } from "./visitor.ts";
@@ -402,19 +402,24 @@ function watchPeers(
   { mode = "enforce", slowPeers }: ServerGuardOptions,
 ): () => void {
   const peers = new SlowPeers({ mode, ...(slowPeers === false ? {} : slowPeers) });
-  const sockets = new Set<Socket>();
+  const open = new Set<Peer>();
   const onConnection = (socket: Socket): void => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+  };
+  const onSession = (session: ServerHttp2Session): void => {
+    const peer = new SessionPeer(session);
+    open.add(peer);
+    session.once("close", () => open.delete(peer));
   };
   // with TLS what holds the bytes is the socket that is made of a connection
   const event = "setSecureContext" in server ? "secureConnection" : "connection";
-  server.on(event, onConnection);
-  const timer = setInterval(() => peers.look(sockets, nowMs()), LOOK_MS);
+  server.on(event, onConnection).on("session", onSession);
+  const timer = setInterval(() => peers.look(open, nowMs()), LOOK_MS);
   timer.unref();
   return () => {
     clearInterval(timer);
-    server.off(event, onConnection);
+    server.off(event, onConnection).off("session", onSession);
   };
 }
 

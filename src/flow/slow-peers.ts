@@ -8,7 +8,10 @@
  *                 request is not all there, and little came                  -> slow writer
  *                 all buffered bytes above the budget                        -> the largest go
  * ```
+ * With http2 a connection is slow, not a stream of it: as long as anything of the connection moves,
+ * it is not known which stream did. What its streams hold counts together.
  */
+import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { checkNames, checkNumber } from "./errors.ts";
 import type { OptionNames } from "./errors.ts";
@@ -59,6 +62,60 @@ interface HttpSocket extends Socket {
   readonly parser?: { readonly incoming?: { readonly complete: boolean } | null } | null;
 }
 
+/** A connection of http2, by what its streams have and want. */
+export class SessionPeer {
+  readonly #session: ServerHttp2Session;
+  /** Whether they have said how much will come. */
+  readonly #streams = new Map<ServerHttp2Stream, boolean>();
+
+  constructor(session: ServerHttp2Session) {
+    this.#session = session;
+    session.on("stream", (stream, headers) => {
+      this.#streams.set(stream, headers["content-length"] !== undefined);
+      stream.once("close", () => this.#streams.delete(stream));
+    });
+  }
+
+  get destroyed(): boolean {
+    return this.#session.destroyed;
+  }
+
+  /** Bytes that the application has written and its streams have not sent. */
+  get writableLength(): number {
+    let held = 0;
+    for (const stream of this.#streams.keys()) held += stream.writableLength;
+    return held;
+  }
+
+  get bytesWritten(): number {
+    return this.#session.socket.bytesWritten;
+  }
+
+  get bytesRead(): number {
+    return this.#session.socket.bytesRead;
+  }
+
+  /**
+   * An upload is not all there, and the application has read what is. Of what has no length nothing
+   * can be said: it may be a conversation (gRPC), in which nobody need say anything.
+   */
+  get isReceiving(): boolean {
+    for (const [stream, hasLength] of this.#streams) {
+      const { readableLength, state } = stream;
+      if (hasLength && readableLength === 0 && state.remoteClose !== 1) return true;
+    }
+    return false;
+  }
+
+  /** Without an error, which nobody may listen to: its streams end as cancelled. */
+  end(): void {
+    this.#session.destroy();
+  }
+}
+
+/** Of HTTP/1.1, or of http2. */
+export type Peer = Socket | SessionPeer;
+
 /** See the file's docstring. */
 export class SlowPeers {
   readonly #connectionBytes: number;
@@ -66,7 +123,7 @@ export class SlowPeers {
   readonly #leastRate: number;
   readonly #patienceMs: number;
   readonly #isObserver: boolean;
-  readonly #looks = new WeakMap<Socket, Look>();
+  readonly #looks = new WeakMap<Peer, Look>();
   readonly #ended = new Map<SlowReason, number>();
   #lookedAtMs = 0;
 
@@ -91,36 +148,36 @@ export class SlowPeers {
   }
 
   /** Looks at all connections; call about once a second. */
-  look(sockets: Iterable<Socket>, nowMs: number): void {
+  look(peers: Iterable<Peer>, nowMs: number): void {
     const seconds = this.#lookedAtMs === 0 ? 0 : (nowMs - this.#lookedAtMs) / 1000;
     this.#lookedAtMs = nowMs;
-    const holders: Socket[] = [];
+    const holders: Peer[] = [];
     let totalBytes = 0;
-    for (const socket of sockets) {
-      if (socket.destroyed) continue;
-      const held = socket.writableLength;
-      const reason = this.#judge(socket, held, seconds, nowMs);
-      if (reason !== null) this.#end(socket, reason);
-      if (socket.destroyed || held === 0) continue;
+    for (const peer of peers) {
+      if (peer.destroyed) continue;
+      const held = peer.writableLength;
+      const reason = this.#judge(peer, held, seconds, nowMs);
+      if (reason !== null) this.#end(peer, reason);
+      if (peer.destroyed || held === 0) continue;
       totalBytes += held;
-      holders.push(socket);
+      holders.push(peer);
     }
     if (totalBytes > this.#totalBytes) this.#shed(holders, totalBytes);
   }
 
-  #judge(socket: Socket, held: number, seconds: number, nowMs: number): SlowReason | null {
+  #judge(peer: Peer, held: number, seconds: number, nowMs: number): SlowReason | null {
     if (held > this.#connectionBytes) return "connection-bytes";
-    const { bytesRead: read } = socket;
-    // what was handed over and not taken is not written yet
-    const written = socket.bytesWritten - held;
-    const look = this.#looks.get(socket);
+    const { bytesRead: read } = peer;
+    // what was handed to a socket and not taken is not written yet
+    const written = peer.bytesWritten - (peer instanceof SessionPeer ? 0 : held);
+    const look = this.#looks.get(peer);
     if (look === undefined) {
-      this.#looks.set(socket, { written, read, slowSinceMs: 0 });
+      this.#looks.set(peer, { written, read, slowSinceMs: 0 });
       return null;
     }
     const least = this.#leastRate * seconds;
     const isSlowReader = held > 0 && written - look.written < least;
-    const isSlowWriter = !isSlowReader && isReceiving(socket) && read - look.read < least;
+    const isSlowWriter = !isSlowReader && isReceiving(peer) && read - look.read < least;
     look.written = written;
     look.read = read;
     if (!isSlowReader && !isSlowWriter) {
@@ -134,24 +191,25 @@ export class SlowPeers {
   }
 
   /** Those that hold most, until the rest is within the budget. */
-  #shed(holders: readonly Socket[], totalBytes: number): void {
+  #shed(holders: readonly Peer[], totalBytes: number): void {
     let left = totalBytes;
-    for (const socket of holders.toSorted((a, b) => b.writableLength - a.writableLength)) {
+    for (const peer of holders.toSorted((a, b) => b.writableLength - a.writableLength)) {
       if (left <= this.#totalBytes) return;
-      left -= socket.writableLength;
-      this.#end(socket, "total-bytes");
+      left -= peer.writableLength;
+      this.#end(peer, "total-bytes");
     }
   }
 
-  #end(socket: Socket, reason: SlowReason): void {
+  #end(peer: Peer, reason: SlowReason): void {
     this.#ended.set(reason, (this.#ended.get(reason) ?? 0) + 1);
     const ended = account(reason); // of each, since what has ended shows its kind only
     ended.end(ended.begin("", 0, 0), this.#isObserver ? "ok" : "refused");
     if (this.#isObserver) return;
     // with RST: half a response must not look like a whole one; TLS shows that by itself, and a
     // unix socket has none
-    if (isPlainTcp(socket)) socket.resetAndDestroy();
-    else socket.destroy();
+    if (peer instanceof SessionPeer) peer.end();
+    else if (isPlainTcp(peer)) peer.resetAndDestroy();
+    else peer.destroy();
   }
 }
 
@@ -160,7 +218,8 @@ function isPlainTcp(socket: HttpSocket): boolean {
 }
 
 /** A request has begun, the application reads it, and it is not all there. */
-function isReceiving(socket: HttpSocket): boolean {
-  const incoming = socket.parser?.incoming;
-  return incoming !== null && incoming !== undefined && !incoming.complete && !socket.isPaused();
+function isReceiving(peer: HttpSocket | SessionPeer): boolean {
+  if (peer instanceof SessionPeer) return peer.isReceiving;
+  const incoming = peer.parser?.incoming;
+  return incoming !== null && incoming !== undefined && !incoming.complete && !peer.isPaused();
 }

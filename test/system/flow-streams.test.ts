@@ -64,4 +64,23 @@ describe("run --gate, http2", () => {
       session.destroy(); // the service would wait for it
     });
   }
+
+  it("ends the connection of a client that takes nothing and holds too much", async (t) => {
+    const flags = ["--gate", "auto"];
+    const service = await startService(t, { entry, workers: 1, flags });
+    const target = await service.target();
+    assert.ok("port" in target);
+    const sessions = [1, 2].map(() => http2.connect(`http://${target.host}:${target.port}`));
+    const [stuck, well] = sessions;
+    assert.ok(stuck !== undefined && well !== undefined);
+    t.after(() => sessions.forEach((each) => each.destroy()));
+    const stream = stuck.request({ ":path": "/large" });
+    stream.pause();
+    await within("it is ended", once(stream, "close"));
+    assert.equal(stream.rstCode, http2.constants.NGHTTP2_CANCEL);
+    assert.equal((await within("the other's", ask(well, "/"))).text, "done");
+    const page = (await service.control("work")).stdout.toString();
+    assert.match(page, /^connection-bytes +0 +0 +0 +1 /m);
+    well.destroy();
+  });
 });

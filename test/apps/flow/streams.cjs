@@ -7,6 +7,7 @@ let entered = 0;
 
 function serve(path, answer) {
   if (path === "/counts") return answer(JSON.stringify({ entered }));
+  if (path === "/large") return answer(Buffer.alloc(20_000_000));
   entered += 1;
   const ms = Number(new URL(path, "http://x").searchParams.get("ms") ?? 0);
   setTimeout(() => answer("done"), ms);
