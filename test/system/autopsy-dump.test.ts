@@ -7,6 +7,7 @@ import { Session, parseExpression, runExpression } from "../../src/autopsy/mod.t
 import { withoutUnused } from "../../src/autopsy/front/left-out.ts";
 import { writeDump } from "../../src/autopsy/target/dump.ts";
 import { openTarget } from "../../src/autopsy/target/open.ts";
+import type { Target } from "../../src/autopsy/target/target.ts";
 import { PtraceTracer } from "../../src/os/mod.ts";
 import { NODES, inPosition, program, startPatient } from "./support/autopsy.ts";
 
@@ -27,6 +28,32 @@ const VERBS = [
   "env",
 ];
 
+const PAGE_BYTES = 4096;
+const ZEROS = Buffer.alloc(PAGE_BYTES);
+
+/** Addresses of pages that a dump has otherwise than the process, and how many it has. */
+function differences(
+  process: Pick<Target, "memory" | "mappings">,
+  dump: Pick<Target, "memory">,
+  isWhole: boolean,
+): { readonly pages: number; readonly differing: readonly string[] } {
+  const differing: string[] = [];
+  let pages = 0;
+  for (const { start, end, path: name, isReadable } of process.mappings) {
+    if (!isReadable || name?.startsWith("[v") === true) continue; // vvar, vdso, vsyscall
+    for (let at = start; at < end; at += PAGE_BYTES) {
+      const there = dump.memory.read(at, PAGE_BYTES);
+      if (there === null) continue;
+      pages += 1;
+      // what was never touched is not there in the one, and may be zeros in the other
+      const own = process.memory.read(at, PAGE_BYTES) ?? ZEROS;
+      const isLeftOut = !isWhole && name?.startsWith("/") !== true && there.equals(ZEROS);
+      if (!own.equals(there) && !isLeftOut) differing.push(`${at.toString(16)} of ${name}`);
+    }
+  }
+  return { pages, differing };
+}
+
 for (const major of NODES.keys()) {
   describe(`dump of Node ${major}`, () => {
     it("without what is unused tells the same as one of everything", async (t) => {
@@ -40,6 +67,13 @@ for (const major of NODES.keys()) {
       try {
         writeDump(target, whole);
         writeDump(withoutUnused(target), small);
+        for (const file of [whole, small]) {
+          const core = openTarget(file);
+          const { pages, differing } = differences(target, core, file === whole);
+          core.close();
+          assert.deepEqual(differing, [], path.basename(file));
+          assert.ok(pages > 2_000, `${pages} pages`);
+        }
       } finally {
         target.close();
       }

@@ -14,7 +14,7 @@ import { HoldfastError } from "../../base/mod.ts";
 import { EM_AARCH64, EM_X86_64, ET_CORE, PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE } from "./elf.ts";
 import { HOLDFAST_NOTE } from "./core-notes.ts";
 import type { HoldfastNote } from "./core-notes.ts";
-import { presentRuns } from "./page-runs.ts";
+import { isOfFile, presentRuns } from "./page-runs.ts";
 import type { Run } from "./page-runs.ts";
 import type { Mapping, SignalFacts, SocketTimes, Target } from "./target.ts";
 
@@ -23,8 +23,17 @@ const HEADER_BYTES = 64;
 const PROGRAM_BYTES = 56;
 /** `e_phnum` is 16 bits; the rest of the pages is joined to what lies before. */
 const SEGMENTS_MAX = 60_000;
-/** A gap of untouched pages shorter than this is written as zeros: fewer segments. */
+/** Fewer untouched pages between others are zeros, as the process would read them. */
 const GAP_PAGES_MAX = 16;
+/**
+ * Blocks of one and the same byte are in the file once, whatever their number: zeros between pages,
+ * and since Node 24 a table of a library that nobody uses has 1 MiB in which every bit is set.
+ */
+const FILLED_BYTES = GAP_PAGES_MAX * PAGE_BYTES;
+/** Runs from which on it is looked for them: the tables are larger than what V8 has in a piece. */
+const FILLED_RUN_BYTES_MIN = 512 * 1024;
+const FILLED_WORD = Buffer.alloc(8, 0xff);
+const FILLED = Buffer.alloc(FILLED_BYTES, 0xff);
 /** Some MB of notes. */
 const DESCRIPTORS_MAX = 100_000;
 const COPY_BYTES = 1024 * 1024;
@@ -43,6 +52,8 @@ interface Segment {
   readonly fileBytes: number;
   /** What is there of them; what lies between is left as zeros. */
   readonly runs: readonly Run[];
+  /** Its bytes in the file are those of the others that have this byte everywhere. */
+  readonly fill: 0 | 0xff | null;
 }
 
 /** Bytes that are written, of all. */
@@ -112,18 +123,25 @@ function* write(target: Target, descriptor: number): Generator<DumpStep, number>
   writeProgram(head, 0, { type: PT_NOTE, flags: 0, offset: notesAt, address: 0 }, notes.length, 0);
   notes.copy(head, notesAt);
   const offsets: number[] = [];
-  for (const [index, { mapping, start, end, fileBytes }] of segments.entries()) {
+  const blocks = new Map<number, number>();
+  for (const [index, { mapping, start, end, fileBytes, fill }] of segments.entries()) {
     const flags =
       (mapping.isReadable ? PF_R : 0) |
       (mapping.isWritable ? PF_W : 0) |
       (mapping.isExecutable ? PF_X : 0);
-    const program = { type: PT_LOAD, flags, offset: at, address: start };
+    const known = fill === null ? undefined : blocks.get(fill);
+    const offset = known ?? at;
+    const program = { type: PT_LOAD, flags, offset, address: start };
     writeProgram(head, index + 1, program, fileBytes, end - start);
-    offsets.push(at);
-    at += fileBytes;
+    offsets.push(offset);
+    if (known !== undefined) continue;
+    if (fill !== null) blocks.set(fill, at);
+    at += fill === null ? fileBytes : FILLED_BYTES;
   }
   writeAll(descriptor, head, head.length, 0);
   ftruncateSync(descriptor, at);
+  const filledAt = blocks.get(0xff); // that of zeros is a hole
+  if (filledAt !== undefined) writeAll(descriptor, FILLED, FILLED_BYTES, filledAt);
   const buffer = Buffer.allocUnsafe(COPY_BYTES);
   for (const [index, { start, runs }] of segments.entries()) {
     const offset = offsets[index] ?? 0;
@@ -218,12 +236,64 @@ function segmentsOf(target: Target): readonly Segment[] {
   const segments: Segment[] = [];
   for (const mapping of mappings) {
     const room = SEGMENTS_MAX - segments.length - mappings.length;
-    segments.push(...segmentsOfMapping(mapping, present.get(mapping) ?? [], room));
+    const some = segmentsOfMapping(mapping, present.get(mapping) ?? [], room);
+    const isOwn = mapping.path === null && segments.length + some.length < SEGMENTS_MAX / 2;
+    segments.push(...(isOwn ? some.flatMap((one) => withoutFilled(target, one)) : some));
   }
   return segments;
 }
 
-/** Runs that lie near to each other are one segment: a core can have only so many. */
+/** Cuts the blocks out of a segment in which all bits are set. */
+function withoutFilled(target: Target, segment: Segment): readonly Segment[] {
+  const { mapping, start, end, runs } = segment;
+  const parts: Segment[] = [];
+  let from = start;
+  const part = (to: number): void => {
+    if (to === from) return;
+    const inside = runs.flatMap(([first, last]): readonly Run[] =>
+      first < to && last > from ? [[Math.max(first, from), Math.min(last, to)]] : [],
+    );
+    parts.push({
+      mapping,
+      start: from,
+      end: to,
+      fileBytes: to - from,
+      runs: inside,
+      fill: null,
+    });
+  };
+  for (const [first, last] of runs) {
+    if (last - first < FILLED_RUN_BYTES_MIN) continue;
+    for (let at = first; at + FILLED_BYTES <= last; at += FILLED_BYTES) {
+      if (!isFilled(target, at)) continue;
+      part(at);
+      from = at + FILLED_BYTES;
+      parts.push({
+        mapping,
+        start: at,
+        end: from,
+        fileBytes: FILLED_BYTES,
+        runs: [],
+        fill: 0xff,
+      });
+    }
+  }
+  if (from === start) return [segment];
+  part(end);
+  return parts;
+}
+
+function isFilled({ memory, readBulk }: Target, start: number): boolean {
+  // the first word tells of nearly all that they are not; past the cache of pages: it is read once
+  const isAllOnes = (wanted: Buffer): boolean => {
+    const bytes = Buffer.alloc(wanted.length);
+    const there = readBulk?.(start, bytes) ?? memory.readInto(start, bytes);
+    return there === wanted.length && bytes.equals(wanted);
+  };
+  return isAllOnes(FILLED_WORD) && isAllOnes(FILLED);
+}
+
+/** A segment for each run; where a core cannot have so many, the rest is joined. */
 function segmentsOfMapping(
   mapping: Mapping,
   runs: readonly Run[],
@@ -233,20 +303,23 @@ function segmentsOfMapping(
   for (const run of runs) {
     const [start, end] = run;
     const last = groups.at(-1);
-    const gap = last === undefined ? Infinity : (start - last.end) / PAGE_BYTES;
-    if (last !== undefined && (gap <= GAP_PAGES_MAX || 2 * groups.length >= room)) {
-      last.runs.push(run);
+    if (last !== undefined && 2 * groups.length >= room) {
+      // between pages of a file that were written to are the file's own, and no zeros
+      if (isOfFile(mapping)) last.runs = [[last.start, end]];
+      else last.runs.push(run);
       last.end = end;
     } else groups.push({ start, end, runs: [run] });
   }
   const segments: Segment[] = [];
   let at = mapping.start;
   const none = (start: number, end: number): Segment => {
-    return { mapping, start, end, fileBytes: 0, runs: [] };
+    const isGap = start > mapping.start && end - start <= FILLED_BYTES && !isOfFile(mapping);
+    const fileBytes = isGap && end < mapping.end ? end - start : 0;
+    return { mapping, start, end, fileBytes, runs: [], fill: fileBytes === 0 ? null : 0 };
   };
   for (const { start, end, runs: some } of groups) {
     if (start > at) segments.push(none(at, start));
-    segments.push({ mapping, start, end, fileBytes: end - start, runs: some });
+    segments.push({ mapping, start, end, fileBytes: end - start, runs: some, fill: null });
     at = end;
   }
   if (at < mapping.end) segments.push(none(at, mapping.end));
