@@ -1,6 +1,7 @@
 /**
  * Looks at all pipes of this process twice a second: which of them have not moved, and why. Holds
- * no stream: a pipe that is garbage collected before it has ended is found by that.
+ * no stream: a pipe that is garbage collected before it has ended is found by that. Of pipes that
+ * follow each other one is told.
  *
  * ```
  *   add --> [ at each look: moved? ] --> settled
@@ -9,6 +10,7 @@
  *   streams collected, not settled --> "collected-unsettled"
  * ```
  */
+import { Transform } from "node:stream";
 import { every, nowMs } from "../clock.ts";
 import { FlowError } from "../errors.ts";
 import { account } from "../work.ts";
@@ -130,6 +132,7 @@ export class WatchedPipe {
       .filter((each) => typeof each === "object")
       .map((each) => new WeakRef(each));
     this.#work = this.#account.begin(this.name);
+    this.#neighbours(1);
   }
 
   get isSettled(): boolean {
@@ -144,6 +147,7 @@ export class WatchedPipe {
   settle(outcome: WorkOutcome): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
+    this.#neighbours(-1);
     this.#account.end(this.#work, outcome);
     pipes.delete(this);
   }
@@ -184,10 +188,30 @@ export class WatchedPipe {
     this.#stall = this.#told(name, diagnosis, forMs, buffered);
     const { why } = diagnosis;
     this.#account.state(this.#work, why === "collected-unsettled" ? "stalled" : why);
-    if (isNew) this.limits.onStall?.(this.#stall);
+    if (isNew && !this.#isOfNeighbour(stages, why)) this.limits.onStall?.(this.#stall);
     if (forMs < this.limits.destroyMs) return;
     const error = new PipeStalled(this.#stall);
     for (const stage of withFollowers(stages)) destroyTold(stage, error);
+  }
+
+  #neighbours(change: 1 | -1): void {
+    if (this.#inspector !== STREAMS) return;
+    add(beginning, this.#stages[0]?.deref(), change);
+    add(ending, this.#stages.at(-1)?.deref(), change);
+  }
+
+  /**
+   * Whether the pipe before it or behind it tells what this one hangs on: where b turns what comes
+   * into what goes, the first of `a.pipe(b).pipe(c)` waits for what fills b, the second for what
+   * does not come out of it.
+   */
+  #isOfNeighbour(stages: readonly Stage[], why: StallReason): boolean {
+    if (this.#inspector !== STREAMS) return false;
+    const [first = {}, last = {}] = [stages[0], stages.at(-1)];
+    const goesOn = last instanceof Transform && (beginning.get(last) ?? 0) > 0;
+    if (goesOn && (last.readableLength ?? 0) > 0) return true;
+    const comes = first instanceof Transform && (ending.get(first) ?? 0) > 0;
+    return comes && (first.readableLength ?? 0) === 0 && why === "source-silent";
   }
 
   /** Its streams were garbage collected, and nobody was told of an end. */
@@ -230,6 +254,14 @@ function withFollowers(stages: readonly Stage[]): ReadonlySet<Stage> {
 function destroyTold(stage: Stage, error: PipeStalled): void {
   if (stage.destroyed !== true) stage.once?.("error", () => undefined);
   stage.destroy?.(error);
+}
+
+/** How many pipes that are watched begin, and end, with a stream. */
+const beginning = new WeakMap<object, number>();
+const ending = new WeakMap<object, number>();
+
+function add(counts: WeakMap<object, number>, stage: Stage | undefined, change: 1 | -1): void {
+  if (stage !== undefined) counts.set(stage, (counts.get(stage) ?? 0) + change);
 }
 
 const pipes = new Set<WatchedPipe>();

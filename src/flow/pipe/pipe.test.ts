@@ -3,11 +3,14 @@ import { createReadStream } from "node:fs";
 import { PassThrough, Readable, Transform, Writable } from "node:stream";
 import { ReadableStream, WritableStream } from "node:stream/web";
 import { afterEach, describe, it } from "node:test";
+import type { TestContext } from "node:test";
+import { waitUntil } from "../../../test/support/wait-until.ts";
 import { nowMs } from "../clock.ts";
 import { deadline } from "../deadline.ts";
 import { DeadlineExceeded } from "../errors.ts";
 import { account, inFlight } from "../work.ts";
 import { PipeStalled, watchPipe } from "./monitor.ts";
+import type { Stall } from "./monitor.ts";
 import { PipeTooLong, pipe } from "./pipe.ts";
 import type { PipeOptions } from "./pipe.ts";
 import type { Stage } from "./stages.ts";
@@ -141,5 +144,43 @@ describe("pipe", () => {
     for (const options of wrong) {
       await assert.rejects(pipe(Readable.from(["a"]), sink(), options), /must be a number/);
     }
+  });
+});
+
+/** `a.pipe(b).pipe(c)`, watched as two pipes; what is told of the first that stalls, and of both. */
+async function chain(t: TestContext, a: Readable, b: Transform, c: Writable): Promise<string[]> {
+  const told: string[] = [];
+  const onStall = ({ pipe, why, culprit }: Stall): void => {
+    told.push(`${pipe}: ${why} at ${culprit}`);
+  };
+  const limits = { stallMs: 20, destroyMs: Number.POSITIVE_INFINITY, onStall };
+  const watched = [
+    watchPipe([a, b] as unknown[] as Stage[], limits, "first"), // each is the one or the other
+    watchPipe([b, c] as unknown[] as Stage[], limits, "second"),
+  ];
+  t.after(() => watched.forEach((each) => each.settle("cancelled")));
+  a.pipe(b).pipe(c);
+  await waitUntil("both stand still", () => watched.every(({ stall }) => stall !== null));
+  return told;
+}
+
+class Slow extends Transform {
+  override _transform(): void {}
+}
+
+describe("of pipes that follow each other one is told", () => {
+  const full = (): Readable => Readable.from([1, 2, 3, 4].map(() => Buffer.alloc(200_000)));
+
+  it("the last, where it takes nothing", async (t) => {
+    const last = new Writable({ write: () => undefined });
+    const told = await chain(t, full(), new PassThrough(), last);
+    assert.deepEqual(told, ["PassThrough -> Writable: callback-outstanding at Writable"]);
+  });
+
+  it("the first, where nothing comes, or the one between does nothing", async (t) => {
+    const silent = await chain(t, new Readable({ read: () => undefined }), new Slow(), sink());
+    assert.deepEqual(silent, ["Readable -> Slow: source-silent at Readable"]);
+    const between = await chain(t, full(), new Slow(), sink());
+    assert.deepEqual(between, ["Readable -> Slow: callback-outstanding at Slow"]);
   });
 });
