@@ -42,7 +42,9 @@ async function freePort(): Promise<number> {
 }
 
 function isOpen(port: number): boolean {
-  return listeningSockets()?.some((socket) => socket.port === port) ?? false;
+  const sockets = listeningSockets();
+  if (sockets === null) throw new Error("the kernel does not tell its listening sockets");
+  return sockets.some((socket) => socket.port === port);
 }
 
 /** Lines of a process's standard output, one by one. */

@@ -23,6 +23,8 @@ const LOOK_MS = 1;
 /** After the loop turns again. */
 const CLOSE_AGAIN_MS = 20;
 const CLOSE_AGAIN_TIMES = 10;
+/** Of the loop, each time. */
+const CLOSE_AGAIN_TURNS = 5;
 /** The second is the console's own, where Node is too old for the first. */
 const LOAD = "process.getBuiltinModule ?? require";
 /** It waits until we have left. */
@@ -33,8 +35,9 @@ const CLOSE = `(${LOAD})("node:inspector").close()`;
  * are loaded in its thread. What is wrong is the answer while the port is open, and later the
  * content of a file, as the process may spin.
  *
- * In one that spins, Node opens the inspector a second time when the loop turns again (the signal
- * has asked by two ways): in the poll phase, so that an immediate is next.
+ * In one that spins, Node opens the inspector again when the loop turns again (the signal has asked
+ * by two ways, an interrupt and a handle; src/inspector_agent.cc): in the poll phase, so that an
+ * immediate is next.
  */
 function expressionOf(socketPath: string, mayClose: boolean): string {
   const agent = entryUrl(import.meta.url, "../agent/main.ts").href;
@@ -45,9 +48,12 @@ function expressionOf(socketPath: string, mayClose: boolean): string {
     const { setImmediate, setTimeout } = load("node:timers");
     const { writeFileSync } = load("node:fs");
     const close = () => { if (inspector.url() !== undefined) inspector.close(); };
-    const again = (times) => {
+    const turn = (times) => {
       close();
-      setImmediate(close).unref();
+      if (times > 0) setImmediate(turn, times - 1).unref();
+    };
+    const again = (times) => {
+      turn(${CLOSE_AGAIN_TURNS});
       if (times > 0) setTimeout(again, ${CLOSE_AGAIN_MS}, times - 1).unref();
     };
     if (${mayClose}) setTimeout(again, 0, ${CLOSE_AGAIN_TIMES}).unref();
