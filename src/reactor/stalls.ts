@@ -277,7 +277,7 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
     // it was asked for before, unless the threshold has changed meanwhile
     stall.evidence ??= this.#gather(link, stall, 0);
     const { stack, why, silentMs: stackAtMs } = await stall.evidence.found;
-    // an `exit` listener that spins has a stack; what Node and the kernel clear away is no stall
+    // an exit that hangs has a stack; what Node and the kernel clear away is no stall
     if (link.isEnding && (stack === null || stack.frames.length === 0)) return;
     link.lastStack = stack === null ? [] : stackLines(stack);
     const route = stack?.route ?? request?.route ?? null;

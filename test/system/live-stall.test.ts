@@ -1,5 +1,9 @@
 /** A worker whose main thread makes no progress: what the log says, and the rescue. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import { describe, it } from "node:test";
 import { get } from "./support/load.ts";
 import { app } from "./support/paths.ts";
@@ -89,6 +93,25 @@ describe("a stall is one record in the log", () => {
       assert.match(resumed.stack ?? "", /^resumed \(/);
     });
   }
+
+  it("says where the exit of a worker hangs", async (t) => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), "holdfast-stall-"));
+    t.after(async () => rmSync(folder, { recursive: true }));
+    const pipe = path.join(folder, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    const flags = ["--stall-warn", "300ms", "--stall-limit", "2s", "--json"];
+    const env = { NEVER_WRITTEN: pipe };
+    const service = await startService(t, { entry, flags, workers: 1, env });
+    const connection = await RawConnection.open(await service.target());
+    connection.sendRequest("POST", "/ending");
+    const evicted = (): boolean => service.stderr.includes("worker 0 ended: SIGKILL, stalled");
+    await waitFor("it is evicted", evicted, undefined, () => service.describe());
+    assert.deepEqual(
+      records(service).map(({ message }) => message.replace(/^.*(?=called by)| \(.*$/g, "")),
+      ["called by ending"],
+    );
+    connection.close();
+  });
 
   it("and none when the loop is only busy, or nobody wants it", async (t) => {
     const flags = ["--stall-warn", "0", "--stall-limit", "1s", "--json"];

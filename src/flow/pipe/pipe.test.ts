@@ -147,7 +147,7 @@ describe("pipe", () => {
   });
 });
 
-/** `a.pipe(b).pipe(c)`, watched as two pipes; what is told of the first that stalls, and of both. */
+/** `a.pipe(b).pipe(c)`, watched as two pipes: what is told until both stand still. */
 async function chain(t: TestContext, a: Readable, b: Transform, c: Writable): Promise<string[]> {
   const told: string[] = [];
   const onStall = ({ pipe, why, culprit }: Stall): void => {

@@ -24,6 +24,11 @@ const shapes = {
   native() {
     return pbkdf2Sync("a", "b", 50_000_000, 64, "sha512");
   },
+  /** Node waits in its exit for libuv's threads, and one of them for whoever writes there. */
+  ending() {
+    require("node:fs").readFile(process.env.NEVER_WRITTEN, () => undefined);
+    process.exit(3);
+  },
   linked() {
     const ring = {};
     ring.next = ring;
