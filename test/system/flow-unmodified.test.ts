@@ -139,7 +139,7 @@ describe("work of an unmodified application", () => {
   });
 
   it("--deadline ends what it asks of others when nobody waits any more", async (t) => {
-    const service = await startService(t, { entry, workers: 1, flags: ["--deadline", "400ms"] });
+    const service = await startService(t, { entry, workers: 1, flags: ["--deadline", "1500ms"] });
     const target = await service.target();
     // of undici the second waits for the connection of the first
     const paths = ["/http", "/fetch", "/undici", "/undici"];
