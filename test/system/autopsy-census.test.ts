@@ -95,8 +95,14 @@ describe("the census of a core", () => {
         assert.deepEqual(edges.toSorted(), [
           "Array(3237) [5] strong",
           "Map .get('the session') strong",
+          "WeakMap  (as a key) weak",
           "global .target strong",
         ]);
+        const all = await ask(session, "find Session --limit 0 | refs --limit 0");
+        const ofOne = all.rows.filter(([, name]) => name === "WeakMap");
+        assert.equal(new Set(ofOne.map((row) => row[4])).size, 2); // both of its keys
+        const held = await runExpression(session, parseExpression("find Held | why"), undefined);
+        assert.match(held.kind === "text" ? held.text : "", /-> FinalizationRegistry @/);
         const why = "find Session --property id --value 2999 | why";
         const path = await runExpression(session, parseExpression(why), undefined);
         assert.ok(path.kind === "text");

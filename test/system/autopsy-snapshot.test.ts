@@ -1,6 +1,6 @@
 /** What is alive: `snapshot` against V8's own just before, `objects --live` against its count. */
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync, readdirSync, readlinkSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { Session, parseExpression, runExpression } from "../../src/autopsy/mod.ts";
@@ -202,6 +202,16 @@ describe("a heap snapshot made from a core", () => {
         await assert.rejects(run("snapshot --output /dev/full/x"), {
           code: "ERR_HOLDFAST_AUTOPSY_WRITE",
         });
+        const device = path.join(patient.folder, "device");
+        symlinkSync("/dev/null", device);
+        for (const verb of ["snapshot", "report"]) {
+          await assert.rejects(run(`${verb} --output ${device}`), {
+            code: "ERR_HOLDFAST_AUTOPSY_WRITE",
+            message: /it is a device, a pipe or a socket, and stays that/,
+          });
+        }
+        assert.equal(readlinkSync(device), "/dev/null");
+        assert.throws(() => makeCore(patient, device), { code: "ERR_HOLDFAST_AUTOPSY_WRITE" });
       } finally {
         session.close();
       }

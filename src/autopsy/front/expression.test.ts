@@ -39,12 +39,12 @@ async function names(expression: string): Promise<readonly unknown[]> {
 describe("an expression", () => {
   it("is taken apart into verbs, words and flags", () => {
     const [find, print] = parseExpression(
-      `find "a class" --property=x 'y z' --limit 3 | print --depth 1`,
+      `find "a class" --property=x --value 'y z' --limit 3 | print --depth 1`,
     );
     assert.deepEqual(find, {
       name: "find",
-      words: ["a class", "y z"],
-      flags: { property: "x", limit: "3" },
+      words: ["a class"],
+      flags: { property: "x", value: "y z", limit: "3" },
     });
     assert.deepEqual(print, { name: "print", words: [], flags: { depth: "1" } });
   });
@@ -53,6 +53,9 @@ describe("an expression", () => {
     const cases: readonly (readonly [string, RegExp])[] = [
       ["stack", /Did you mean stacks\?/],
       ["find 'x", /has no end/],
+      ["find x y", /find does not know what to do with "y"; words that belong together are quoted/],
+      ["requests x", /requests does not know what to do with "x"/],
+      ["find x '|' print", /a pipe is one argument, in quotes: 'find \| \.\.\.'/],
       ["find x |", /a part of the pipe is empty/],
       ["| find x", /a part of the pipe is empty/],
       ["stacks --nothing", /does not know --nothing; it has --all, --full/],
@@ -125,6 +128,7 @@ describe("an expression", () => {
     assert.deepEqual(await names("where count <= 7"), ["Map", "Socket"]);
     assert.deepEqual(await names("grep s"), ["Set", "Socket"]);
     assert.deepEqual(await names("sort count"), ["Set", "Socket", "Map"]);
+    assert.deepEqual(await names("sort COUNT"), ["Set", "Socket", "Map"]); // as its head has it
     assert.deepEqual(await names("sort class | head 2"), ["Map", "Set"]);
     assert.deepEqual(await names("tail 1"), ["Socket"]);
     assert.equal(jsonOf(await filtered("head 1 | count")), 3);

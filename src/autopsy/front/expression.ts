@@ -99,7 +99,21 @@ export function wordsAndFlags(
       flags[flagName] = value;
     }
   }
+  if (words.includes("|")) throw misuse(`a pipe is one argument, in quotes: '${verb.name} | ...'`);
+  const more = words[wordsMax(verb)];
+  if (more !== undefined) {
+    const text = JSON.stringify(more);
+    throw misuse(
+      `${verb.name} does not know what to do with ${text}; words that belong together are quoted`,
+    );
+  }
   return { words, flags };
+}
+
+/** As its usage has it: addresses or a file, one part of a name or text, or none. */
+function wordsMax({ usage }: AutopsyVerb): number {
+  if (/^(?:<address>|-o )/.test(usage)) return Number.POSITIVE_INFINITY;
+  return /^\[(?!--)/.test(usage) ? 1 : 0;
 }
 
 /** Runs a pipe; `known`: results by `$1`, `$_`. */
@@ -219,7 +233,8 @@ function filter(table: TableResult, name: string, words: readonly string[]): Res
 }
 
 function columnOf({ columns }: TableResult, name: string | undefined): number {
-  const index = columns.findIndex((column) => column.name === name);
+  // in the head of a table they stand in capitals
+  const index = columns.findIndex((column) => column.name === name?.toLowerCase());
   if (index >= 0) return index;
   throw misuse(
     `there is no column ${name ?? ""}; there is ${columns.map((column) => column.name).join(", ")}`,

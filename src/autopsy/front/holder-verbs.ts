@@ -12,6 +12,12 @@ import type { AutopsyVerb, VerbArgs } from "./verb.ts";
 const STORE_STEPS_MAX = 3;
 const HOLDERS_MAX = 1_000_000;
 
+/** An object that is asked about, by the store that it is in. */
+interface Held {
+  readonly object: number;
+  readonly isWeak: boolean;
+}
+
 const refs: AutopsyVerb = {
   name: "refs",
   summary: "who refers to an object, and by what",
@@ -22,20 +28,27 @@ const refs: AutopsyVerb = {
     const wanted = objectsFrom(session, refs, args);
     const limit = limitOf(refs, args);
     const rows: CellValue[][] = [];
-    let step: ReadonlyMap<number, number> = new Map(wanted.map((address) => [address, address]));
+    let step: ReadonlyMap<number, readonly Held[]> = new Map(
+      wanted.map((object) => [object, [{ object, isWeak: false }]]),
+    );
     let total = 0;
     for (let count = 0; count < STORE_STEPS_MAX && step.size > 0; count += 1) {
       const found = await holdersOf(session, new Set(step.keys()), args.signal);
-      const stores = new Map<number, number>();
+      const stores = new Map<number, Held[]>();
       for (const { from, to, isWeak } of found) {
-        const object = step.get(to) ?? to;
-        if (session.edges.isStore(from) && stores.size < HOLDERS_MAX) stores.set(from, object);
-        else if (count === 0 || session.edges.owns(from, to)) {
-          total += 1;
-          const name = session.edges.name(from, object);
-          if (rows.length >= limit) continue;
-          const strength = isWeak ? "weak" : "strong";
-          rows.push([from, session.describer.nameOf(from), name, strength, object]);
+        // weak is what is so anywhere on the way: the key of a weak map, in its table
+        const held = (step.get(to) ?? []).map((one) => {
+          return { object: one.object, isWeak: one.isWeak || isWeak };
+        });
+        if (session.edges.isStore(from) && stores.size < HOLDERS_MAX) {
+          const others = stores.get(from);
+          if (others === undefined) stores.set(from, held);
+          else for (const one of held) others.push(one);
+        } else if (count === 0 || session.edges.owns(from, to)) {
+          total += held.length;
+          for (const one of held.slice(0, limit - rows.length)) {
+            rows.push(rowOf(session, from, one));
+          }
         }
       }
       step = stores;
@@ -55,6 +68,12 @@ const refs: AutopsyVerb = {
     };
   },
 };
+
+function rowOf(session: Session, from: number, { object, isWeak }: Held): CellValue[] {
+  const name = session.edges.name(from, object);
+  const strength = isWeak ? "weak" : "strong";
+  return [from, session.describer.nameOf(from), name, strength, object];
+}
 
 async function holdersOf(
   session: Session,

@@ -5,6 +5,7 @@ import { reportHtml } from "./report-html.ts";
 import type { ReportSection } from "./report-html.ts";
 import type { Result } from "./result.ts";
 import { maskArguments } from "./secrets.ts";
+import { refuseSpecial } from "../target/output-file.ts";
 import type { Session } from "./session.ts";
 import { misuse } from "./verb.ts";
 import type { AutopsyVerb, VerbArgs } from "./verb.ts";
@@ -112,6 +113,7 @@ function write(file: string, html: string): void {
   const partial = `${file}.${process.pid}.partial`;
   let descriptor = -1;
   try {
+    refuseSpecial(file);
     descriptor = openSync(partial, "wx", 0o600); // arguments of functions are in there
     writeFileSync(descriptor, html);
     closeSync(descriptor);

@@ -64,6 +64,7 @@ export class EdgeNames {
     } else if (heap.isOfType(from, "JS_SET_TYPE")) return " (in the set)";
     else if (heap.isOfType(from, "JS_WEAK_MAP_TYPE")) {
       for (const { key, value } of this.#values.weakEntries(from)) {
+        if (key === to) return " (as a key)";
         if (value === to) return `.get(${this.#text(key)})`;
       }
     } else if (heap.isOfType(from, "JS_PROMISE_TYPE")) return " (its result, or who waits for it)";

@@ -12,6 +12,8 @@ import type { Heap, WalkCounts } from "../heap/walk.ts";
 import type { Target } from "../target/target.ts";
 import type { Layout } from "../v8/layout.ts";
 import { taggedFromHalves } from "../v8/tagged.ts";
+import { weakWordsOf } from "./weak-words.ts";
+import type { WeakWords } from "./weak-words.ts";
 
 /** An object's body is read in pieces of this size. */
 const PIECE_BYTES = 1024 * 1024;
@@ -31,7 +33,7 @@ export interface Holder {
 export class HolderScan {
   readonly #heap: Heap;
   readonly #target: Target;
-  readonly #weakTypes: ReadonlySet<number>;
+  readonly #weakWords: WeakWords;
   readonly #dataTypes: ReadonlySet<number>;
   readonly #firstNonString: number;
   readonly #weakMapTypes: ReadonlySet<number>;
@@ -43,7 +45,7 @@ export class HolderScan {
     this.#target = target;
     const types = (names: readonly string[]): ReadonlySet<number> =>
       new Set(names.map((name) => layout.findType(name) ?? -1));
-    this.#weakTypes = types(["JS_WEAK_REF_TYPE", "WEAK_CELL_TYPE"]);
+    this.#weakWords = weakWordsOf(layout);
     this.#weakMapTypes = types(["JS_WEAK_MAP_TYPE", "JS_WEAK_SET_TYPE"]);
     this.#dataTypes = types([
       "BYTE_ARRAY_TYPE",
@@ -120,7 +122,7 @@ export class HolderScan {
   #isWeak(low: number, { instanceType }: MapInfo, offset: number): boolean {
     const isKey =
       instanceType === this.#ephemeronType && ((offset >> 3) - HASH_HEADER_WORDS - 1) % 2 === 0;
-    return (low & 2) !== 0 || this.#weakTypes.has(instanceType) || isKey;
+    return (low & 2) !== 0 || isKey || this.#weakWords.get(instanceType)?.includes(offset) === true;
   }
 
   #isFlatString({ instanceType, instanceBytes }: MapInfo): boolean {

@@ -17,6 +17,8 @@ import type { Layout } from "../v8/layout.ts";
 import { isSmi, taggedFromHalves } from "../v8/tagged.ts";
 import { BitSet, WordIndex } from "./object-bits.ts";
 import { nativeRoots } from "./native-roots.ts";
+import { weakWordsOf } from "./weak-words.ts";
+import type { WeakWords } from "./weak-words.ts";
 
 const TURN_OBJECTS = 5_000;
 const BODY_BYTES_MAX = 1024 * 1024;
@@ -55,8 +57,7 @@ export class LiveObjects {
   readonly #ends: BitSet;
   readonly #large = new Map<number, number>();
   readonly #dataTypes: ReadonlySet<number>;
-  /** Offsets of the words that keep nothing alive, of the types that have such. */
-  readonly #weakWords: ReadonlyMap<number, readonly number[]>;
+  readonly #weakWords: WeakWords;
   readonly #weakMapTypes: ReadonlySet<number>;
   readonly #firstNonString: number;
   readonly #firstReceiver: number;
@@ -92,11 +93,7 @@ export class LiveObjects {
     this.elements = new BitSet(areStoresToldApart ? bits : 0);
     this.#begins = new BitSet(bits);
     this.#ends = new BitSet(bits);
-    const { weakRefTarget, weakCellTarget, weakCellToken } = layout.stated;
-    this.#weakWords = new Map([
-      [layout.findType("JS_WEAK_REF_TYPE") ?? -1, [weakRefTarget]],
-      [layout.findType("WEAK_CELL_TYPE") ?? -1, [weakCellTarget, weakCellToken]],
-    ]);
+    this.#weakWords = weakWordsOf(layout);
     this.#weakMapTypes = types(["JS_WEAK_MAP_TYPE", "JS_WEAK_SET_TYPE"]);
     const data = ["BYTE_ARRAY_TYPE", "TRUSTED_BYTE_ARRAY_TYPE", "FIXED_DOUBLE_ARRAY_TYPE"];
     this.#dataTypes = types([...data, "HEAP_NUMBER_TYPE"]);

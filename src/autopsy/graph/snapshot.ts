@@ -10,6 +10,7 @@
  * Format: `HeapSnapshotJSONSerializer` of V8's src/profiler/heap-snapshot-generator.cc.
  */
 import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import { refuseSpecial } from "../target/output-file.ts";
 import type { Heap } from "../heap/walk.ts";
 import type { ObjectReader } from "../v8/objects.ts";
 import type { ValueReader } from "../v8/values.ts";
@@ -108,6 +109,7 @@ export function* writeSnapshot(
   source: SnapshotSource,
   path: string,
 ): Generator<unknown, SnapshotCounts> {
+  refuseSpecial(path);
   const partial = `${path}.${process.pid}.partial`;
   const texts = `${partial}.strings`;
   const files: TextFile[] = [];

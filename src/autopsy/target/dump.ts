@@ -14,6 +14,7 @@ import { HoldfastError } from "../../base/mod.ts";
 import { EM_AARCH64, EM_X86_64, ET_CORE, PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE } from "./elf.ts";
 import { HOLDFAST_NOTE } from "./core-notes.ts";
 import type { HoldfastNote } from "./core-notes.ts";
+import { refuseSpecial } from "./output-file.ts";
 import { isOfFile, presentRuns } from "./page-runs.ts";
 import type { Run } from "./page-runs.ts";
 import type { Mapping, SignalFacts, SocketTimes, Target } from "./target.ts";
@@ -77,6 +78,7 @@ export function* dumpSteps(target: Target, path: string): Generator<DumpStep, Du
   let descriptor = -1;
   let isWhole = false;
   try {
+    refuseSpecial(path);
     descriptor = openSync(partial, "wx", 0o600); // secrets are in there
     const bytes = yield* write(target, descriptor);
     closeSync(descriptor);

@@ -28,6 +28,11 @@ globalThis.kept = [
 ];
 globalThis.doubles = new Array(300_000).fill(1.5);
 globalThis.target = globalThis.kept[5];
+/** Kept for one that a registry watches, and by that alone. */
+class Held {}
+globalThis.weakly = new WeakMap(globalThis.kept.slice(5, 7).map((session) => [session, 1]));
+globalThis.watching = new FinalizationRegistry(() => undefined);
+globalThis.watching.register(globalThis.kept[7], new Held());
 globalThis.registry = new Map([["the session", globalThis.target]]);
 
 const [, , file, snapshotFile] = process.argv;

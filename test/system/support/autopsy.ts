@@ -121,8 +121,10 @@ export function lookLive<Result>(
 }
 
 /** Makes a core of the process with our own dump. */
-export function makeCore({ pid, folder }: Pick<Patient, "pid" | "folder">): string {
-  const file = path.join(folder, `core.${pid}`);
+export function makeCore(
+  { pid, folder }: Pick<Patient, "pid" | "folder">,
+  file = path.join(folder, `core.${pid}`),
+): string {
   const target = openTarget(pid, { tracer: new PtraceTracer() });
   try {
     writeDump(target, file);
