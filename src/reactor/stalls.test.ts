@@ -44,7 +44,7 @@ class Bench {
   readonly link: WorkerLink;
   readonly stalls: Stalls;
 
-  constructor() {
+  constructor({ hasLedger = true } = {}) {
     const ask = (request: AgentRequest): Promise<unknown> => {
       this.asked.push(request.kind);
       return Promise.resolve().then(() => this.answer(request));
@@ -72,6 +72,7 @@ class Bench {
         if (this.ageMs === null) return null;
         return { request: "GET /spin?a=1", route: "GET /spin", ageMs: this.ageMs };
       },
+      hasLedger,
       evict: () => (this.evicted += 1),
       log: (level, message, fields) => void this.said.push({ level, message, fields }),
     };
@@ -208,17 +209,20 @@ describe("a worker without progress", () => {
   });
 
   it("whose loop lets the agent in is told by it, also when it is slow", async () => {
-    for (const [state, told] of [
-      ["running", "GET /count"],
-      ["native", undefined],
+    const byAgent = "GET /count";
+    for (const [state, share, hasLedger, told] of [
+      ["running", 0.7, true, byAgent], // a busy machine
+      ["running", 1, false, byAgent], // nobody else knows the request
+      ["running", 1, true, undefined], // a loop in which V8 forgets to look
+      ["native", 0.7, true, undefined],
     ] as const) {
-      const bench = new Bench();
+      const bench = new Bench({ hasLedger });
       const { promise, resolve } = Promise.withResolvers();
       bench.answer = () => promise;
       bench.seen = () => ({ ...STACK, state, requestSeen: null });
-      await bench.silent(600);
-      resolve({ ...STACK, requestSeen: "GET /count" });
-      await bench.silent(2000, { from: 700 });
+      await bench.silent(600, { share });
+      resolve({ ...STACK, requestSeen: byAgent });
+      await bench.silent(2000, { from: 700, share });
       const [{ fields } = { fields: {} }] = bench.said;
       assert.equal((fields as Record<string, unknown>)["requestSeen"], told);
     }

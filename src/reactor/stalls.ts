@@ -40,8 +40,16 @@ const LOOK_EARLY_MS = 120;
 const PREPARE_EARLY_MS = 400;
 /** But not for a silence that is shorter: it takes some 80 MB for half a minute. */
 const PREPARED_AFTER_MS = 150;
-/** What the lookout has seen is told if the agent does not answer for so long after that. */
-const AGENT_PATIENCE_MS = 500;
+/**
+ * What the lookout has seen is told if the agent has not answered so long after the threshold, or
+ * so long after a look that was late itself.
+ */
+const AGENT_PATIENCE_MS = 40;
+const AGENT_PATIENCE_MS_LEAST = 20;
+/** After the look, where the agent had too little CPU for an answer, or alone knows the request. */
+const AGENT_PATIENCE_MS_MOST = 500;
+/** Of the time: a loop that has had so much CPU would have let the agent in by now. */
+const WHOLE_SHARE = 0.8;
 /** The agent gives up holding the main thread after a second; on a busy machine that takes more. */
 const STACK_LIMIT_MS = 3000;
 const OUTSIDE_LIMIT_MS = 3000;
@@ -85,6 +93,8 @@ export interface StallPorts<Link extends StalledLink = WorkerLink> {
   readonly mainThread: (pid: number) => { readonly cpuMs: number; readonly state: string } | null;
   /** The request that is being executed. */
   readonly executing: (link: Link) => ExecutedRequest | null;
+  /** Whether `executing` can know it: there is a ledger. */
+  readonly hasLedger: boolean;
   readonly evict: (link: Link) => void;
   readonly log: (level: "info" | "warn" | "error", message: string, fields: LogFields) => void;
 }
@@ -333,10 +343,10 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
       }
       lookout.look(link.pid, OUTSIDE_LIMIT_MS).then(
         (stack) => {
-          // JavaScript lets the agent in, on a busy CPU a little later; it knows more: variables
-          // of frames, and the request where there is no ledger
+          // JavaScript lets the agent in, mostly, on a busy CPU a little later; it knows more:
+          // variables of frames, and the request where there is no ledger
           if (stack.state === "native") settle(stack, "");
-          else setTimeout(() => settle(stack, ""), AGENT_PATIENCE_MS);
+          else setTimeout(() => settle(stack, ""), this.#patienceMs(link, stall, silent()));
         },
         // it says so itself where it is not possible; then what the agent has said counts
         (error: unknown) => {
@@ -345,6 +355,15 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
       );
     }, lookInMs);
     return evidence;
+  }
+
+  #patienceMs(link: Link, stall: Stall, silentMs: number): number {
+    const { config, hasLedger, mainThread } = this.#ports;
+    const cpuMs = mainThread(link.pid)?.cpuMs ?? 0;
+    const share = (cpuMs - (stall.cpuMs ?? cpuMs)) / Math.max(1, silentMs - stall.watchedAfterMs);
+    if (!hasLedger || share < WHOLE_SHARE) return AGENT_PATIENCE_MS_MOST;
+    const leftMs = config().stallWarnMs + AGENT_PATIENCE_MS - silentMs;
+    return Math.max(leftMs, AGENT_PATIENCE_MS_LEAST);
   }
 
   #atLimit(link: Link, stall: Stall): void {
