@@ -67,7 +67,7 @@ export class LinkedAgents implements PortableAgents {
       config: () => ({ ...config, stallLimitMs: 0, stallRescue: false }),
       mainThread: (pid: number) => (isLinux ? readThreadStat(pid, pid) : null),
       executing: () => null,
-      hasLedger: false,
+      lacksLedger: true,
       evict: () => undefined,
       log,
     };

@@ -142,7 +142,6 @@ export class Service {
       config: () => this.config,
       mainThread: (pid) => readThreadStat(pid, pid),
       executing: (link) => this.#observation.executing(link),
-      hasLedger: true,
       evict: (link) => {
         // stopped from outside: then what it was executing is not to blame
         link.hasStalled ||= !/[Tt]/.test(readProcessStat(link.pid)?.state ?? "");

@@ -93,8 +93,8 @@ export interface StallPorts<Link extends StalledLink = WorkerLink> {
   readonly mainThread: (pid: number) => { readonly cpuMs: number; readonly state: string } | null;
   /** The request that is being executed. */
   readonly executing: (link: Link) => ExecutedRequest | null;
-  /** Whether `executing` can know it: there is a ledger. */
-  readonly hasLedger: boolean;
+  /** Without a ledger `executing` never knows it, and the agent may. */
+  readonly lacksLedger?: boolean;
   readonly evict: (link: Link) => void;
   readonly log: (level: "info" | "warn" | "error", message: string, fields: LogFields) => void;
 }
@@ -358,10 +358,10 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
   }
 
   #patienceMs(link: Link, stall: Stall, silentMs: number): number {
-    const { config, hasLedger, mainThread } = this.#ports;
+    const { config, lacksLedger = false, mainThread } = this.#ports;
     const cpuMs = mainThread(link.pid)?.cpuMs ?? 0;
     const share = (cpuMs - (stall.cpuMs ?? cpuMs)) / Math.max(1, silentMs - stall.watchedAfterMs);
-    if (!hasLedger || share < WHOLE_SHARE) return AGENT_PATIENCE_MS_MOST;
+    if (lacksLedger || share < WHOLE_SHARE) return AGENT_PATIENCE_MS_MOST;
     const leftMs = config().stallWarnMs + AGENT_PATIENCE_MS - silentMs;
     return Math.max(leftMs, AGENT_PATIENCE_MS_LEAST);
   }
