@@ -12,7 +12,7 @@ import type { Server, Socket } from "node:net";
 import path from "node:path";
 import { AGENT_OPTIONS, entryUrl } from "../base/mod.ts";
 import type { ResolvedConfig, TraceMessage, WorkerIdentity } from "../base/mod.ts";
-import { machineNowMs, readThreadStat } from "../os/mod.ts";
+import { machineNowMs, readMainThread } from "../os/mod.ts";
 import type { AgentStart, PortableAgents } from "../portable/mod.ts";
 import { AgentLink, Live, Lookout, Stalls, Traces } from "../reactor/mod.ts";
 import type { LiveLink, StallPorts, StalledLink, TracedLink } from "../reactor/mod.ts";
@@ -65,7 +65,7 @@ export class LinkedAgents implements PortableAgents {
       nowMs: machineNowMs,
       // eviction is the business of this mode's own watch
       config: () => ({ ...config, stallLimitMs: 0, stallRescue: false }),
-      mainThread: (pid: number) => (isLinux ? readThreadStat(pid, pid) : null),
+      mainThread: (pid: number) => (isLinux ? readMainThread(pid) : null),
       executing: () => null,
       lacksLedger: true,
       evict: () => undefined,

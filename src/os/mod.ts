@@ -53,11 +53,11 @@ export type { PeerState, TcpCounts } from "./tcp-state.ts";
 export {
   ProcessMeter,
   readChildren,
+  readMainThread,
   readProcessMemory,
   readProcessStat,
-  readThreadStat,
 } from "./proc.ts";
-export type { ProcessMemory, ProcessStat, ProcessUsage } from "./proc.ts";
+export type { MainThreadStat, ProcessMemory, ProcessStat, ProcessUsage } from "./proc.ts";
 export { PtraceTracer } from "./ptrace.ts";
 export { PtraceWatch } from "./ptrace-watch.ts";
 export type { WatchEvent } from "./ptrace-watch.ts";

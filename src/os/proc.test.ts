@@ -8,6 +8,7 @@ import {
   parseProcessMemory,
   parseProcessStat,
   readChildren,
+  readMainThread,
   readProcessMemory,
   readProcessStat,
 } from "./proc.ts";
@@ -17,12 +18,17 @@ test("reads its own process", () => {
   const memory = readProcessMemory(process.pid);
   assert.equal(stat?.parentPid, process.ppid);
   assert.ok(stat !== null && stat.cpuMs > 0 && stat.startTicks > 0);
+  const main = readMainThread(process.pid);
+  assert.ok(main !== null && main.cpuMs > 0 && main.cpuMs <= stat.cpuMs + 10);
+  assert.equal(main.state, "R");
+  assert.ok(main.runDelayMs !== null && main.runDelayMs > 0 && main.runDelayMs < 1e9);
   assert.ok(memory !== null && memory.anonBytes > 1e6 && memory.rssBytes > memory.anonBytes);
 });
 
 test("a process that does not exist is null, and has no children", () => {
   const pid = 0x7fff_fff0;
   assert.equal(readProcessStat(pid), null);
+  assert.equal(readMainThread(pid), null);
   assert.equal(readProcessMemory(pid), null);
   assert.deepEqual(readChildren(pid), []);
 });

@@ -41,10 +41,25 @@ export function readProcessStat(pid: number): ProcessStat | null {
   return text === null ? null : parseProcessStat(text);
 }
 
-/** The same of one thread; a main thread has the number of its process. */
-export function readThreadStat(pid: number, thread: number): ProcessStat | null {
-  const text = readProc(`/proc/${pid}/task/${thread}/stat`);
-  return text === null ? null : parseProcessStat(text);
+/** The main thread of a process. */
+export interface MainThreadStat {
+  readonly state: string;
+  /** User and system time, in milliseconds, 10 at a time. */
+  readonly cpuMs: number;
+  /** For how long it could have run and had no CPU; null: this kernel does not tell. */
+  readonly runDelayMs: number | null;
+}
+
+/** The main thread of a process, which has the number of its process. */
+export function readMainThread(pid: number): MainThreadStat | null {
+  const text = readProc(`/proc/${pid}/task/${pid}/stat`);
+  const stat = text === null ? null : parseProcessStat(text);
+  if (stat === null) return null;
+  // Documentation/scheduler/sched-stats.rst: time on the CPU, time on a run queue, in nanoseconds
+  const schedule = readProc(`/proc/${pid}/task/${pid}/schedstat`);
+  const delayNs = schedule === null ? NaN : Number(schedule.split(" ")[1]);
+  const { state, cpuMs } = stat;
+  return { state, cpuMs, runDelayMs: Number.isFinite(delayNs) ? delayNs / 1e6 : null };
 }
 
 /** Parses /proc/pid/stat. The name in parentheses may itself contain anything. */

@@ -32,8 +32,8 @@ import {
   ProcessMeter,
   closeDescriptor,
   machineNowMs,
+  readMainThread,
   readProcessStat,
-  readThreadStat,
   signalProcess,
 } from "../os/mod.ts";
 import { MemoryWatch, Supervisor, memoryPlan } from "../supervision/mod.ts";
@@ -140,7 +140,7 @@ export class Service {
     this.#stalls = new Stalls({
       nowMs: machineNowMs,
       config: () => this.config,
-      mainThread: (pid) => readThreadStat(pid, pid),
+      mainThread: readMainThread,
       executing: (link) => this.#observation.executing(link),
       evict: (link) => {
         // stopped from outside: then what it was executing is not to blame

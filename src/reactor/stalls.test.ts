@@ -25,6 +25,7 @@ class Bench {
   evicted = 0;
   nowMs = 10_000;
   cpuMs: number | null = 0;
+  runDelayMs = 0;
   state = "S";
   /** Of the request that is being executed, when that is asked. */
   ageMs: number | null = 50;
@@ -67,7 +68,10 @@ class Bench {
     const ports: StallPorts = {
       nowMs: () => this.nowMs,
       config: () => this.limits,
-      mainThread: () => (this.cpuMs === null ? null : { cpuMs: this.cpuMs, state: this.state }),
+      mainThread: () => {
+        const { cpuMs, runDelayMs, state } = this;
+        return cpuMs === null ? null : { cpuMs, runDelayMs, state };
+      },
       executing: () => {
         if (this.ageMs === null) return null;
         return { request: "GET /spin?a=1", route: "GET /spin", ageMs: this.ageMs };
@@ -90,6 +94,7 @@ class Bench {
       this.stalls.silent(this.link, silentMs);
       this.nowMs += 100;
       if (this.cpuMs !== null) this.cpuMs += 100 * share;
+      this.runDelayMs += 100 * (1 - share);
       mock.timers.tick(100);
       await settled();
     }

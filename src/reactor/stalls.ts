@@ -17,6 +17,7 @@
 import { fileOfFrameLine, foldFrames, formatDuration } from "../base/mod.ts";
 import { SNAPSHOT_MS_MAX, writesSnapshot } from "../supervision/mod.ts";
 import type { MainStack, RescueResult, ResolvedConfig } from "../base/mod.ts";
+import type { MainThreadStat } from "../os/mod.ts";
 import type { LogFields } from "../supervision/mod.ts";
 import { Lookout } from "./lookout.ts";
 import type { Looking } from "./lookout.ts";
@@ -48,8 +49,8 @@ const AGENT_PATIENCE_MS = 40;
 const AGENT_PATIENCE_MS_LEAST = 20;
 /** After the look, where the agent had too little CPU for an answer, or alone knows the request. */
 const AGENT_PATIENCE_MS_MOST = 500;
-/** Of the time: a loop that has had so much CPU would have let the agent in by now. */
-const WHOLE_SHARE = 0.8;
+/** Of the time: a loop that has waited less for a CPU would have let the agent in by now. */
+const CROWDED_SHARE = 0.2;
 /** The agent gives up holding the main thread after a second; on a busy machine that takes more. */
 const STACK_LIMIT_MS = 3000;
 const OUTSIDE_LIMIT_MS = 3000;
@@ -90,7 +91,7 @@ export interface StallPorts<Link extends StalledLink = WorkerLink> {
   readonly nowMs: () => number;
   readonly config: () => StallConfig;
   /** CPU time and state of a worker's main thread, `R`: it runs, or waits for a CPU; null: gone. */
-  readonly mainThread: (pid: number) => { readonly cpuMs: number; readonly state: string } | null;
+  readonly mainThread: (pid: number) => MainThreadStat | null;
   /** The request that is being executed. */
   readonly executing: (link: Link) => ExecutedRequest | null;
   /** Without a ledger `executing` never knows it, and the agent may. */
@@ -110,6 +111,7 @@ export interface ExecutedRequest {
 interface Stall {
   readonly atMs: number;
   readonly cpuMs: number | null;
+  readonly runDelayMs: number | null;
   /** It was silent for so long when that was read. */
   readonly watchedAfterMs: number;
   /** How far it was: the heartbeat that it did not follow up. */
@@ -244,9 +246,11 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
   }
 
   #begin(link: Link, silentMs: number): Stall {
+    const thread = this.#ports.mainThread(link.pid);
     const stall: Stall = {
       atMs: this.#ports.nowMs() - silentMs,
-      cpuMs: this.#ports.mainThread(link.pid)?.cpuMs ?? null,
+      cpuMs: thread?.cpuMs ?? null,
+      runDelayMs: thread?.runDelayMs ?? null,
       watchedAfterMs: silentMs,
       heartbeatMs: link.heartbeatMs,
       timer: null,
@@ -359,9 +363,10 @@ export class Stalls<Link extends StalledLink = WorkerLink> {
 
   #patienceMs(link: Link, stall: Stall, silentMs: number): number {
     const { config, lacksLedger = false, mainThread } = this.#ports;
-    const cpuMs = mainThread(link.pid)?.cpuMs ?? 0;
-    const share = (cpuMs - (stall.cpuMs ?? cpuMs)) / Math.max(1, silentMs - stall.watchedAfterMs);
-    if (lacksLedger || share < WHOLE_SHARE) return AGENT_PATIENCE_MS_MOST;
+    const beforeMs = stall.runDelayMs ?? -Infinity;
+    const delayMs = (mainThread(link.pid)?.runDelayMs ?? Infinity) - beforeMs;
+    const isCrowded = delayMs > CROWDED_SHARE * (silentMs - stall.watchedAfterMs);
+    if (lacksLedger || isCrowded) return AGENT_PATIENCE_MS_MOST;
     const leftMs = config().stallWarnMs + AGENT_PATIENCE_MS - silentMs;
     return Math.max(leftMs, AGENT_PATIENCE_MS_LEAST);
   }
