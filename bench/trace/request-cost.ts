@@ -105,9 +105,10 @@ try {
   for (let pair = 0; pair < PAIRS; pair += 1) {
     const off = await window(pid);
     const trace = spawn(process.execPath, ["--", CLI, "trace", program], { env, stdio: "ignore" });
+    const ended = new Promise((resolve) => trace.on("close", resolve));
     await delay(500);
     const on = await window(pid);
-    const ended = new Promise((resolve) => trace.on("close", resolve));
+    if (trace.exitCode !== null) throw new Error("the trace has ended by itself: its budget?");
     trace.kill("SIGINT");
     await ended;
     ratios.push(on / off);

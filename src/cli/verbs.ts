@@ -226,7 +226,7 @@ export const VERBS: readonly Verb[] = [
       text("file", "<path>", "read the program from a file"),
       text("for", "<duration>", "end after this time (default: Ctrl-C, at most 1h)"),
       text("worker", "<index>", "one worker only (default: all)"),
-      text("budget", "<percent>", "of a worker's time that one probe may take (default 2%)"),
+      text("budget", "<percent>", "of a worker's time that one probe may take (default 5%)"),
       flag("destructive", "allow raise(), which changes what the application does"),
       flag("list", "show the ready programs"),
     ],
