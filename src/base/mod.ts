@@ -64,6 +64,7 @@ export { RoutePatterns } from "./route-patterns.ts";
 export { NAME_PATTERN, controlSocketPath, runtimeDirectory } from "./runtime-dir.ts";
 export type { Environment } from "./runtime-dir.ts";
 export { MASK, isSecretName, maskTarget } from "./secret-names.ts";
+export { BUDGET_SHARE, EXPIRY_MS, PROGRAM_CHARS_MAX } from "./trace-limits.ts";
 export { throwLater } from "./throw-later.ts";
 export { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 export { VERSION } from "./version.ts";

@@ -9,10 +9,9 @@
  * ```
  */
 import { readFileSync } from "node:fs";
-import { EXIT_CODES, HoldfastError, didYouMean, parseDuration } from "../base/mod.ts";
+import { EXIT_CODES, EXPIRY_MS, HoldfastError, didYouMean, parseDuration } from "../base/mod.ts";
 import type { TraceLine } from "../supervision/mod.ts";
 import {
-  EXPIRY_MS,
   Merger,
   TraceProgramError,
   checkProgram,

@@ -7,6 +7,7 @@
  * | POST /v1/trace/stop | `{trace}` | `{stopped}`; the trace's own lines tell the last figures |
  * | GET /v1/probes | | `{probes}`: those that the application has made |
  */
+import { BUDGET_SHARE, EXPIRY_MS, PROGRAM_CHARS_MAX } from "../base/mod.ts";
 import type { TraceOrder } from "../base/mod.ts";
 import { ControlRequestError } from "./control-http.ts";
 import type { ControlRequest, ControlRoutes } from "./control.ts";
@@ -43,11 +44,6 @@ export interface ControlledTraces {
   readonly workers: readonly number[];
 }
 
-/** As `src/trace/limits.ts` says; the reactor does not load that. */
-const PROGRAM_CHARS_MAX = 16_384;
-const EXPIRY_MS_MAX = 3_600_000;
-const BUDGET_DEFAULT = 0.02;
-
 const MEMBERS = ["program", "worker", "destructive", "budget", "expiryMs"];
 
 /** @param traces null in portable mode */
@@ -76,7 +72,7 @@ function start(
   { body, signal }: ControlRequest,
 ): { readonly lines: AsyncIterable<TraceLine>; readonly isEndless: boolean } {
   const { program, worker = null, destructive = false, ...rest } = members(body, MEMBERS);
-  const { budget = BUDGET_DEFAULT, expiryMs = EXPIRY_MS_MAX } = rest;
+  const { budget = BUDGET_SHARE, expiryMs = EXPIRY_MS } = rest;
   if (typeof program !== "string" || program.length > PROGRAM_CHARS_MAX) {
     throw refused(`program must be a text of at most ${PROGRAM_CHARS_MAX} characters`);
   }
@@ -88,8 +84,8 @@ function start(
   if (typeof budget !== "number" || !(budget > 0 && budget <= 1)) {
     throw refused("budget must be a share of time, above 0 and at most 1");
   }
-  if (typeof expiryMs !== "number" || !(expiryMs > 0 && expiryMs <= EXPIRY_MS_MAX)) {
-    throw refused(`expiryMs must be above 0 and at most ${EXPIRY_MS_MAX}`);
+  if (typeof expiryMs !== "number" || !(expiryMs > 0 && expiryMs <= EXPIRY_MS)) {
+    throw refused(`expiryMs must be above 0 and at most ${EXPIRY_MS}`);
   }
   const order = { program, isDestructive: destructive, budget, expiryMs };
   return { lines: traces.start(order, isWhole(worker) ? worker : null, signal), isEndless: true };

@@ -1,7 +1,5 @@
 /** Every bound of a trace in one place: what a program may be, and what it may use in a worker. */
 
-/** Of a program. The longest of the ready ones has 600 bytes. */
-export const PROGRAM_CHARS_MAX = 16_384;
 export const CLAUSES_MAX = 100;
 export const STATEMENTS_MAX = 400;
 /** Operators, operands and calls of the whole program: what one firing may cost. */
@@ -31,11 +29,6 @@ export const LINE_CHARS_MAX = 2000;
 /** `self.x` of one request. */
 export const SELF_VARIABLES_MAX = 32;
 
-/**
- * The share of a worker's time that the clauses of one probe may take before it is disabled: a
- * count by route takes 2 to 3 % of a worker that does nothing but answer, 30,000 times a second.
- */
-export const BUDGET_SHARE = 0.05;
 /** One firing of this many is timed. */
 export const TIMED_EVERY = 64;
 /** The first firings compile code: 20 us each. They are not judged. */
@@ -45,8 +38,6 @@ export const WINDOW_MS = 100;
 
 /** A worker whose trace nobody has fetched for so long ends it by itself. */
 export const LEASE_MS = 15_000;
-/** A trace ends after this time unless `--for` says less. */
-export const EXPIRY_MS = 3_600_000;
 /** Traces at once in one worker. */
 export const TRACES_MAX = 8;
 /** Functions that one `fn:` probe with a glob may replace. */

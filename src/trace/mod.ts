@@ -10,7 +10,6 @@ export { checkProgram } from "./check.ts";
 export type { CheckedProgram } from "./check.ts";
 export { KNOWN_CHANNELS } from "./channels.ts";
 export { TraceProgramError, excerpt } from "./errors.ts";
-export { EXPIRY_MS, PROGRAM_CHARS_MAX } from "./limits.ts";
 export { Merger } from "./merge.ts";
 export type { MergedTrace, TraceSnapshot } from "./merge.ts";
 export { probe } from "./probe.ts";

@@ -1,12 +1,6 @@
 /** From text to a tree. Knows the grammar (syntax.ts) and no names: check.ts knows those. */
-import {
-  CLAUSES_MAX,
-  DEPTH_MAX,
-  KEYS_PER_TUPLE_MAX,
-  NODES_MAX,
-  PROGRAM_CHARS_MAX,
-  STATEMENTS_MAX,
-} from "./limits.ts";
+import { PROGRAM_CHARS_MAX } from "../base/mod.ts";
+import { CLAUSES_MAX, DEPTH_MAX, KEYS_PER_TUPLE_MAX, NODES_MAX, STATEMENTS_MAX } from "./limits.ts";
 import { TraceProgramError } from "./errors.ts";
 import { Lexer } from "./lexer.ts";
 import type { Token } from "./lexer.ts";

@@ -2,7 +2,8 @@
  * All traces of one process. Loaded into the application's process when its first trace starts, and
  * never before.
  */
-import { BUDGET_SHARE, EXPIRY_MS, TRACES_MAX } from "../limits.ts";
+import { BUDGET_SHARE, EXPIRY_MS } from "../../base/mod.ts";
+import { TRACES_MAX } from "../limits.ts";
 import type { WatchedLine } from "../../base/mod.ts";
 import type { TraceSnapshot } from "../merge.ts";
 import { userProbes } from "../user-probes.ts";
