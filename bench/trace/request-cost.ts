@@ -10,6 +10,7 @@ import os from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { median } from "../cost/statistics.ts";
 
 const CLI =
   process.env["HOLDFAST_TEST_CLI"] ??
@@ -17,7 +18,7 @@ const CLI =
 const HELLO = fileURLToPath(new URL("../apps/hello.cjs", import.meta.url));
 const CONNECTIONS = 32;
 const WINDOW_MS = 3000;
-const PAIRS = 8;
+const PAIRS = 16;
 const TICKS_PER_SECOND = 100;
 
 const program = process.argv[2] ?? "http:done { @[route, status] = quantize(duration) }";
@@ -90,10 +91,6 @@ async function ready(): Promise<void> {
     await delay(100);
   }
   throw new Error("the service did not start");
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
 try {
