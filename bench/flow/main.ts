@@ -4,6 +4,7 @@
  *   npm run bench -- flow
  */
 import { Permit, account, gate } from "../../src/flow/mod.ts";
+import { median } from "../cost/statistics.ts";
 import { formatTable } from "../support/mod.ts";
 
 const PASSES = 1_000_000;
@@ -17,10 +18,6 @@ interface Cost {
   readonly ns: number;
   /** Bytes that it allocates. */
   readonly bytes: number;
-}
-
-function median(rounds: readonly number[]): number {
-  return rounds.toSorted((a, b) => a - b)[rounds.length >> 1] ?? 0;
 }
 
 function measure(call: () => void): Cost {
