@@ -71,7 +71,7 @@ export class Operation {
   /** Ids of workers that must end before the operation does. */
   readonly #awaited = new Set<number>();
   #phase: OperationPhase = "starting";
-  #failure: { readonly message: string; output: string } | null = null;
+  #failure: { readonly lostId: number; readonly message: string; output: string } | null = null;
 
   constructor(plan: OperationPlan, onProgress: ProgressListener) {
     this.kind = plan.kind;
@@ -133,9 +133,9 @@ export class Operation {
   /**
    * A new worker was lost: none takes its place. Returns the ids of all new ones, which must go.
    */
-  abandon(message: string, output: string): readonly number[] {
+  abandon(lostId: number, message: string, output: string): readonly number[] {
     this.#enter("abandoning");
-    this.#failure = { message, output };
+    this.#failure = { lostId, message, output };
     this.#report({ event: "failed", message });
     return [...this.#starting.keys(), ...this.#ready.keys()];
   }
@@ -151,8 +151,8 @@ export class Operation {
     const { id, index: worker, generation } = life;
     const message = `worker ${worker} of generation ${generation} ended: ${text}`;
     this.#report({ event: "ended", worker, id, generation, message });
-    // One that was not ready in time fails first and ends later: only then is its output known.
-    if (this.#failure?.output === "" && this.#starting.has(id)) this.#failure.output = output;
+    // One that is not ready in time, or stalls, fails first and ends later: its output comes then.
+    if (this.#failure?.lostId === id) this.#failure.output = output;
     return true;
   }
 
@@ -170,7 +170,10 @@ export class Operation {
     const what = kind === "scale" ? counted(workers, "worker") : `generation ${generation}`;
     if (this.#failure === null)
       this.#resolve({ ok: true, message: `${kind} done: ${what} in service` });
-    else this.#resolve({ ok: false, ...this.#failure });
+    else {
+      const { message, output } = this.#failure;
+      this.#resolve({ ok: false, message, output });
+    }
   }
 
   /** Ends the operation before anything came of it. */

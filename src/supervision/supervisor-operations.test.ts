@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ProgressEvent } from "./operation.ts";
-import { STOP_GRACE_MS } from "./supervisor-types.ts";
+import { KILL_WAIT_MS, STALL_RECOVERY_MS, STOP_GRACE_MS } from "./supervisor-types.ts";
 import { OPTIONS, World, ignore, resultOf, running } from "./supervisor-world.test.ts";
 
 test("reload: all old workers serve until every new one is ready, then drain and end", async () => {
@@ -99,6 +99,25 @@ test("reload: a second one is refused while one runs", async () => {
   assert.match(second.message, /a reload is under way/);
 });
 
+test("reload: a new worker that stalls before all are ready fails it", async () => {
+  const world = running();
+  const reload = world.supervisor.reload(ignore);
+  const first = world.ready(world.at(0));
+  const second = world.at(1);
+  world.spawned(second);
+  world.supervisor.stalled(first.id);
+  world.supervisor.ready(second.id); // too late
+  assert.deepEqual([first.signals, second.signals], [["SIGSTOP"], ["SIGTERM"]]);
+  world.supervisor.recovered(first.id);
+  world.exit(first, null, "SIGKILL", "it spins");
+  world.obey();
+  const result = await resultOf(reload);
+  assert.deepEqual([result.ok, result.output], [false, "it spins"]);
+  assert.equal(result.message, "reload failed: new worker 0 stalled; the old one stays");
+  assert.deepEqual(world.states(), ["0 ready current", "1 ready current"]);
+  assert.equal(world.supervisor.state, "running");
+});
+
 test("reload: refused while the first worker starts", async () => {
   const world = new World();
   world.supervisor.boot();
@@ -139,6 +158,21 @@ test("stop during a reload wins", async () => {
   world.obey();
   assert.equal((await resultOf(stop)).ok, true);
   assert.deepEqual(world.finishes, [{ code: 0, reason: "stopped", left: 0 }]);
+});
+
+test("stop leaves nobody frozen: one that stalls late has its time to be recovered", () => {
+  const world = running();
+  void world.supervisor.stop(false);
+  world.exit(world.at(0), 0);
+  const late = world.at(1);
+  world.advance(OPTIONS.drainTimeoutMs - 100);
+  world.supervisor.stalled(late.id);
+  world.advance(STALL_RECOVERY_MS - 100);
+  assert.deepEqual([late.signals, world.finishes], [["SIGSTOP"], []]);
+  world.advance(100);
+  assert.deepEqual([late.signals, world.finishes], [["SIGSTOP", "SIGKILL"], []]);
+  world.advance(KILL_WAIT_MS);
+  assert.deepEqual(world.finishes, [{ code: 0, reason: "stopped", left: 1 }], "SIGKILL is all");
 });
 
 test("restart of one worker replaces that one only", async () => {

@@ -87,6 +87,6 @@ test("whatever happens, nobody is unaccounted for, and stop always ends the run"
       assert.equal(world.finishes.length, 1);
       assert.equal(world.processes.size, 0);
     }),
-    { numRuns: 300 },
+    { numRuns: 20_000 },
   );
 });

@@ -246,7 +246,10 @@ export class Supervisor {
   /** No progress for the stall limit: freezes the worker, so that nothing changes any more. */
   stalled(id: number): void {
     const life = this.#roster.get(id);
-    if (life?.state === "ready" || life?.state === "draining") this.#roster.freeze(life);
+    if (life?.state !== "ready" && life?.state !== "draining") return;
+    this.#roster.freeze(life);
+    // a new worker of an operation cannot take its place any more
+    if (this.#operation?.owns(id) === true) this.#abandon(this.#operation, life, "stalled", "");
   }
 
   /** The connections of a stalled worker are safe. */
@@ -430,7 +433,7 @@ export class Supervisor {
     const stays = operation.kind === "scale" ? "the number of workers stays" : "the old one stays";
     const message = `${operation.kind} failed: new worker ${lost.index} ${why}; ${stays}`;
     this.#ports.log("error", message, fieldsOf(lost));
-    for (const id of operation.abandon(message, output)) {
+    for (const id of operation.abandon(lost.id, message, output)) {
       const life = this.#roster.get(id);
       if (life === undefined) continue;
       operation.awaitEnd(life);
@@ -556,12 +559,14 @@ export class Supervisor {
 
   #finishAnyway(): void {
     if (this.#phase !== "ending") return;
+    // one that froze late has its own deadlines: nobody is left frozen, or without SIGKILL
+    const now = this.#ports.now();
+    const isGivenUp = ({ state, since }: WorkerLife) =>
+      state === "cancelled" || (state === "killing" && now >= since + KILL_WAIT_MS);
+    if (!this.#roster.all().every(isGivenUp)) return;
     const pids = this.#roster.all().map(({ pid }) => pid);
-    this.#ports.log(
-      "error",
-      `workers that do not end are left behind: pids ${pids.join(", ")}`,
-      {},
-    );
+    const message = `workers that do not end are left behind: pids ${pids.join(", ")}`;
+    this.#ports.log("error", message, {});
     this.#finish();
   }
 

@@ -12,6 +12,14 @@ if (env.BREAKS_WITH !== undefined && fs.existsSync(env.BREAKS_WITH)) {
   if (how === "throw") throw new Error("the new version cannot start");
   if (how === "exit") process.exit(17);
   if (how === "hang") return void setInterval(() => {}, 1000);
+  if (how === "spin") {
+    // the first worker serves and then spins; those after it are not ready meanwhile
+    if (fs.existsSync(`${env.BREAKS_WITH}.spins`)) return void setInterval(() => {}, 1000);
+    fs.writeFileSync(`${env.BREAKS_WITH}.spins`, "");
+    setTimeout(() => {
+      for (;;);
+    }, 100);
+  }
 }
 if (env.IGNORE_SIGTERM === "1") process.on("SIGTERM", () => console.log("SIGTERM ignored"));
 

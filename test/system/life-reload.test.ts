@@ -21,6 +21,7 @@ describe("reload", () => {
     ["throw", /the new version cannot start/],
     ["exit", /exit 17/],
     ["hang", /was not ready within 700ms/],
+    ["spin", /new worker 0 stalled; the old one stays/],
   ] as const) {
     it(`to a version that does ${how} leaves the old one alone and says why`, async (t) => {
       const folder = folderFor(t);
@@ -29,7 +30,8 @@ describe("reload", () => {
         writeFileSync(config, JSON.stringify({ readyTimeout }));
       readyWithin("20s");
       const env = { BREAKS_WITH: file };
-      const service = await startService(t, { entry, flags: ["--config", config], env });
+      const flags = ["--config", config, "--stall-limit", "1s"];
+      const service = await startService(t, { entry, flags, env });
       const before = await service.workerPids();
       writeFileSync(file, how);
       if (how === "hang") readyWithin("700ms");
