@@ -2,6 +2,8 @@
  * CPU microseconds a request: user and system time of all processes of a contender, divided by the
  * requests that it answered. Rounds are short and every round measures each contender in random
  * order, so that whatever else the machine does hits all of them; ratios are made within a round.
+ * All contenders are started several times: two starts of one program differ by some percent, with
+ * where its memory lies and what V8 has inlined, and stay so as long as they live.
  */
 import { CONTENDERS } from "../contenders/mod.ts";
 import type { ContenderName, Service } from "../contenders/mod.ts";
@@ -11,11 +13,13 @@ import { startGenerator } from "./load.ts";
 import type { Generator, GeneratorName } from "./load.ts";
 import { SHAPES } from "./shape.ts";
 import type { Shape } from "./shape.ts";
-import { estimate, seededRandom, shuffled } from "./statistics.ts";
+import { estimateOfGroups, median, seededRandom, shuffled } from "./statistics.ts";
 import type { Estimate, Random } from "./statistics.ts";
 
 export interface RequestCostOptions {
   readonly contenders: readonly ContenderName[];
+  readonly starts: number;
+  /** In all starts together; each gets as many. */
   readonly rounds: number;
   readonly turnMs: number;
   readonly seed: number;
@@ -29,6 +33,8 @@ export interface CostRow {
   readonly microseconds: Estimate;
   /** To `node:cluster`, round by round. */
   readonly ratio: Estimate;
+  /** The median of each start. */
+  readonly ratios: readonly number[];
   readonly requests: number;
   readonly failed: number;
   /** The most that the ratio may be; `undefined`: no promise. */
@@ -37,6 +43,8 @@ export interface CostRow {
 
 export interface RequestCostResult {
   readonly rows: readonly CostRow[];
+  readonly starts: number;
+  /** Of each start. */
   readonly rounds: number;
   readonly seed: number;
   readonly generator: GeneratorName;
@@ -45,14 +53,21 @@ export interface RequestCostResult {
   readonly missing: readonly string[];
 }
 
-interface Entrant {
+/** A contender may be there twice. */
+interface Labelled {
   readonly label: string;
   readonly name: ContenderName;
+}
+
+interface Entrant extends Labelled {
   readonly service: Service;
   /** Its processes; none comes or goes while it is measured. */
   readonly pids: readonly number[];
   readonly stop: () => Promise<void>;
 }
+
+/** Of one start: rounds by label and shape, each list in the order of the rounds. */
+type Samples = ReadonlyMap<string, readonly Sample[]>;
 
 interface Sample {
   readonly microseconds: number;
@@ -66,40 +81,60 @@ const NULL_LABEL = "cluster, again";
 /** What was given back or closed at the end of a load is paid for in this time. */
 const SETTLE_MS = 30;
 /** Until the functions on the way of a request are compiled by the last of V8's compilers. */
-const WARM_UP_ROUNDS = 6;
+const WARM_UP_ROUNDS = 15;
 
 const BARS: Readonly<Record<Shape, number>> = { "keep-alive": 1.05, "connection each": 0.7 };
 
 /** Runs all rounds. @throws when a contender does not start or answer. */
 export async function measureRequestCost(options: RequestCostOptions): Promise<RequestCostResult> {
   const random = seededRandom(options.seed);
+  const rounds = Math.ceil(options.rounds / options.starts);
   const generator = startGenerator(options.generator);
-  const missing: string[] = [];
-  const entrants: Entrant[] = [];
   const names = [BASELINE, ...options.contenders.filter((name) => name !== BASELINE)] as const;
-  const labels = [...names.map((name) => [name, name] as const), [NULL_LABEL, BASELINE] as const];
+  const isHere = (name: ContenderName): boolean => CONTENDERS[name].missing() === undefined;
+  const labels = [
+    ...names.filter(isHere).map((name) => ({ label: name, name })),
+    { label: NULL_LABEL, name: BASELINE } as const,
+  ];
   try {
-    for (const [label, name] of labels) {
-      const reason = CONTENDERS[name].missing();
-      if (reason !== undefined) {
-        missing.push(`${name}: ${reason}`);
-        continue;
-      }
+    const samples: Samples[] = [];
+    for (let start = 1; start <= options.starts; start += 1) {
+      const progress = (what: string): void =>
+        options.progress(`start ${start} of ${options.starts}, ${what}`);
+      samples.push(await measureStart(labels, { ...options, rounds, progress }, generator, random));
+    }
+    const rows = SHAPES.flatMap((shape) =>
+      labels.map((contender) => summarize(contender, shape, samples, random)),
+    );
+    const missing = names
+      .filter((name) => !isHere(name))
+      .map((name) => `${name}: ${CONTENDERS[name].missing()}`);
+    const { starts, seed } = options;
+    return { rows, starts, rounds, seed, generator: options.generator, workers: WORKERS, missing };
+  } finally {
+    generator.destroy();
+  }
+}
+
+/** Starts all contenders, measures the rounds, and ends them. */
+async function measureStart(
+  labels: readonly Labelled[],
+  options: RequestCostOptions,
+  generator: Generator,
+  random: Random,
+): Promise<Samples> {
+  const entrants: Entrant[] = [];
+  try {
+    for (const { label, name } of labels) {
       options.progress(`starting ${label}`);
       const started = await startHello(CONTENDERS[name], { workers: WORKERS });
       entrants.push({ label, name, pids: [], ...started });
     }
     // by now the last of each one's workers is up
     const settled = entrants.map((each) => ({ ...each, pids: each.service.processes() }));
-    const samples = await runRounds(settled, options, generator, random);
-    const rows = SHAPES.flatMap((shape) =>
-      entrants.map((entrant) => summarize(entrant, shape, samples, random)),
-    );
-    const { rounds, seed } = options;
-    return { rows, rounds, seed, generator: options.generator, workers: WORKERS, missing };
+    return await runRounds(settled, options, generator, random);
   } finally {
     options.progress("stopping");
-    generator.destroy();
     await Promise.all(entrants.map((entrant) => entrant.stop()));
   }
 }
@@ -108,29 +143,38 @@ export async function measureRequestCost(options: RequestCostOptions): Promise<R
 export function requestCostTable(result: RequestCostResult, shape: Shape): string {
   const rows = result.rows
     .filter((row) => row.shape === shape)
-    .toSorted((a, b) => a.microseconds.median - b.microseconds.median);
-  const columns = [shape, "CPU us/request", "95 %", "to cluster", "95 %", "bar", "failed"];
+    .toSorted((a, b) => a.microseconds.middle - b.microseconds.middle);
+  const columns = [
+    shape,
+    "CPU us/request",
+    "95 %",
+    "to cluster",
+    "95 %",
+    "starts",
+    "bar",
+    "failed",
+  ];
   return formatTable(
     columns,
-    rows.map(({ label, microseconds, ratio, bar, requests, failed }) => [
+    rows.map(({ label, microseconds, ratio, ratios, bar, requests, failed }) => [
       label,
-      microseconds.median.toFixed(1),
+      microseconds.middle.toFixed(1),
       `${microseconds.low.toFixed(1)}-${microseconds.high.toFixed(1)}`,
-      ratio.median.toFixed(2),
+      ratio.middle.toFixed(2),
       `${ratio.low.toFixed(2)}-${ratio.high.toFixed(2)}`,
-      bar === undefined ? "" : `${bar}: ${ratio.median <= bar ? "met" : "MISSED"}`,
+      `${Math.min(...ratios).toFixed(2)}-${Math.max(...ratios).toFixed(2)}`,
+      bar === undefined ? "" : `${bar}: ${ratio.middle <= bar ? "met" : "MISSED"}`,
       `${failed} of ${requests}`,
     ]),
   );
 }
 
-/** Rounds by label and shape, each list in the order of the rounds. */
 async function runRounds(
   entrants: readonly Entrant[],
   options: RequestCostOptions,
   generator: Generator,
   random: Random,
-): Promise<Map<string, Sample[]>> {
+): Promise<Samples> {
   const samples = new Map<string, Sample[]>();
   for (let round = -WARM_UP_ROUNDS; round < options.rounds; round += 1) {
     // one shape after the other: what is compared lies close together
@@ -164,24 +208,29 @@ async function measureOnce(
 }
 
 function summarize(
-  { label, name }: Entrant,
+  { label, name }: Labelled,
   shape: Shape,
-  samples: ReadonlyMap<string, readonly Sample[]>,
+  starts: readonly Samples[],
   random: Random,
 ): CostRow {
-  const own = samples.get(keyOf(label, shape)) ?? [];
-  const base = samples.get(keyOf(BASELINE, shape)) ?? [];
-  const ratios = own.map(({ microseconds }, i) => {
-    return microseconds / (base[i]?.microseconds ?? Number.NaN);
-  });
-  const used = own.map((sample) => sample.microseconds);
+  const ofLabel = (which: string): (readonly Sample[])[] =>
+    starts.map((samples) => samples.get(keyOf(which, shape)) ?? []);
+  const [own, base] = [ofLabel(label), ofLabel(BASELINE)];
+  const ratios = own.map((samples, start) =>
+    samples.map(({ microseconds }, round) => {
+      return microseconds / (base[start]?.[round]?.microseconds ?? Number.NaN);
+    }),
+  );
+  const used = own.map((samples) => samples.map(({ microseconds }) => microseconds));
+  const all = own.flat();
   return {
     label,
     shape,
-    microseconds: estimate(used, random),
-    ratio: estimate(ratios, random),
-    requests: own.reduce((sum, sample) => sum + sample.requests, 0),
-    failed: own.reduce((sum, sample) => sum + sample.failed, 0),
+    microseconds: estimateOfGroups(used, random),
+    ratio: estimateOfGroups(ratios, random),
+    ratios: ratios.map(median),
+    requests: all.reduce((sum, sample) => sum + sample.requests, 0),
+    failed: all.reduce((sum, sample) => sum + sample.failed, 0),
     bar: barOf(name, shape),
   };
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { estimate, median, seededRandom, shuffled, slope } from "./statistics.ts";
+import { estimate, estimateOfGroups, median, seededRandom, shuffled, slope } from "./statistics.ts";
 
 describe("statistics", () => {
   it("takes the middle, or the mean of the two in the middle", () => {
@@ -13,7 +13,7 @@ describe("statistics", () => {
   it("gives an interval that holds the median and lies within the values", () => {
     const values = fc.array(fc.integer({ min: -1000, max: 1000 }), { minLength: 1, maxLength: 30 });
     const property = fc.property(values, fc.nat(), (numbers, seed) => {
-      const { median: middle, low, high } = estimate(numbers, seededRandom(seed));
+      const { middle, low, high } = estimate(numbers, seededRandom(seed));
       assert.ok(low <= middle && middle <= high);
       assert.ok(low >= Math.min(...numbers) && high <= Math.max(...numbers));
     });
@@ -28,6 +28,16 @@ describe("statistics", () => {
       if (low <= 0.5 && 0.5 <= high) covered += 1;
     }
     assert.ok(covered >= 85, `${covered} of 100`);
+  });
+
+  it("has what differs from group to group in its interval", () => {
+    const random = seededRandom(1);
+    const noise = (about: number): number[] => Array.from({ length: 20 }, () => about + random());
+    const alike = estimateOfGroups([0, 0, 0, 0].map(noise), random);
+    const apart = estimateOfGroups([0, 10, 20, 30].map(noise), random);
+    assert.ok(alike.high - alike.low < 0.5, "as of one group");
+    assert.ok(apart.low < 11 && apart.high > 20, `${apart.low} to ${apart.high}`);
+    assert.ok(Math.abs(apart.middle - 15.5) < 0.3, `${apart.middle}`);
   });
 
   it("finds the slope of a line, and of one with noise on both sides", () => {

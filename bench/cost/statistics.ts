@@ -1,8 +1,8 @@
 /** Medians and how sure they are. */
 
-/** A median and the interval in which it lies with 95 %. */
+/** A median, or a mean of medians, and the interval in which it lies with 95 %. */
 export interface Estimate {
-  readonly median: number;
+  readonly middle: number;
   readonly low: number;
   readonly high: number;
 }
@@ -36,21 +36,36 @@ export function median(values: readonly number[]): number {
 
 /** Median with its percentile bootstrap interval (Efron and Tibshirani, 1993, 13.3). */
 export function estimate(values: readonly number[], random: Random): Estimate {
-  const medians = Array.from({ length: RESAMPLES }, () => {
-    const sample = values.map(() => values[Math.floor(random() * values.length)] ?? Number.NaN);
-    return median(sample);
-  }).toSorted((a, b) => a - b);
+  return estimateOfGroups([values], random);
+}
+
+/** Where all but the tails of the resamples lie. */
+function interval(resamples: readonly number[]): { readonly low: number; readonly high: number } {
+  const sorted = resamples.toSorted((a, b) => a - b);
   return {
-    median: median(values),
-    low: medians[Math.floor(RESAMPLES * TAIL)] ?? Number.NaN,
-    high: medians[Math.ceil(RESAMPLES * (1 - TAIL)) - 1] ?? Number.NaN,
+    low: sorted[Math.floor(RESAMPLES * TAIL)] ?? Number.NaN,
+    high: sorted[Math.ceil(RESAMPLES * (1 - TAIL)) - 1] ?? Number.NaN,
   };
+}
+
+/**
+ * Mean of the medians of several groups, with its interval: a bootstrap of groups, and of values
+ * within each (Davison and Hinkley, 1997, 3.8). What differs from group to group is part of it.
+ */
+export function estimateOfGroups(groups: readonly (readonly number[])[], random: Random): Estimate {
+  const again = <T>(items: readonly T[]): T[] =>
+    items.map(() => items[Math.floor(random() * items.length)] as T); // the index is inside
+  const middle = (some: readonly (readonly number[])[]): number => mean(some.map(median));
+  const middles = Array.from({ length: RESAMPLES }, () => middle(again(groups).map(again)));
+  return { middle: middle(groups), ...interval(middles) };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** How much the second number of a pair grows with the first one, by least squares. */
 export function slope(points: readonly (readonly [number, number])[]): number {
-  const mean = (values: readonly number[]): number =>
-    values.reduce((sum, value) => sum + value, 0) / values.length;
   const [meanX, meanY] = [mean(points.map(([x]) => x)), mean(points.map(([, y]) => y))];
   const rise = mean(points.map(([x, y]) => (x - meanX) * (y - meanY)));
   return rise / mean(points.map(([x]) => (x - meanX) ** 2));

@@ -82,7 +82,7 @@ async function turn({ service, pids }: Entrant, generator: Generator): Promise<n
 function say(label: string, values: readonly number[], base: readonly number[]): void {
   const ratios = values.map((value, round) => value / (base[round] ?? Number.NaN));
   const ratio = estimate(ratios, seededRandom(1));
-  const [middle, low, high] = [ratio.median, ratio.low, ratio.high].map((each) => each.toFixed(3));
+  const [middle, low, high] = [ratio.middle, ratio.low, ratio.high].map((each) => each.toFixed(3));
   const cost = `${median(values).toFixed(2)} us a request`;
   console.log(`${label.padEnd(12)} ${cost}, ratio ${middle} (${low} to ${high})`);
 }

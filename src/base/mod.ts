@@ -48,6 +48,8 @@ export {
   deadlineHeader,
   deadlineOfHeaders,
 } from "./request-deadline.ts";
+export { Crowd } from "./crowd.ts";
+export type { CrowdMember } from "./crowd.ts";
 export { readCgroupLimits, usableCpuCount } from "./machine.ts";
 export type { CgroupLimits } from "./machine.ts";
 export { didYouMean, nearestName } from "./nearest.ts";

@@ -13,7 +13,8 @@ import { channel } from "node:diagnostics_channel";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Server as NetServer, Socket } from "node:net";
-import { deadlineOfHeaders } from "../base/mod.ts";
+import { Crowd, deadlineOfHeaders } from "../base/mod.ts";
+import type { CrowdMember } from "../base/mod.ts";
 import type { Refusal } from "../ledger/mod.ts";
 import { withContext } from "./context.ts";
 import type { Criticality } from "./context.ts";
@@ -402,20 +403,24 @@ function watchPeers(
   { mode = "enforce", slowPeers }: ServerGuardOptions,
 ): () => void {
   const peers = new SlowPeers({ mode, ...(slowPeers === false ? {} : slowPeers) });
-  const open = new Set<Peer>();
-  const onConnection = (socket: Socket): void => {
-    open.add(socket);
-    socket.once("close", () => open.delete(socket));
+  const crowd = new Crowd<CrowdMember & { readonly peer: Peer }>();
+  const watchOne = (peer: Peer, connection: Socket | ServerHttp2Session): void => {
+    const member = { place: -1, peer };
+    crowd.add(member);
+    connection.once("close", () => crowd.delete(member));
   };
-  const onSession = (session: ServerHttp2Session): void => {
-    const peer = new SessionPeer(session);
-    open.add(peer);
-    session.once("close", () => open.delete(peer));
-  };
+  const onConnection = (socket: Socket): void => watchOne(socket, socket);
+  const onSession = (session: ServerHttp2Session): void =>
+    watchOne(new SessionPeer(session), session);
   // with TLS what holds the bytes is the socket that is made of a connection
   const event = "setSecureContext" in server ? "secureConnection" : "connection";
   server.on(event, onConnection).on("session", onSession);
-  const timer = setInterval(() => peers.look(open, nowMs()), LOOK_MS);
+  const look = (): void =>
+    peers.look(
+      Array.from(crowd, ({ peer }) => peer),
+      nowMs(),
+    );
+  const timer = setInterval(look, LOOK_MS);
   timer.unref();
   return () => {
     clearInterval(timer);

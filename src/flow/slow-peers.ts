@@ -13,6 +13,8 @@
  */
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import { Crowd } from "../base/mod.ts";
+import type { CrowdMember } from "../base/mod.ts";
 import { checkNames, checkNumber } from "./errors.ts";
 import type { OptionNames } from "./errors.ts";
 import { account } from "./work.ts";
@@ -62,17 +64,23 @@ interface HttpSocket extends Socket {
   readonly parser?: { readonly incoming?: { readonly complete: boolean } | null } | null;
 }
 
+interface Open extends CrowdMember {
+  readonly stream: ServerHttp2Stream;
+  /** It has said how much will come. */
+  readonly hasLength: boolean;
+}
+
 /** A connection of http2, by what its streams have and want. */
 export class SessionPeer {
   readonly #session: ServerHttp2Session;
-  /** Whether they have said how much will come. */
-  readonly #streams = new Map<ServerHttp2Stream, boolean>();
+  readonly #streams = new Crowd<Open>();
 
   constructor(session: ServerHttp2Session) {
     this.#session = session;
     session.on("stream", (stream, headers) => {
-      this.#streams.set(stream, headers["content-length"] !== undefined);
-      stream.once("close", () => this.#streams.delete(stream));
+      const open = { place: -1, stream, hasLength: headers["content-length"] !== undefined };
+      this.#streams.add(open);
+      stream.once("close", () => this.#streams.delete(open));
     });
   }
 
@@ -83,7 +91,7 @@ export class SessionPeer {
   /** Bytes that the application has written and its streams have not sent. */
   get writableLength(): number {
     let held = 0;
-    for (const stream of this.#streams.keys()) held += stream.writableLength;
+    for (const { stream } of this.#streams) held += stream.writableLength;
     return held;
   }
 
@@ -100,7 +108,7 @@ export class SessionPeer {
    * can be said: it may be a conversation (gRPC), in which nobody need say anything.
    */
   get isReceiving(): boolean {
-    for (const [stream, hasLength] of this.#streams) {
+    for (const { stream, hasLength } of this.#streams) {
       const { readableLength, state } = stream;
       if (hasLength && readableLength === 0 && state.remoteClose !== 1) return true;
     }

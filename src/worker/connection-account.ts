@@ -39,6 +39,8 @@ const PARKED = { method: "GET", headers: {}, complete: true } as const;
 export class ConnectionAccount implements Account, ParkedBytes {
   readonly slot: number;
   readonly generation: number;
+  /** See CrowdMember. */
+  place = -1;
   readonly #host: AccountHost;
   readonly #handle: HeldStreamHandle;
   /** Kernel counts when this process received the descriptor: its own counts start at 0. */
@@ -46,10 +48,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
   readonly #baseWritten: number;
   /** Kernel read count up to which bytes are accounted for. */
   #read: number;
-  /**
-   * Kernel written count at the quiescent point, and at the end of the response that was begun
-   * last.
-   */
+  /** Kernel written counts at the quiescent point and at the end of the response begun last. */
   #quiescentWritten: number;
   #writtenEnd = -1;
   /** Of the interim response that was written last, behind the quiescent point. */

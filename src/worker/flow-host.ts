@@ -41,7 +41,7 @@ const FLOW_CHANNEL = "holdfast:flow";
 
 /** The requests in flight of accounted connections. */
 function requests({ accounts, connections }: WorkerContext): readonly WorkView[] {
-  const busy = [...accounts.values()].filter(({ isIdle, isOpaque }) => !isIdle && !isOpaque);
+  const busy = [...accounts].filter(({ isIdle, isOpaque }) => !isIdle && !isOpaque);
   return busy.map(({ slot, handle }) => {
     const { method = "", url = "" } = handle.owner?._httpMessage?.req ?? {};
     const startMs = connections.requestAtMs(slot);
@@ -263,7 +263,7 @@ export class FlowHost {
     const mode = this.#orders.gate === "observe" ? "observe" : "enforce";
     this.#peers ??= new flow.SlowPeers({ mode });
     const busy: Socket[] = [];
-    for (const account of this.#context.accounts.values()) {
+    for (const account of this.#context.accounts) {
       const { owner } = account.handle;
       if (!account.isIdle && owner) busy.push(owner);
     }

@@ -9,6 +9,7 @@
  */
 import { performance } from "node:perf_hooks"; // the global one is behind a getter
 import {
+  Crowd,
   PACKET_CLOSED,
   PACKET_JSON,
   PACKET_OPAQUE,
@@ -57,7 +58,7 @@ export class WorkerContext implements AccountHost {
   readonly journalLimitBytes: number;
   readonly latency: Latency;
   readonly streamWords: StreamWords | null = streamWords();
-  readonly accounts: Map<number, ConnectionAccount> = new Map();
+  readonly accounts: Crowd<ConnectionAccount> = new Crowd();
   /** More requests in flight than this are told to `onPressed`. */
   gateLimit: number = Number.POSITIVE_INFINITY;
   onPressed: (inFlight: number) => void = () => undefined;
@@ -66,7 +67,7 @@ export class WorkerContext implements AccountHost {
   lateMs: number = Number.POSITIVE_INFINITY;
   onWaited: (waitedMs: number) => void = () => undefined;
   /** Accounts with a response that the kernel did not take at once. */
-  readonly #unflushed: Set<ConnectionAccount> = new Set();
+  #unflushed: ConnectionAccount[] = [];
   readonly #words: Int32Array;
   readonly #numbers: Float64Array;
   readonly #channel: PacketChannel;
@@ -100,7 +101,10 @@ export class WorkerContext implements AccountHost {
     this.#numbers = ledger.workers.numbers(row);
     this.arena = ledger.arena(row);
     this.latency = new Latency(ledger.latency(row));
-    const executing = () => this.accounts.get(this.executing - 1)?.handle.owner?._httpMessage?.req;
+    const executing = () => {
+      const account = [...this.accounts].find(({ slot }) => slot === this.executing - 1);
+      return account?.handle.owner?._httpMessage?.req;
+    };
     const progress = () => ledger.workers.progress(row);
     new RouteDesk(this.latency, executing, progress).open();
     this.connections = ledger.connections;
@@ -196,7 +200,7 @@ export class WorkerContext implements AccountHost {
 
   /** A connection was received. */
   opened(account: ConnectionAccount): void {
-    this.accounts.set(account.slot, account);
+    this.accounts.add(account);
     this.#countConnections();
   }
 
@@ -205,14 +209,12 @@ export class WorkerContext implements AccountHost {
   }
 
   awaitFlush(account: ConnectionAccount): void {
-    this.#unflushed.add(account);
+    this.#unflushed.push(account);
   }
 
   /** Looks at the responses that had not left the last time. Called now and then. */
   checkFlushed(): void {
-    for (const account of this.#unflushed) {
-      if (account.checkFlushed()) this.#unflushed.delete(account);
-    }
+    this.#unflushed = this.#unflushed.filter((account) => !account.checkFlushed());
   }
 
   settled(account: ConnectionAccount): void {
@@ -225,7 +227,7 @@ export class WorkerContext implements AccountHost {
   }
 
   closed(account: ConnectionAccount): void {
-    this.accounts.delete(account.slot);
+    this.accounts.delete(account);
     this.#countConnections();
     this.#gather(account.isReleased ? PACKET_RELEASED : PACKET_CLOSED, account);
     if (this.#drain !== "no") this.#sayDrained();
@@ -245,7 +247,7 @@ export class WorkerContext implements AccountHost {
   /** Gives idle connections back or closes them, and each busy one when it becomes idle. */
   drain(move: boolean): void {
     this.#drain = move ? "move" : "close";
-    for (const account of this.accounts.values()) {
+    for (const account of this.accounts) {
       if (!move) account.closeAfterResponse();
       this.#drainOne(account);
     }
@@ -255,7 +257,7 @@ export class WorkerContext implements AccountHost {
   /** A new reactor has none of our descriptors: sends them all. */
   resync(): void {
     this.#flushRows();
-    const retained = [...this.accounts.values()]
+    const retained = [...this.accounts]
       .filter((account) => !account.isOpaque && account.handle.fd >= 0)
       .map(({ slot, generation, handle }) => ({ slot, generation, fd: handle.fd }));
     for (let from = 0; from < retained.length; from += DESCRIPTORS_PER_PACKET_MAX) {

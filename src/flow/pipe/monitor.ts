@@ -11,6 +11,7 @@
  * ```
  */
 import { Transform } from "node:stream";
+import { Crowd } from "../../base/mod.ts";
 import { every, nowMs } from "../clock.ts";
 import { FlowError } from "../errors.ts";
 import { account } from "../work.ts";
@@ -104,6 +105,8 @@ export class WatchedPipe {
   readonly #fullName: string;
   readonly site: string;
   readonly limits: PipeLimits;
+  /** See CrowdMember. */
+  place = -1;
   readonly #stages: readonly WeakRef<Stage>[];
   readonly #inspector: Inspector;
   readonly #account: Account = account("pipe");
@@ -150,6 +153,7 @@ export class WatchedPipe {
     this.#neighbours(-1);
     this.#account.end(this.#work, outcome);
     pipes.delete(this);
+    collected.unregister(this); // else its last stream would live until a full collection
   }
 
   /** Its source closed before its end, and its destination was not told: it waits for ever. */
@@ -264,7 +268,7 @@ function add(counts: WeakMap<object, number>, stage: Stage | undefined, change: 
   if (stage !== undefined) counts.set(stage, (counts.get(stage) ?? 0) + change);
 }
 
-const pipes = new Set<WatchedPipe>();
+const pipes = new Crowd<WatchedPipe>();
 const collected = new FinalizationRegistry<WatchedPipe>((pipe) => pipe.lost());
 let timer: NodeJS.Timeout | null = null;
 let lookedMs = 0;
@@ -303,7 +307,7 @@ function watch(pipe: WatchedPipe, stages: readonly Stage[]): WatchedPipe {
   pipes.add(pipe);
   // the last stream, or whatever object there is: streams of a pipe hold each other
   const anchor = stages.findLast((each) => typeof each === "object" && each !== null);
-  if (anchor !== undefined) collected.register(anchor, pipe);
+  if (anchor !== undefined) collected.register(anchor, pipe, pipe);
   if (timer === null) {
     lookedMs = nowMs();
     timer = every(look, LOOK_MS);
