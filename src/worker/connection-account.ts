@@ -236,7 +236,8 @@ export class ConnectionAccount implements Account, ParkedBytes {
     if (!this.#isReleased) {
       this.#host.connections.enter(this.slot, STATE.closed);
       // with the reactor's duplicate the kernel would say nothing to the peer
-      if (!this.#isOpaque && this.#handle.fd >= 0) shutdownBoth(this.#handle.fd);
+      const hasSaid = this.#handle.owner?.writableFinished === true;
+      if (!hasSaid && !this.#isOpaque && this.#handle.fd >= 0) shutdownBoth(this.#handle.fd);
     }
     this.#journal.release();
     if (!this.#isOpaque) this.#endAll();
