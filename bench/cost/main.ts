@@ -22,7 +22,7 @@ const HELP = `Usage: npm run bench -- [${PARTS.join("|")}|all] [options]
 
   --contender <names>    cost: ${CONTENDER_NAMES.join(", ")}, all (default: all)
   --starts <n>           cost: how often all contenders are started (default: 4)
-  --rounds <n>           cost: rounds of all starts together (default: 40)
+  --rounds <n>           cost: rounds of all starts together (default: 40, some 9 minutes)
   --turn <ms>            cost: how long a contender is loaded in a round (default: 250; wrk: 1000)
   --load <generator>     cost: ${GENERATORS.join(", ")} (default: driver, our own)
   --seed <n>             cost: of the order of the rounds (default: by chance; printed)
