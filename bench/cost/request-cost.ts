@@ -2,8 +2,8 @@
  * CPU microseconds a request: user and system time of all processes of a contender, divided by the
  * requests that it answered. Rounds are short and every round measures each contender in random
  * order, so that whatever else the machine does hits all of them; ratios are made within a round.
- * All contenders are started several times: two starts of one program differ by some percent, with
- * where its memory lies and what V8 has inlined, and stay so as long as they live.
+ * All contenders are started several times: two starts of one program differ by some percent for as
+ * long as they live (docs/benchmarks.md).
  */
 import { CONTENDERS } from "../contenders/mod.ts";
 import type { ContenderName, Service } from "../contenders/mod.ts";
