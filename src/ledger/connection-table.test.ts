@@ -214,6 +214,22 @@ describe("a new life of a slot", () => {
     assert.deepEqual(rest, { ...EMPTY, state: STATE.held, listener: 3, openedAtMs: 44 });
   });
 
+  it("says since when its bytes can have waited, if that is known", () => {
+    const connections = table();
+    connections.open(SLOT, 3, 44, "held", true);
+    assert.equal(connections.promptAtMs(SLOT), 44);
+    connections.clearInFlight(SLOT); // it goes to another worker
+    assert.equal(connections.promptAtMs(SLOT), -Infinity);
+    connections.enter(SLOT, STATE.free);
+    connections.open(SLOT, 0, 50, "granted");
+    assert.equal(connections.promptAtMs(SLOT), -Infinity);
+    connections.setAccepted(SLOT, 4, 60, true);
+    assert.equal(connections.promptAtMs(SLOT), 60);
+    assert.equal(connections.snapshot(SLOT).listener, 4);
+    connections.setAccepted(SLOT, 4, 61, false);
+    assert.equal(connections.promptAtMs(SLOT), -Infinity);
+  });
+
   it("does not touch the slots beside it", () => {
     const connections = table();
     for (const slot of [0, 2]) connections.open(slot, 8, slot, "held");

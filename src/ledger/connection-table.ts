@@ -15,6 +15,14 @@ import type { ConnectionState } from "./connection-state.ts";
  * Flag: the journal misses bytes since the quiescent point (past the limit, or no block was free).
  */
 export const FLAG_JOURNAL_SHORT = 1;
+/** Flag: when it was accepted it had waited for that less than PROMPT_MS. */
+const FLAG_PROMPT = 2;
+
+/**
+ * Who found the accept queue empty less than this ago takes what has come since promptly. In
+ * milliseconds.
+ */
+export const PROMPT_MS = 5;
 
 const STATE_BITS = 4;
 const STATE_MASK = 0xf;
@@ -137,14 +145,22 @@ export class ConnectionTable {
     );
   }
 
-  /** Begins a life of a slot, in state `held` or `granted`, with every other field zero. */
-  open(slot: number, listener: number, openedAtMs: number, state: "held" | "granted"): void {
+  /**
+   * Begins a life of a slot, in state `held` (for the rest see `setAccepted`) or `granted`, with
+   * every other field zero.
+   */
+  open(
+    slot: number,
+    listener: number,
+    openedAtMs: number,
+    state: "held" | "granted",
+    isPrompt = false,
+  ): void {
     const index = this.#i(slot, CONNECTION.word);
     const word = this.#i32[index] ?? 0;
     assertTransition(word & STATE_MASK, STATE[state]);
     this.#i32.fill(0, index + 1, index + (CONNECTION_SLOT_BYTES >> 2));
-    this.#i32[this.#i(slot, CONNECTION.listener)] = listener;
-    this.#f64[this.#f(slot, CONNECTION.openedAtMs)] = openedAtMs;
+    this.setAccepted(slot, listener, openedAtMs, isPrompt);
     Atomics.store(this.#i32, index, wordOf((word >>> STATE_BITS) + 1, STATE[state]));
   }
 
@@ -159,8 +175,20 @@ export class ConnectionTable {
     return generation;
   }
 
-  setListener(slot: number, listener: number): void {
+  /** Its connection came by `listener`, at `nowMs`, and `isPrompt`: it had not waited for that. */
+  setAccepted(slot: number, listener: number, nowMs: number, isPrompt: boolean): void {
     this.#i32[this.#i(slot, CONNECTION.listener)] = listener;
+    this.#f64[this.#f(slot, CONNECTION.openedAtMs)] = nowMs;
+    this.#i32[this.#i(slot, CONNECTION.flags)] = isPrompt ? FLAG_PROMPT : 0;
+  }
+
+  /**
+   * When it was accepted, if its first bytes cannot have come PROMPT_MS before that. -Infinity:
+   * they can, or nobody knows.
+   */
+  promptAtMs(slot: number): number {
+    if ((this.flags(slot) & FLAG_PROMPT) === 0) return -Infinity;
+    return this.#float(slot, CONNECTION.openedAtMs);
   }
 
   setOwner(slot: number, workerId: number): void {

@@ -1,7 +1,7 @@
 /** The ledger: shared memory in which all work in flight is written down. See `README.md`. */
 export { CONNECTION_STATES, STATE } from "./connection-state.ts";
 export type { ConnectionState } from "./connection-state.ts";
-export { ConnectionTable, FLAG_JOURNAL_SHORT } from "./connection-table.ts";
+export { ConnectionTable, FLAG_JOURNAL_SHORT, PROMPT_MS } from "./connection-table.ts";
 export type { ConnectionSnapshot } from "./connection-table.ts";
 export { BLOCK_PAYLOAD_BYTES, JournalArena } from "./journal.ts";
 export { LatencyTable, OTHER_ROUTE } from "./latency-table.ts";

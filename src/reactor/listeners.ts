@@ -10,6 +10,7 @@
  */
 import { chmodSync, statSync, unlinkSync } from "node:fs";
 import type { ListenerSpec, WorkerToReactor } from "../base/mod.ts";
+import { PROMPT_MS } from "../ledger/mod.ts";
 import {
   EAGAIN,
   EMFILE,
@@ -18,6 +19,7 @@ import {
   closeDescriptor,
   libc,
   localAddress,
+  machineNowMs,
   openSocket,
   shutdownBoth,
 } from "../os/mod.ts";
@@ -51,13 +53,15 @@ interface Listener {
   /** Ids of the workers with a server for it. */
   readonly users: Set<number>;
   watch: Watch | null;
+  /** When nothing was left in its accept queue, on the machine's clock. */
+  emptyAtMs: number;
 }
 
 /** What listeners need of the reactor. */
 export interface ListenersHost {
   readonly acceptsInKernel: boolean;
-  /** A connection was accepted. */
-  accepted(fd: number, listener: number): void;
+  /** A connection was accepted; see `setAccepted` in ledger/connection-table.ts. */
+  accepted(fd: number, listener: number, nowMs: number, isPrompt: boolean): void;
   /** The end of a turn of accepting. */
   flush(): void;
   hasRoom(): boolean;
@@ -219,7 +223,8 @@ export class Listeners {
 
   #add(id: number, key: string, spec: ListenerSpec, fd: number): Listener {
     const sockname = spec.kind === "unix" ? {} : socknameOf(fd);
-    const listener = { id, key, spec, fd, sockname, users: new Set<number>(), watch: null };
+    const users = new Set<number>();
+    const listener = { id, key, spec, fd, sockname, users, watch: null, emptyAtMs: -Infinity };
     this.#byKey.set(key, listener);
     this.#byId.set(id, listener);
     this.#nextId = Math.max(this.#nextId, id + 1);
@@ -251,6 +256,8 @@ export class Listeners {
   }
 
   #accept(listener: Listener): void {
+    const nowMs = machineNowMs();
+    const isPrompt = nowMs - listener.emptyAtMs < PROMPT_MS;
     for (let count = 0; count < ACCEPTS_PER_TURN_MAX; count += 1) {
       if (!this.#host.hasRoom()) {
         this.#pause(TABLE_FULL);
@@ -258,12 +265,13 @@ export class Listeners {
       }
       const fd = acceptConnection(listener.fd);
       if (fd >= 0) {
-        this.#host.accepted(fd, listener.id);
+        this.#host.accepted(fd, listener.id, nowMs, isPrompt);
         continue;
       }
       if (fd === -ECONNABORTED) continue; // the peer has gone while it waited
-      if (fd === -EMFILE || fd === -ENFILE) this.#pause(NO_DESCRIPTORS);
-      else if (fd !== -EAGAIN) this.#pause(`accept fails with error ${-fd}`);
+      if (fd === -EAGAIN) listener.emptyAtMs = nowMs;
+      else if (fd === -EMFILE || fd === -ENFILE) this.#pause(NO_DESCRIPTORS);
+      else this.#pause(`accept fails with error ${-fd}`);
       break;
     }
     this.#host.flush();

@@ -233,7 +233,7 @@ export class RecoveryWorld {
   async accept(): Promise<{ slot: number; client: Client }> {
     const { fd, client } = await connect(this.#context);
     const before = new Set(this.#slots());
-    this.retention.accept(fd, LISTENER);
+    this.retention.accept(fd, LISTENER, machineNowMs(), true);
     this.retention.flush();
     const slot = this.#slots().find((each) => !before.has(each)) ?? -1;
     return { slot, client };

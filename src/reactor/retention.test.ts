@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { connect } from "../../test/support/loopback.ts";
 import { waitUntil } from "../../test/support/wait-until.ts";
-import { closeDescriptor, duplicate } from "../os/mod.ts";
+import { closeDescriptor, duplicate, machineNowMs } from "../os/mod.ts";
 import { CONNECTIONS_MAX, LISTENER, RecoveryWorld, STATE } from "./recovery-world.test.ts";
 import { Retention } from "./retention.ts";
 
@@ -27,7 +27,7 @@ describe("retention", () => {
     const world = new RecoveryWorld(t);
     const worker = world.worker();
     const pairs = await Promise.all(Array.from({ length: CONNECTIONS_MAX }, () => connect(t)));
-    for (const { fd } of pairs) world.retention.accept(fd, LISTENER);
+    for (const { fd } of pairs) world.retention.accept(fd, LISTENER, machineNowMs(), true);
     world.retention.flush();
     await waitUntil("all of them", () => worker.received.length === CONNECTIONS_MAX);
     const slots = new Set(worker.received.map(({ slot }) => slot));

@@ -69,14 +69,14 @@ export class Retention {
 
   /**
    * A new connection: into a slot, and on to a worker at the next `flush`. The caller asked
-   * `isFull`.
+   * `isFull`. For `isPrompt` see `setAccepted`.
    */
-  accept(fd: number, listener: number): void {
+  accept(fd: number, listener: number, nowMs: number, isPrompt: boolean): void {
     const slot = this.#allocate();
-    this.#ledger.connections.open(slot, listener, machineNowMs(), "held");
+    this.#ledger.connections.open(slot, listener, nowMs, "held", isPrompt);
     this.#descriptors[slot] = fd + 1;
     this.#ledger.count("accepted");
-    this.handOn(slot, null);
+    this.handOn(slot, null, nowMs);
   }
 
   /**
@@ -99,9 +99,9 @@ export class Retention {
   }
 
   /** Places a slot in state held; without a worker it waits for one. */
-  handOn(slot: number, journal: Buffer | null): void {
+  handOn(slot: number, journal: Buffer | null, nowMs = machineNowMs()): void {
     const listener = this.#ledger.connections.listener(slot);
-    const link = place(this.#links.values(), listener, machineNowMs());
+    const link = place(this.#links.values(), listener, nowMs);
     const fd = this.descriptor(slot);
     if (link === null || fd === null) {
       this.#waiting.set(slot, journal);
@@ -340,7 +340,7 @@ export class Retention {
     const batch = this.#batches.get(link);
     if (batch === undefined) return;
     this.#batches.delete(link);
-    const payload = Buffer.from(Uint32Array.from(batch.rows).buffer);
+    const payload = Buffer.from(new Uint32Array(batch.rows).buffer);
     // refused by a channel that has just broken: the slots are in state handed, and recovery finds
     // them
     link.channel.send(PACKET_CONNECTIONS, payload, batch.fds);

@@ -130,7 +130,7 @@ export class Service {
     });
     this.listeners = new Listeners({
       acceptsInKernel: hello.config.accept === "kernel",
-      accepted: (fd, listener) => this.retention.accept(fd, listener),
+      accepted: (...connection) => this.retention.accept(...connection),
       flush: () => this.retention.flush(),
       hasRoom: () => !this.retention.isFull,
       keep: (key, id, spec, fd) => this.#tell({ type: "keep", key, id, spec }, [fd]),
@@ -435,7 +435,7 @@ export class Service {
       this.#onWorkerMessage(link, JSON.parse(payload.toString()) as WorkerToReactor);
       return;
     }
-    const rows = new Uint32Array(Uint8Array.from(payload).buffer, 0, payload.length >> 2);
+    const rows = new Uint32Array(new Uint8Array(payload).buffer, 0, payload.length >> 2);
     switch (kind) {
       case PACKET_CLOSED:
         this.retention.closed(rows);

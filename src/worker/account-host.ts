@@ -16,7 +16,7 @@ export interface AccountHost {
    * Milliseconds that bytes which were read now may have lain in the kernel, at least. Told of each
    * read; asks the kernel only where a wait is likely.
    */
-  waitedMs(nowMs: number, handle: { readonly fd: number }, isFirst: boolean): number;
+  waitedMs(nowMs: number, account: ConnectionAccount, isFirst: boolean): number;
   /** Whether bytes have arrived that were not read. */
   hasUnread(fd: number): boolean;
   /** What Node leaves behind a read or write; null where it does not show it. */

@@ -394,7 +394,7 @@ export class ConnectionAccount implements Account, ParkedBytes {
     this.#host.setInboxSlot(this.slot + 1);
     this.#parked?.parse(); // more than one request at a time
     const nowMs = this.#host.nowMs();
-    const waitedMs = this.#host.waitedMs(nowMs, handle, !this.#clock.hasRead);
+    const waitedMs = this.#host.waitedMs(nowMs, this, !this.#clock.hasRead);
     const isFirst = this.#markBusy(nowMs, waitedMs);
     this.#read = before + bytes;
     const endsRequest = endsWithEmptyLine(view, bytes);

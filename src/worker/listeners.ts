@@ -14,9 +14,9 @@ import type { Server as HttpServer } from "node:http";
 import type { Server } from "node:net";
 import { throwLater } from "../base/mod.ts";
 import type { ListenerSpec, ReactorToWorker } from "../base/mod.ts";
-import { EMFILE, ENFILE, acceptConnection, closeDescriptor, libc } from "../os/mod.ts";
+import { EAGAIN, EMFILE, ENFILE, acceptConnection, closeDescriptor, libc } from "../os/mod.ts";
 import type { Watch } from "../os/mod.ts";
-import { STATE } from "../ledger/mod.ts";
+import { PROMPT_MS, STATE } from "../ledger/mod.ts";
 import { ConnectionAccount } from "./connection-account.ts";
 import { heldClass } from "./held-handle.ts";
 import type { HeldClass } from "./held-handle.ts";
@@ -74,6 +74,8 @@ interface Listening {
   readonly server: Server;
   readonly accounted: boolean;
   readonly kind: "tcp" | "unix" | "udp";
+  /** Kernel mode: when nothing was left in its accept queue. */
+  emptyAtMs: number;
 }
 
 type ListeningMessage = Extract<ReactorToWorker, { type: "listening" }>;
@@ -326,7 +328,13 @@ export class Listeners {
     }
     const handle = this.#fauxHandle(message, fd, pending);
     const { accounted, spec } = pending;
-    this.#listening.set(message.listener, { handle, server, accounted, kind: spec.kind });
+    this.#listening.set(message.listener, {
+      handle,
+      server,
+      accounted,
+      kind: spec.kind,
+      emptyAtMs: -Infinity,
+    });
     if (message.data !== null) {
       (server as SharingServer)._setServerData?.(JSON.parse(message.data)); // as above
     }
@@ -395,7 +403,9 @@ export class Listeners {
    */
   #accept(listenerFd: number, listener: number): void {
     const { connections } = this.#context;
-    const isAccounted = this.#listening.get(listener)?.accounted === true;
+    const nowMs = this.#context.nowMs();
+    const listening = this.#listening.get(listener) as Listening; // it closes its watch with itself
+    const isPrompt = nowMs - listening.emptyAtMs < PROMPT_MS;
     const fresh: { readonly slot: number; readonly fd: number }[] = [];
     for (let count = 0; count < ACCEPTS_PER_TURN_MAX; count += 1) {
       const slot = this.#granted.at(-1);
@@ -404,17 +414,18 @@ export class Listeners {
         for (const watch of this.#watches.keys()) watch.stop();
         break;
       }
-      connections.setListener(slot, listener);
+      connections.setAccepted(slot, listener, nowMs, isPrompt);
       const accept = (): number => {
         const accepted = acceptConnection(listenerFd);
         if (accepted >= 0) connections.enter(slot, STATE.idle); // what is retained has a state
         return accepted;
       };
-      const fd = isAccounted
+      const fd = listening.accounted
         ? this.#context.acceptRetained(slot, connections.generation(slot), accept)
         : accept();
       if (fd < 0) {
-        if (fd === -EMFILE || fd === -ENFILE) this.#rest();
+        if (fd === -EAGAIN) listening.emptyAtMs = nowMs;
+        else if (fd === -EMFILE || fd === -ENFILE) this.#rest();
         break;
       }
       this.#granted.pop();
@@ -424,7 +435,7 @@ export class Listeners {
       if (this.#listening.has(listener)) this.#open(fd, slot, listener, null);
       else {
         closeDescriptor(fd); // the application closed its server over one of the others
-        if (isAccounted) this.#context.giveBack(slot);
+        if (listening.accounted) this.#context.giveBack(slot);
         else connections.enter(slot, STATE.closed);
       }
     }

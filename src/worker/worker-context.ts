@@ -4,7 +4,9 @@
  *
  * ```
  *   reactor --connections--> receive --> listener --> server
- *   reactor <--closed, released, opaque, retain-- rows, gathered over one turn of the event loop
+ *   reactor <--released, opaque-- rows, gathered over one turn of the event loop
+ *   reactor <--closed-- rows, gathered for some milliseconds: each packet wakes the reactor, and
+ *                       the peer has been told
  * ```
  */
 import { performance } from "node:perf_hooks"; // the global one is behind a getter
@@ -26,11 +28,14 @@ import type { StreamWords } from "./node-internals.ts";
 import type { AccountHost, ParkRequest } from "./account-host.ts";
 import type { ConnectionAccount } from "./connection-account.ts";
 import { Latency } from "./latency.ts";
-import { soon } from "./own-timers.ts";
+import { later, soon } from "./own-timers.ts";
 import { RouteDesk } from "./route-desk.ts";
 
 /** Rows of one packet; a row is two words, so this is far below the size of a packet. */
 const ROWS_PER_PACKET_MAX = 2048;
+/** Closed connections whose duplicates the reactor may keep for so long, and not more of them. */
+const CLOSED_ROWS_MAX = 64;
+const CLOSED_MS = 5;
 
 /** Bytes that come after such a pause may have waited for it to end. */
 const PAUSE_MS = 5;
@@ -76,6 +81,7 @@ export class WorkerContext implements AccountHost {
   readonly #clockOffsetMs: number;
   #gathered: Rows[] = [];
   #flushesSoon = false;
+  #flushesLater = false;
   #drain: "no" | "move" | "close" = "no";
   #saidDrained = false;
   readonly #arrivals = new ArrivalReader();
@@ -121,7 +127,7 @@ export class WorkerContext implements AccountHost {
     return performance.now() + this.#clockOffsetMs;
   }
 
-  waitedMs(nowMs: number, handle: { readonly fd: number }, isFirst: boolean): number {
+  waitedMs(nowMs: number, { handle, slot }: ConnectionAccount, isFirst: boolean): number {
     const pausedMs = nowMs - this.#lastReadMs;
     this.#lastReadMs = nowMs;
     if (pausedMs > PAUSE_MS) this.#isAfterPause = true;
@@ -134,7 +140,9 @@ export class WorkerContext implements AccountHost {
     }
     // what is read now came after the last turn had begun, or it would have been read in that
     const mayHaveWaited = this.#isBusy && nowMs - this.#formerTurnMs > PAUSE_MS;
-    if (!this.#isAfterPause && !mayHaveWaited && !isFirst) return 0;
+    // in the accept queue, or in the channel from the reactor
+    const mayBeOld = isFirst && nowMs - this.connections.promptAtMs(slot) > PAUSE_MS;
+    if (!this.#isAfterPause && !mayHaveWaited && !mayBeOld) return 0;
     const waitedMs = this.#arrivals.waitedMs(handle.fd);
     if (waitedMs > this.lateMs) this.onWaited(waitedMs);
     return waitedMs;
@@ -308,9 +316,23 @@ export class WorkerContext implements AccountHost {
       this.#gathered.push(last);
     }
     last.rows.push(row.slot, row.generation);
+    if (kind === PACKET_CLOSED && last.rows.length < 2 * CLOSED_ROWS_MAX) this.#flushLater();
+    else this.#flushSoon();
+  }
+
+  #flushSoon(): void {
     if (this.#flushesSoon) return;
     this.#flushesSoon = true;
     soon(() => this.#flushRows());
+  }
+
+  #flushLater(): void {
+    if (this.#flushesLater) return;
+    this.#flushesLater = true;
+    later(() => {
+      this.#flushesLater = false;
+      this.#flushRows();
+    }, CLOSED_MS).unref();
   }
 
   #flushRows(): void {
@@ -320,7 +342,7 @@ export class WorkerContext implements AccountHost {
     const gathered = this.#gathered;
     this.#gathered = [];
     for (const { kind, rows } of gathered) {
-      this.#channel.send(kind, Buffer.from(Uint32Array.from(rows).buffer));
+      this.#channel.send(kind, Buffer.from(new Uint32Array(rows).buffer));
     }
   }
 }

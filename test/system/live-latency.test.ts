@@ -6,6 +6,7 @@ import https from "node:https";
 import os from "node:os";
 import path from "node:path";
 import { describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { LatencyReport } from "../../src/supervision/mod.ts";
 import { get } from "./support/load.ts";
 import { app } from "./support/paths.ts";
@@ -107,6 +108,29 @@ describe("latencies", () => {
     leaving.close();
     assert.deepEqual((await row(service, "GET /hang")).status, { left: 1 });
     slow.close();
+  });
+
+  it("have the time that a connection waited to be accepted", async (t) => {
+    const service = await startService(t, { entry, workers: 1 });
+    const target = await service.target();
+    const busy = await Promise.all(Array.from({ length: 4 }, () => RawConnection.open(target)));
+    const over = new AbortController();
+    // so that the worker knows of no pause of its own
+    const loops = busy.map(async (connection) => {
+      while (!over.signal.aborted) await connection.request("GET", "/busy");
+    });
+    const { reactorPid } = await service.status();
+    process.kill(reactorPid, "SIGSTOP");
+    const late = await RawConnection.open(target);
+    late.sendRequest("GET", "/late");
+    await sleep(400);
+    process.kill(reactorPid, "SIGCONT");
+    await late.readResponse();
+    const { waitedUs } = await row(service, "GET /late");
+    assert.ok(waitedUs >= 300_000, `${waitedUs} us of 400 ms`); // in ticks of up to 10 ms
+    over.abort();
+    await Promise.all(loops);
+    for (const connection of [...busy, late]) connection.close();
   });
 
   for (const node of [22, 24, 26] as const) {
