@@ -111,9 +111,9 @@ async function runCost(values: Values): Promise<Finding> {
     seed: countFlag("seed", values.seed, Math.floor(Math.random() * 2 ** 31), 0),
     progress: showProgress,
   });
-  const { starts, rounds, seed, workers } = result;
+  const { starts, roundsEach, seed, workers } = result;
   const how =
-    `${starts} starts, ${rounds} rounds each, ${workers} workers each, ` +
+    `${starts} starts, ${roundsEach} rounds each, ${workers} workers each, ` +
     `load by ${generator}, seed ${seed}`;
   const tables = SHAPES.map((shape) => requestCostTable(result, shape));
   const notHere = result.missing.map((line) => `not here: ${line}`);

@@ -44,8 +44,7 @@ export interface CostRow {
 export interface RequestCostResult {
   readonly rows: readonly CostRow[];
   readonly starts: number;
-  /** Of each start. */
-  readonly rounds: number;
+  readonly roundsEach: number;
   readonly seed: number;
   readonly generator: GeneratorName;
   readonly workers: number;
@@ -64,6 +63,13 @@ interface Entrant extends Labelled {
   /** Its processes; none comes or goes while it is measured. */
   readonly pids: readonly number[];
   readonly stop: () => Promise<void>;
+}
+
+/** What one start needs to know. */
+interface StartOptions {
+  readonly roundsEach: number;
+  readonly turnMs: number;
+  readonly progress: (what: string) => void;
 }
 
 /** Of one start: rounds by label and shape, each list in the order of the rounds. */
@@ -88,7 +94,7 @@ const BARS: Readonly<Record<Shape, number>> = { "keep-alive": 1.05, "connection 
 /** Runs all rounds. @throws when a contender does not start or answer. */
 export async function measureRequestCost(options: RequestCostOptions): Promise<RequestCostResult> {
   const random = seededRandom(options.seed);
-  const rounds = Math.ceil(options.rounds / options.starts);
+  const roundsEach = Math.ceil(options.rounds / options.starts);
   const generator = startGenerator(options.generator);
   const names = [BASELINE, ...options.contenders.filter((name) => name !== BASELINE)] as const;
   const isHere = (name: ContenderName): boolean => CONTENDERS[name].missing() === undefined;
@@ -101,7 +107,7 @@ export async function measureRequestCost(options: RequestCostOptions): Promise<R
     for (let start = 1; start <= options.starts; start += 1) {
       const progress = (what: string): void =>
         options.progress(`start ${start} of ${options.starts}, ${what}`);
-      samples.push(await measureStart(labels, { ...options, rounds, progress }, generator, random));
+      samples.push(await measureStart(labels, { ...options, roundsEach, progress }, generator, random));
     }
     const rows = SHAPES.flatMap((shape) =>
       labels.map((contender) => summarize(contender, shape, samples, random)),
@@ -109,8 +115,8 @@ export async function measureRequestCost(options: RequestCostOptions): Promise<R
     const missing = names
       .filter((name) => !isHere(name))
       .map((name) => `${name}: ${CONTENDERS[name].missing()}`);
-    const { starts, seed } = options;
-    return { rows, starts, rounds, seed, generator: options.generator, workers: WORKERS, missing };
+    const { starts, seed, generator: load } = options;
+    return { rows, starts, roundsEach, seed, generator: load, workers: WORKERS, missing };
   } finally {
     generator.destroy();
   }
@@ -119,7 +125,7 @@ export async function measureRequestCost(options: RequestCostOptions): Promise<R
 /** Starts all contenders, measures the rounds, and ends them. */
 async function measureStart(
   labels: readonly Labelled[],
-  options: RequestCostOptions,
+  options: StartOptions,
   generator: Generator,
   random: Random,
 ): Promise<Samples> {
@@ -171,18 +177,18 @@ export function requestCostTable(result: RequestCostResult, shape: Shape): strin
 
 async function runRounds(
   entrants: readonly Entrant[],
-  options: RequestCostOptions,
+  options: StartOptions,
   generator: Generator,
   random: Random,
 ): Promise<Samples> {
   const samples = new Map<string, Sample[]>();
-  for (let round = -WARM_UP_ROUNDS; round < options.rounds; round += 1) {
+  for (let round = -WARM_UP_ROUNDS; round < options.roundsEach; round += 1) {
     // one shape after the other: what is compared lies close together
     const jobs = shuffled(SHAPES, random).flatMap((shape) =>
       shuffled(entrants, random).map((entrant) => ({ entrant, shape })),
     );
     for (const { entrant, shape } of jobs) {
-      const which = round < 0 ? "warm-up" : `round ${round + 1} of ${options.rounds}`;
+      const which = round < 0 ? "warm-up" : `round ${round + 1} of ${options.roundsEach}`;
       options.progress(`${which}: ${entrant.label}, ${shape}`);
       const sample = await measureOnce(entrant, shape, generator, options.turnMs);
       if (round < 0) continue;

@@ -70,9 +70,9 @@ describe("rows for the reactor", () => {
     assert.ok(together > 0);
   });
 
-  it("of closed connections do not wait for more than a packet's", async (t) => {
+  it("of closed connections do not wait where slots are few", async (t) => {
     const bench = new Bench(t);
-    const slots = Array.from({ length: CONNECTIONS_MAX }, (_, slot) => slot);
+    const slots = Array.from({ length: CONNECTIONS_MAX / 16 }, (_, slot) => slot);
     for (let tries = 1; tries <= TRIES; tries += 1) {
       for (const slot of slots) bench.close(slot);
       for (let turns = 0; turns < 3; turns += 1) await nextTurn(); // sooner than any timer

@@ -33,9 +33,11 @@ import { RouteDesk } from "./route-desk.ts";
 
 /** Rows of one packet; a row is two words, so this is far below the size of a packet. */
 const ROWS_PER_PACKET_MAX = 2048;
-/** Closed connections whose duplicates the reactor may keep for so long, and not more of them. */
-const CLOSED_ROWS_MAX = 64;
+/** Closed connections whose duplicates and slots the reactor may keep for so long ... */
 const CLOSED_MS = 5;
+/** ... and not more of them, nor more than this part of all slots. */
+const CLOSED_MAX = 64;
+const CLOSED_PART_MAX = 1 / 16;
 
 /** Bytes that come after such a pause may have waited for it to end. */
 const PAUSE_MS = 5;
@@ -79,6 +81,7 @@ export class WorkerContext implements AccountHost {
   /** Of `acceptRetained`. */
   readonly #acceptedRow: Buffer = Buffer.alloc(8);
   readonly #clockOffsetMs: number;
+  readonly #closedMax: number;
   #gathered: Rows[] = [];
   #flushesSoon = false;
   #flushesLater = false;
@@ -103,6 +106,7 @@ export class WorkerContext implements AccountHost {
   constructor(ledger: Ledger, row: number, channel: PacketChannel, journalLimitBytes: number) {
     this.ledger = ledger;
     this.row = row;
+    this.#closedMax = Math.min(CLOSED_MAX, ledger.shape.connectionsMax * CLOSED_PART_MAX);
     this.#words = ledger.workers.words(row);
     this.#numbers = ledger.workers.numbers(row);
     this.arena = ledger.arena(row);
@@ -316,7 +320,7 @@ export class WorkerContext implements AccountHost {
       this.#gathered.push(last);
     }
     last.rows.push(row.slot, row.generation);
-    if (kind === PACKET_CLOSED && last.rows.length < 2 * CLOSED_ROWS_MAX) this.#flushLater();
+    if (kind === PACKET_CLOSED && last.rows.length < 2 * this.#closedMax) this.#flushLater();
     else this.#flushSoon();
   }
 
