@@ -107,7 +107,9 @@ export async function measureRequestCost(options: RequestCostOptions): Promise<R
     for (let start = 1; start <= options.starts; start += 1) {
       const progress = (what: string): void =>
         options.progress(`start ${start} of ${options.starts}, ${what}`);
-      samples.push(await measureStart(labels, { ...options, roundsEach, progress }, generator, random));
+      const { turnMs } = options;
+      const each = { roundsEach, turnMs, progress };
+      samples.push(await measureStart(labels, each, generator, random));
     }
     const rows = SHAPES.flatMap((shape) =>
       labels.map((contender) => summarize(contender, shape, samples, random)),

@@ -50,7 +50,10 @@ interface Outgoing {
   readonly descriptors: readonly number[];
 }
 
-/** A `struct msghdr` with one iovec and a control area, at fixed addresses. */
+/**
+ * A `struct msghdr` with one iovec and a control area, at fixed addresses. Of its lengths (u64)
+ * only the lower halves are ever written: the others stay zero.
+ */
 class Message {
   readonly header: Buffer = stableBuffer(MSGHDR_BYTES);
   readonly data: Buffer = stableBuffer(PACKET_BYTES_MAX);
@@ -62,16 +65,16 @@ class Message {
     this.#vector.writeBigUInt64LE(address(this.data), 0);
     this.header.writeBigUInt64LE(address(this.#vector), 16);
     this.header.writeBigUInt64LE(1n, 24);
+    this.header.writeBigUInt64LE(address(this.control), 32);
   }
 
   prepare(dataBytes: number, controlBytes: number): void {
-    this.#vector.writeBigUInt64LE(BigInt(dataBytes), 8);
-    this.header.writeBigUInt64LE(controlBytes > 0 ? libc().address(this.control) : 0n, 32);
-    this.header.writeBigUInt64LE(BigInt(controlBytes), 40);
+    this.#vector.writeUInt32LE(dataBytes, 8);
+    this.header.writeUInt32LE(controlBytes, 40);
   }
 
   get controlBytes(): number {
-    return Number(this.header.readBigUInt64LE(40));
+    return this.header.readUInt32LE(40);
   }
 }
 
@@ -237,7 +240,7 @@ export class PacketChannel {
   #address(bytes: number, descriptors: number): void {
     const message = this.#outgoing;
     if (descriptors > 0) {
-      message.control.writeBigUInt64LE(BigInt(CMSG_HEADER_BYTES + 4 * descriptors), 0);
+      message.control.writeUInt32LE(CMSG_HEADER_BYTES + 4 * descriptors, 0);
       message.control.writeInt32LE(SOL_SOCKET, 8);
       message.control.writeInt32LE(SCM_RIGHTS, 12);
     }
@@ -302,9 +305,11 @@ export class PacketChannel {
     const isRights =
       control.readInt32LE(8) === SOL_SOCKET && control.readInt32LE(12) === SCM_RIGHTS;
     if (!isRights) return [];
-    const count = (Number(control.readBigUInt64LE(0)) - CMSG_HEADER_BYTES) >> 2;
-    return Array.from({ length: count }, (_, index) =>
-      control.readInt32LE(CMSG_HEADER_BYTES + 4 * index),
-    );
+    const count = (control.readUInt32LE(0) - CMSG_HEADER_BYTES) >> 2;
+    const descriptors: number[] = [];
+    for (let index = 0; index < count; index += 1) {
+      descriptors.push(control.readInt32LE(CMSG_HEADER_BYTES + 4 * index));
+    }
+    return descriptors;
   }
 }

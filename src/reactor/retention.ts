@@ -176,7 +176,8 @@ export class Retention {
   /** State of these lives in the worker only: the duplicate is dropped. */
   opaque(rows: Uint32Array): void {
     for (let at = 0; at + 1 < rows.length; at += 2) {
-      const [slot = 0, generation = 0] = rows.subarray(at, at + 2);
+      const slot = rows[at] ?? 0;
+      const generation = rows[at + 1] ?? 0;
       // it may be closed already; then `closed` follows
       if (
         slot < this.#descriptors.length &&
@@ -220,7 +221,8 @@ export class Retention {
   retained(link: WorkerLink, rows: Uint32Array, fds: readonly number[]): number {
     let count = 0;
     fds.forEach((fd, index) => {
-      const [slot = 0, generation = 0] = rows.subarray(2 * index, 2 * index + 2);
+      const slot = rows[2 * index] ?? 0;
+      const generation = rows[2 * index + 1] ?? 0;
       const { connections } = this.#ledger;
       const isTheirs =
         slot < this.#descriptors.length &&
@@ -321,7 +323,8 @@ export class Retention {
     const { connections } = this.#ledger;
     const slots: number[] = [];
     for (let at = 0; at + 1 < rows.length; at += 2) {
-      const [slot = 0, generation = 0] = rows.subarray(at, at + 2);
+      const slot = rows[at] ?? 0;
+      const generation = rows[at + 1] ?? 0;
       const isLive =
         slot < this.#descriptors.length &&
         connections.generation(slot) === generation &&
