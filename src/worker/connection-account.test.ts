@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import fc from "fast-check";
 import { BLOCK_PAYLOAD_BYTES, FLAG_JOURNAL_SHORT, STATE } from "../ledger/mod.ts";
+import { EAGAIN, closeDescriptor, discardBytes, duplicate, stableBuffer } from "../os/mod.ts";
 import { AccountBench } from "./account-bench.test.ts";
 
 /** More than the kernel takes at once. */
@@ -265,6 +266,18 @@ describe("the end of a connection", () => {
     await bench.client.endsWith("fin");
     assert.ok(bench.client.text.endsWith("fine"));
     await bench.until("closed", () => bench.snapshot.state === STATE.closed);
+  });
+
+  it("Connection: close: what the client sends after its FIN is not refused at once", async (t) => {
+    const bench = await AccountBench.start(t, answer);
+    const held = duplicate(bench.account.handle.fd); // as the reactor has it
+    t.after(() => closeDescriptor(held));
+    bench.client.socket.pause(); // it does not see its FIN, so it does not answer with one
+    bench.send(request("GET", "/", "connection: close"));
+    await bench.until("closed", () => bench.snapshot.state === STATE.closed);
+    assert.equal(discardBytes(held, stableBuffer(16)), -EAGAIN, "not shut down for reading");
+    bench.client.socket.resume();
+    await bench.client.endsWith("fin");
   });
 
   it("an upgrade makes it opaque: nothing in the journal, nothing in the inbox", async (t) => {
