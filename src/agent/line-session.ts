@@ -40,6 +40,8 @@ export class LineSession {
   readonly #onPaused: OnPaused;
   #session: Session | null = null;
   #holders = 0;
+  /** The answer to those who hold it now. */
+  #enabled: Promise<unknown> = Promise.resolve();
   /** The pause in which the main thread stands. */
   #pause: Pause | null = null;
   #hasPaused = false;
@@ -61,11 +63,13 @@ export class LineSession {
     let isHeld = true;
     if (this.#holders === 1) {
       this.scripts.clear();
-      await this.post("Debugger.enable").catch(async (error: unknown) => {
-        this.#holders -= 1;
-        throw error;
-      });
+      this.#enabled = this.post("Debugger.enable");
     }
+    // also who comes while it is being switched on: there are no scripts before
+    await this.#enabled.catch((error: unknown) => {
+      this.#holders -= 1;
+      throw error;
+    });
     return async () => {
       if (!isHeld) return;
       isHeld = false;
