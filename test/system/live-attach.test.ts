@@ -162,7 +162,15 @@ describe("holdfast attach", { concurrency: 2 }, () => {
     writeFileSync(file, "");
     await within("the answer", spinning);
     for (const stranger of [broken, locked]) {
-      await waitFor("its inspector is closed", () => inspectors(stranger) === 0);
+      await waitFor(
+        "its inspector is closed",
+        () => inspectors(stranger) === 0,
+        20_000,
+        () => {
+          const { exitCode, signalCode } = stranger.process;
+          return `${exitCode} ${signalCode} ${stranger.output()}`;
+        },
+      );
       assert.equal((await get(target(stranger), "/")).text, "9");
     }
     assert.deepEqual(
